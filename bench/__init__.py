@@ -1,0 +1,1 @@
+"""Measure the speed and the colour of models."""

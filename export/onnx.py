@@ -1,0 +1,142 @@
+"""From a checkpoint to an ONNX file that keeps the runtime's contract."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.fx.experimental.optimization import fuse
+
+from ..runtime.contract import INPUT, OUTPUT, ModelInfo
+from ..train.architectures.blocks import Generator
+from ..train.checkpoint import Checkpoint
+
+OPSET = 21  # the newest that TensorRT 10.13, OpenVINO 2025.4 and ONNX Runtime 1.22 all read
+_COMPACT_FROM = 256  # elements: below it a half-size tensor does not pay for the Cast behind it
+
+
+class HalvedNetwork(nn.Module):
+    """A network computed in float16 between a float32 input and a float32 output."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, L: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 2, H, W), both float32."""
+        ab: Tensor = self.network(L.half())
+        return ab.float()
+
+
+def deployed_network(network: Generator, precision: str) -> nn.Module:
+    """Return NETWORK as it is exported: batch norms folded into convolutions, halved for fp16."""
+    folded: nn.Module = fuse(network.eval())
+    return HalvedNetwork(folded) if precision == "fp16" else folded
+
+
+def export_onnx(
+    checkpoint: Checkpoint, checkpoint_sha256: str, precision: str, *, compact: bool = False
+) -> onnx.ModelProto:
+    """Return the contract file of a checkpoint; COMPACT stores its weights in half the bytes."""
+    network = deployed_network(checkpoint.network, precision)
+    multiple = checkpoint.network.size_multiple
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (torch.rand(2, 1, 2 * multiple, 3 * multiple) * 100,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=(_dynamic_sides(multiple),),
+            verbose=False,
+        )
+    assert program is not None  # None is for the old exporter, which writes files itself
+    model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    _strip_source_notes(model)
+    _name_sides(model)
+    if compact:
+        _store_weights_in_half(model)
+    info = ModelInfo(
+        architecture=checkpoint.arch,
+        precision=precision,
+        native_size=checkpoint.origin.native_size,
+        size_multiple=multiple,
+        checkpoint_sha256=checkpoint_sha256,
+        data_name=checkpoint.origin.data_name,
+        data_fingerprint=checkpoint.origin.data_fingerprint,
+        licence=checkpoint.origin.licence,
+        toolkit_version=version("colorize-toolkit"),
+    )
+    helper.set_model_props(model, info.to_metadata())
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _dynamic_sides(multiple: int) -> dict[int, Dim]:
+    return {
+        0: Dim("N", min=1, max=1024),
+        2: multiple * Dim("h", min=1, max=4096 // multiple),
+        3: multiple * Dim("w", min=1, max=4096 // multiple),
+    }
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's remarks on its own progress from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _strip_source_notes(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: they hold paths of the machine that exported."""
+    graph = model.graph
+    for holder in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del holder.metadata_props[:]
+    for part in (model, graph, *graph.node, *graph.initializer):
+        part.doc_string = ""
+
+
+def _name_sides(model: onnx.ModelProto) -> None:
+    """Name the dynamic sides as the contract does; the exporter writes expressions such as 32*h."""
+    for value in (*model.graph.input, *model.graph.output):
+        for side, name in zip(value.type.tensor_type.shape.dim, ("N", "", "H", "W"), strict=True):
+            if name:
+                side.dim_param = name
+    del model.graph.value_info[:]  # they speak of the old names, and every engine infers its own
+
+
+def _store_weights_in_half(model: onnx.ModelProto) -> None:
+    """Store large float32 weights as float16 behind a Cast: engines fold it when they load."""
+    graph = model.graph
+    large = [
+        weight
+        for weight in graph.initializer
+        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= _COMPACT_FROM
+    ]
+    casts = []
+    for weight in large:
+        stored = f"{weight.name}.half"
+        half = numpy_helper.to_array(weight).astype(np.float16)
+        casts.append(helper.make_node("Cast", [stored], [weight.name], to=TensorProto.FLOAT))
+        graph.initializer.remove(weight)
+        graph.initializer.append(numpy_helper.from_array(half, stored))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -1,0 +1,1 @@
+"""The ground floor: colour, the model contract, engines, photographs and film. Never imports torch."""

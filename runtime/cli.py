@@ -1,0 +1,123 @@
+"""The command colorize-run: arguments only."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .catalog import DEFAULT_MODEL
+from .command import Command, console
+from .errors import ColorizeError
+from .jobs import Job, plan
+
+if TYPE_CHECKING:
+    from .colorizer import Colorizer
+    from .video import FilmOptions
+    from .video import Progress as FilmProgress
+
+NOTHING_PRODUCED = 1
+SOME_FAILED = 3
+
+
+@click.command(cls=Command, name="colorize-run")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File (for one input) or folder. Default: STEM_colorized.EXT beside each input.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option("--recursive", is_flag=True, help="Look into sub-folders too.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file.")
+@click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
+@click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True)
+@click.option("--size", type=int, help="Short side at which the network works. Default: the model's own.")
+@click.option("--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours.")
+@click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
+@click.option("--crf", type=int, help="Film: quality, smaller is better.")
+@click.option("--preset", help="Film: the encoder's speed.")
+@click.version_option(package_name="colorize-toolkit")
+def main(
+    inputs: tuple[Path, ...],
+    output: Path | None,
+    overwrite: bool,
+    recursive: bool,
+    model: str,
+    backend: str,
+    precision: str,
+    size: int | None,
+    saturation: float,
+    codec: str | None,
+    crf: int | None,
+    preset: str | None,
+) -> int:
+    """Give photographs and films their colour.
+
+    Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
+
+    Example: colorize-run film.mp4 photos/ -o coloured/
+    """
+    jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive)
+    from .colorizer import Colorizer  # engines load after the arguments proved good
+    from .video import FilmOptions
+
+    terminal = console()
+    with Colorizer(
+        model,
+        backend=backend,
+        precision="fp32" if precision == "fp32" else "auto",
+        size=size,
+        saturation=saturation,
+    ) as colorizer:
+        terminal.print(f"{model}: {colorizer.engine}; working size {colorizer.size}", soft_wrap=True)
+        return _run(jobs, colorizer, FilmOptions(codec, crf, preset), terminal)
+
+
+def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
+    """Return what shows a film's progress; the bar appears with the first frame."""
+    task: TaskID | None = None
+
+    def show(progress: "FilmProgress") -> None:
+        nonlocal task
+        if task is None:
+            task = bar.add_task(job.source.name, rate="", total=progress.total)
+        rate = f"{progress.frames / progress.seconds:.1f} fps"
+        bar.update(task, completed=progress.frames, rate=rate)
+
+    return show
+
+
+def _run(
+    jobs: Sequence[Job], colorizer: "Colorizer", options: "FilmOptions", terminal: Console
+) -> int:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total} {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    failed = 0
+    with Progress(
+        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    ) as bar:
+        overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
+        for job in jobs:
+            try:
+                for remark in job.run(colorizer, options, _show_film(bar, job)):
+                    terminal.print(f"{job.source}: {remark}", soft_wrap=True)
+                click.echo(job.target)
+            except ColorizeError as error:
+                if len(jobs) == 1:
+                    raise
+                failed += 1
+                terminal.print(f"colorize-run: {error}", soft_wrap=True, markup=False)
+            bar.advance(overall)
+    if failed == len(jobs):
+        return NOTHING_PRODUCED
+    if failed:
+        terminal.print(f"{failed} of {len(jobs)} files failed")
+    return SOME_FAILED if failed else 0

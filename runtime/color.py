@@ -1,0 +1,160 @@
+"""Colour: sRGB, CIELAB (D65) and Y'CbCr, in one place for training, running and measuring.
+
+Sources: IEC 61966-2-1 (sRGB), CIE 15:2004 (CIELAB), ITU-R BT.601, BT.709 and BT.2020 (Y'CbCr).
+Arrays hold the channels last. "Grey" is always an sRGB-encoded grey value, 0..255.
+"""
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+Matrix = Literal["bt601", "bt709", "bt2020"]
+
+# IEC 61966-2-1, linear RGB to XYZ; D65 is this matrix' own white, so that greys have a* = b* = 0.
+_RGB_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_WHITE = _RGB_TO_XYZ.sum(axis=1)
+_TO_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+_FROM_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+
+# How far a linear value may leave 0..1 and still count as inside the gamut (float32 noise).
+_GAMUT_SLACK = 1e-4
+# 2^-10 of a chroma of 100 is 0.1: no eye sees less.
+_GAMUT_STEPS = 10
+
+_LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {  # Kr, Kb
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+}
+
+
+def srgb_to_linear(encoded: F32) -> F32:
+    """Decode sRGB values in 0..1 to linear light in 0..1."""
+    low = encoded / 12.92
+    high = ((np.maximum(encoded, 0) + 0.055) / 1.055) ** 2.4
+    return np.where(encoded <= 0.04045, low, high).astype(np.float32)
+
+
+def linear_to_srgb(linear: F32) -> F32:
+    """Encode linear light in 0..1 to sRGB values in 0..1."""
+    low = linear * 12.92
+    high = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(linear <= 0.0031308, low, high).astype(np.float32)
+
+
+@cache
+def _linear_of_byte() -> F32:
+    return srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+
+
+@cache
+def _lightness_of_byte() -> F32:
+    return (116 * _lab_curve(_linear_of_byte()) - 16).astype(np.float32)
+
+
+def _lab_curve(t: F32) -> F32:
+    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t * (29 / 6) ** 2 / 3 + 4 / 29).astype(np.float32)
+
+
+def _lab_curve_inverse(f: F32) -> F32:
+    return np.where(f > 6 / 29, f * f * f, 3 * (6 / 29) ** 2 * (f - 4 / 29)).astype(np.float32)
+
+
+def rgb_to_lab(rgb: U8) -> F32:
+    """Convert 8-bit sRGB (..., 3) to CIELAB (..., 3): L* in 0..100, a* and b* about -110..110."""
+    f = _lab_curve(_linear_of_byte()[rgb] @ _TO_XYZ.T)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def rgb_to_lightness(rgb: U8) -> F32:
+    """Return L* (...) in 0..100 of 8-bit sRGB (..., 3)."""
+    return (116 * _lab_curve(_linear_of_byte()[rgb] @ _TO_XYZ[1]) - 16).astype(np.float32)
+
+
+def rgb_to_grey(rgb: U8) -> U8:
+    """Return the 8-bit grey (...) that has the lightness of 8-bit sRGB (..., 3)."""
+    return to_bytes(linear_to_srgb(_linear_of_byte()[rgb] @ _TO_XYZ[1]))
+
+
+def grey_to_lightness(grey: U8) -> F32:
+    """Return L* in 0..100 of an 8-bit grey, of any shape."""
+    return _lightness_of_byte()[grey]
+
+
+def to_bytes(unit: F32) -> U8:
+    """Round values in 0..1 to 0..255, clipping what lies outside."""
+    return np.clip(unit * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def lab_to_rgb(lab: F32) -> F32:
+    """Convert CIELAB (..., 3) to sRGB (..., 3) in 0..1.
+
+    A colour that sRGB cannot show is scaled toward grey at constant L* and hue; clipping the
+    channels instead would move L* by up to 5 units.
+    """
+    linear = _lab_to_linear(lab)
+    outside = ~_in_gamut(linear)
+    if outside.any():
+        linear[outside] = _lab_to_linear(_scale_into_gamut(lab[outside]))
+    return linear_to_srgb(np.clip(linear, 0, 1))
+
+
+def _lab_to_linear(lab: F32) -> F32:
+    y = (np.clip(lab[..., 0], 0, 100) + 16) / 116
+    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
+    return _lab_curve_inverse(f) @ _FROM_XYZ.T
+
+
+def _in_gamut(linear: F32) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = np.all(
+        (linear >= -_GAMUT_SLACK) & (linear <= 1 + _GAMUT_SLACK), axis=-1
+    )
+    return inside
+
+
+def _scale_into_gamut(lab: F32) -> F32:
+    """Bisect the largest chroma scale in 0..1 that sRGB can show; grey, scale 0, it always can."""
+    low, high = np.zeros(len(lab), np.float32), np.ones(len(lab), np.float32)
+    scaled = lab.copy()
+    for _ in range(_GAMUT_STEPS):
+        middle = (low + high) / 2
+        scaled[:, 1:] = lab[:, 1:] * middle[:, None]
+        inside = _in_gamut(_lab_to_linear(scaled))
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    scaled[:, 1:] = lab[:, 1:] * low[:, None]
+    return scaled
+
+
+def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8) -> F32:
+    """Convert sRGB-encoded (..., 3) in 0..1 to Cb, Cr (..., 2) in code values of DEPTH bits.
+
+    Values are not rounded; limited range spans 224 of 255 steps (BT.709, section 4).
+    """
+    kr, kb = _LUMA_WEIGHTS[matrix]
+    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    luma = kr * r + (1 - kr - kb) * g + kb * b
+    span = (2**depth - 1) if full_range else 224 * 2 ** (depth - 8)
+    cb = (b - luma) / (2 * (1 - kb)) * span
+    cr = (r - luma) / (2 * (1 - kr)) * span
+    return np.stack([cb, cr], axis=-1) + np.float32(2 ** (depth - 1))
+
+
+def luma_to_grey(luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8) -> U8:
+    """Take luma code values of DEPTH bits as an 8-bit grey of the same shape."""
+    return _grey_of_luma(full_range, depth)[luma]
+
+
+@cache
+def _grey_of_luma(full_range: bool, depth: int) -> U8:
+    codes = np.arange(2**depth, dtype=np.float32)
+    if full_range:
+        return to_bytes(codes / (2**depth - 1))
+    scale = 2 ** (depth - 8)
+    return to_bytes((codes / scale - 16) / 219)

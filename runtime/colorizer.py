@@ -1,0 +1,112 @@
+"""The object that Python users hold: pictures in, pictures out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from .catalog import DEFAULT_MODEL, find_model
+from .color import F32, U8, grey_to_lightness, rgb_to_grey
+from .contract import ModelInfo
+from .engines.base import Engine, Precision
+from .engines.select import open_engine
+from .errors import ArgumentError
+from .images import join
+from .planes import shrink, working_shape
+from .video import FilmOptions, FilmReport, Progress, colorize_film
+
+
+class Colorizer:
+    """A loaded model that colorizes photographs and films; a context manager, for one thread.
+
+        with Colorizer() as colorizer:
+            rgb = colorizer.image(rgb)
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        backend: str = "auto",
+        precision: Precision = "auto",
+        size: int | None = None,
+        saturation: float = 1.0,
+    ) -> None:
+        """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
+
+        SIZE is the short side in pixels at which the network works (default: the model's own),
+        SATURATION multiplies a* and b*. Raises ModelError, EngineError or ArgumentError.
+        """
+        if size is not None and size <= 0:
+            raise ArgumentError(f"size is {size}; it must be above 0")
+        if not 0 <= saturation <= 4:
+            raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+        self.engine: Engine = open_engine(find_model(model), backend, precision)
+        self.size = size or self.info.native_size
+        self.saturation = saturation
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model's file says of itself."""
+        return self.engine.info
+
+    def working_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) at which the network sees a picture of this size."""
+        return working_shape(height, width, self.size, self.info.size_multiple)
+
+    def chroma(self, greys: Sequence[U8]) -> list[tuple[F32, F32]]:
+        """Return L* (h, w) and ab (h, w, 2) at the working size for 8-bit greys (H, W) of one size."""
+        shape = self.working_shape(*greys[0].shape)
+        lightness = grey_to_lightness(np.stack([shrink(grey, shape) for grey in greys]))
+        batch = self.engine.best_batch
+        answers = [
+            self.engine.infer(np.ascontiguousarray(lightness[i : i + batch, None]))
+            for i in range(0, len(lightness), batch)
+        ]
+        ab = np.concatenate(answers).transpose(0, 2, 3, 1)
+        return list(zip(lightness, np.ascontiguousarray(ab), strict=True))
+
+    def image(self, rgb: U8) -> U8:
+        """Colorize one photograph: 8-bit sRGB (H, W, 3) or grey (H, W) to 8-bit sRGB (H, W, 3).
+
+        The lightness L* of the input is kept at full size; its own colours are ignored.
+        """
+        if rgb.dtype != np.uint8 or rgb.ndim not in (2, 3) or rgb.shape[2:] not in ((), (3,)):
+            raise ArgumentError(
+                f"a picture of dtype {rgb.dtype} and shape {rgb.shape}; give uint8 (H, W, 3) or (H, W)"
+            )
+        rgb = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
+        [(_, ab)] = self.chroma([rgb_to_grey(rgb)])
+        return join(rgb, ab, self.saturation)
+
+    def video(
+        self,
+        source: str | Path,
+        target: str | Path,
+        options: FilmOptions | None = None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> FilmReport:
+        """Colorize a film; sound is copied, luma is handed on unchanged. See video.colorize_film."""
+        return colorize_film(
+            self.chroma,
+            Path(source),
+            Path(target),
+            options or FilmOptions(),
+            batch=self.engine.best_batch,
+            saturation=self.saturation,
+            on_progress=on_progress,
+        )
+
+    def close(self) -> None:
+        """Give back the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,53 @@
+"""What the four commands share: one line per error, exit codes, and the check for extras."""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from .errors import ColorizeError, MissingExtraError
+
+INTERRUPTED = 130
+
+
+class Command(click.Command):
+    """A click command whose failures are one line on stderr and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command and leave the process with its exit code."""
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            self._fail(error.format_message(), error.exit_code)
+        except ColorizeError as error:
+            self._fail(str(error), error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            self._fail("interrupted", INTERRUPTED)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            self._fail(f"{place}{error.strerror or error}", 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def _fail(self, message: str, code: int) -> NoReturn:
+        one_line = " ".join(message.split())
+        click.echo(f"{self.name}: {one_line}", err=True)
+        sys.exit(code)
+
+
+def require_extra(extra: str, modules: Sequence[str]) -> None:
+    """Raise MissingExtraError unless all MODULES, which EXTRA installs, can be found."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"needs {', '.join(missing)}: pip install 'colorize-toolkit[{extra}]' "
+            f"(in a clone: pip install '.[{extra}]')"
+        )
+
+
+def console() -> Console:
+    """Return the console for progress and messages: stderr, so that stdout stays for results."""
+    return Console(stderr=True, highlight=False)

@@ -1,0 +1,1 @@
+"""What computes a model: one interface, one file for each library."""

@@ -1,0 +1,51 @@
+"""ONNX Runtime: runs anywhere; here on its CPU provider."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from ..color import F32
+from ..contract import INPUT, ModelInfo, TensorSpec, check_signature
+from ..errors import EngineError, ModelError
+from .base import Engine, Precision
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+_PROVIDER = "CPUExecutionProvider"
+
+
+class OnnxRuntimeEngine(Engine):
+    """A model in an ONNX Runtime session."""
+
+    name = "onnxruntime"
+    device = "CPU"
+    precision = "fp32"  # the CPU provider computes FP16 models in float32 too
+
+    def __init__(self, model: Path, precision: Precision = "auto") -> None:
+        try:
+            self._session = onnxruntime.InferenceSession(model, providers=[_PROVIDER])
+        except Exception as error:  # its own exception classes have no public base
+            raise ModelError(f"{model}: ONNX Runtime cannot read it ({error})") from error
+        # ONNX Runtime falls back to other providers without a word.
+        if self._session.get_providers()[0] != _PROVIDER:
+            raise EngineError(f"ONNX Runtime did not take {_PROVIDER}")
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.info = ModelInfo.from_metadata(metadata, str(model))
+        check_signature(
+            _specs(self._session.get_inputs()), _specs(self._session.get_outputs()), str(model)
+        )
+
+    def infer(self, lightness: F32) -> F32:
+        """See Engine."""
+        result: F32 = self._session.run(None, {INPUT: lightness})[0]
+        return result
+
+
+def _specs(nodes: list[onnxruntime.NodeArg]) -> list[TensorSpec]:
+    return [
+        TensorSpec(
+            node.name,
+            _DTYPES.get(node.type, node.type),
+            tuple(side if isinstance(side, int) else -1 for side in node.shape),
+        )
+        for node in nodes
+    ]

@@ -1,0 +1,59 @@
+"""Files: whole or not at all when written, known by their content when read."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OutputError
+
+PHOTO_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .avif .jp2 .ppm .pgm .pbm".split()
+)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside TARGET to write to; it becomes TARGET only if nothing was raised.
+
+    The yielded name keeps TARGET's suffix, by which libraries choose a format. OutputError if the
+    folder cannot be written to.
+    """
+    part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from error
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(data: bytes | Path) -> str:
+    """Return the SHA-256 of bytes or of a file's content as 64 hexadecimal digits."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(content_hashes: Iterable[str]) -> str:
+    """Return one name for a set of files: the same for the same contents, in whatever order."""
+    return sha256("\n".join(sorted(set(content_hashes))).encode())[:32]
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """Return the files below FOLDER that are named like photographs, sorted; hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )

@@ -1,0 +1,148 @@
+"""Photographs: read by content, written whole, with their size and what their files say kept."""
+
+import io
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from .color import F32, U8, lab_to_rgb, rgb_to_grey, rgb_to_lightness, to_bytes
+from .errors import InputError, OutputError
+from .files import whole_file
+from .planes import enlarge
+
+MAX_PIXELS = 250_000_000
+_ORIENTATION = 0x0112
+_STRIP_PIXELS = 1 << 20  # full-size colour is computed in strips of about this many pixels
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
+    "TIFF": {"compression": "tiff_deflate"},
+}
+_WITHOUT_ALPHA = {"JPEG", "BMP", "PPM"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph, upright, in sRGB."""
+
+    rgb: U8  # (H, W, 3)
+    alpha: U8 | None = None  # (H, W)
+    tags: dict[str, Any] = field(default_factory=dict)  # EXIF and DPI, as Pillow's save takes them
+
+    def grey(self) -> U8:
+        """Return the 8-bit grey (H, W) of equal lightness, which is what networks see."""
+        return rgb_to_grey(self.rgb)
+
+
+def is_photo(path: Path) -> bool:
+    """Return whether the content of PATH is a picture format, whatever its name says."""
+    try:
+        with _limited(), Image.open(path):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return True  # a picture, but one that reading will refuse with the reason
+
+
+def read_photo(path: Path) -> Photo:
+    """Decode a photograph; InputError says what is wrong with it."""
+    try:
+        with _limited(), Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    f"{path}: {image.width}x{image.height} is above {MAX_PIXELS // 10**6} megapixels"
+                )
+            return _decode(image)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: not a picture in any format known here") from error
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: damaged or truncated picture ({error})") from error
+
+
+class _limited(warnings.catch_warnings):  # noqa: N801  # used as a verb
+    """Pillow's own size warning is silenced: MAX_PIXELS is checked before anything is decoded."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+
+
+def _decode(image: Image.Image) -> Photo:
+    image.load()
+    tags: dict[str, Any] = {}
+    exif = image.getexif()
+    upright = ImageOps.exif_transpose(image)
+    if exif:
+        exif.pop(_ORIENTATION, None)  # it is applied here
+        tags["exif"] = exif.tobytes()
+    if "dpi" in image.info:
+        tags["dpi"] = image.info["dpi"]
+    alpha = None
+    if upright.has_transparency_data:
+        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+    return Photo(np.asarray(_to_srgb(upright)), alpha, tags)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return Image.fromarray(_sixteen_to_eight(image)).convert("RGB")
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
+        source = image.convert("RGB") if image.mode == "RGBA" else image
+        try:
+            converted = ImageCms.profileToProfile(
+                source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except (ImageCms.PyCMSError, OSError):
+            return image.convert("RGB")  # a profile that fits another mode: pictures carry many such
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _sixteen_to_eight(image: Image.Image) -> U8:
+    values = np.asarray(image).astype(np.float32)
+    top = 1.0 if image.mode == "F" else 65535.0
+    return to_bytes(values / top)
+
+
+def join(rgb: U8, ab: F32, saturation: float = 1.0) -> U8:
+    """Give the exact lightness of RGB (H, W, 3) the chroma AB (h, w, 2), enlarged to its size.
+
+    Returns 8-bit sRGB (H, W, 3). Chroma is multiplied by SATURATION first.
+    """
+    height, width = rgb.shape[:2]
+    full = enlarge(ab * np.float32(saturation), (height, width))
+    result = np.empty_like(rgb)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = slice(top, top + rows)
+        lab = np.dstack([rgb_to_lightness(rgb[strip]), full[strip]])
+        result[strip] = to_bytes(lab_to_rgb(lab))
+    return result
+
+
+def can_write(suffix: str) -> bool:
+    """Return whether a photograph can be written under a name that ends in SUFFIX."""
+    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE
+
+
+def write_photo(path: Path, photo: Photo) -> None:
+    """Write a photograph in the format that PATH's suffix names, whole or not at all."""
+    name = Image.registered_extensions().get(path.suffix.lower(), "")
+    if name not in Image.SAVE:
+        raise OutputError(f"{path}: cannot write {path.suffix or 'files without a suffix'}; use .png")
+    image = Image.fromarray(photo.rgb)
+    if photo.alpha is not None and name not in _WITHOUT_ALPHA:
+        image.putalpha(Image.fromarray(photo.alpha))
+    with whole_file(path) as part:
+        image.save(part, name, **_SAVE_OPTIONS.get(name, {}), **photo.tags)

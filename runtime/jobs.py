@@ -1,0 +1,117 @@
+"""From what the user names to what is done: one job a file, each with its own target."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ArgumentError, InputError
+from .files import PHOTO_SUFFIXES
+
+if TYPE_CHECKING:
+    from .colorizer import Colorizer
+    from .video import FilmOptions, Progress
+
+FILM_SUFFIXES = frozenset(
+    ".mp4 .m4v .mkv .webm .mov .avi .mpg .mpeg .ts .m2ts .mts .wmv .flv .ogv .vob .3gp .y4m".split()
+)
+_WRITABLE_FILMS = frozenset(".mp4 .m4v .mkv .webm .mov .avi .ts".split())
+_MARK = "_colorized"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to colorize."""
+
+    source: Path
+    target: Path
+    overwrite: bool
+
+    def run(
+        self,
+        colorizer: "Colorizer",
+        options: "FilmOptions",
+        on_progress: Callable[["Progress"], None],
+    ) -> list[str]:
+        """Do it and return remarks for the user. A file is what its content says, not its name."""
+        from .images import is_photo
+
+        if self.target.exists() and not self.overwrite:
+            raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
+        if is_photo(self.source):
+            return self._photo(colorizer)
+        report = colorizer.video(self.source, self.target, options, on_progress)
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
+        rate = report.frames / report.seconds
+        speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
+        return [*report.remarks, speed]
+
+    def _photo(self, colorizer: "Colorizer") -> list[str]:
+        from .images import can_write, read_photo, write_photo
+
+        if not can_write(self.target.suffix):
+            raise ArgumentError(f"{self.target}: cannot write {self.target.suffix} pictures; use .png")
+        photo = read_photo(self.source)
+        write_photo(self.target, replace(photo, rgb=colorizer.image(photo.rgb)))
+        return []
+
+
+def plan(
+    inputs: Sequence[Path], output: Path | None, *, overwrite: bool, recursive: bool
+) -> list[Job]:
+    """Return the jobs for INPUTS, files and folders; ArgumentError or InputError if one cannot be."""
+    sources = [
+        (path, base) for given in inputs for path, base in _files_of(given, recursive=recursive)
+    ]
+    single_file = output is not None and len(sources) == 1 and inputs[0].is_file()
+    if single_file and output is not None and not output.is_dir() and output.suffix:
+        targets = [output]
+    else:
+        targets = [_target(path, base, output) for path, base in sources]
+    for (source, _), target in zip(sources, targets, strict=True):
+        if target.exists() and target.samefile(source):
+            raise ArgumentError(f"{target}: is the input itself; give another -o")
+    twice = {target for target in targets if targets.count(target) > 1}
+    if twice:
+        raise ArgumentError(f"{min(twice)}: two inputs would be written there; colorize them apart")
+    return [
+        Job(source, target, overwrite) for (source, _), target in zip(sources, targets, strict=True)
+    ]
+
+
+def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
+    """Return (file, the folder that its place below the output folder is relative to)."""
+    if given.is_file():
+        return [(given, given.parent)]
+    if not given.is_dir():
+        raise InputError(f"{given}: no such file or folder")
+    found = sorted(given.rglob("*") if recursive else given.iterdir())
+    files = [
+        (path, given)
+        for path in found
+        if path.suffix.lower() in PHOTO_SUFFIXES | FILM_SUFFIXES
+        and not path.stem.endswith(_MARK)  # results of an earlier run
+        and not path.name.startswith(".")
+        and path.is_file()
+    ]
+    if not files:
+        raise InputError(f"{given}: no photographs or films in this folder")
+    return files
+
+
+def _target(source: Path, base: Path, output: Path | None) -> Path:
+    folder = source.parent if output is None else output / source.parent.relative_to(base)
+    suffix = source.suffix.lower()
+    if suffix in FILM_SUFFIXES - _WRITABLE_FILMS:
+        suffix = ".mkv"  # takes every codec that the others do
+    elif suffix not in PHOTO_SUFFIXES | FILM_SUFFIXES:
+        suffix = _suffix_by_content(source)
+    else:
+        suffix = source.suffix
+    return folder / f"{source.stem}{_MARK}{suffix}"
+
+
+def _suffix_by_content(source: Path) -> str:
+    from .images import is_photo
+
+    return ".png" if is_photo(source) else ".mkv"

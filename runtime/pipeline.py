@@ -1,0 +1,79 @@
+"""Stages of work that overlap: each runs in a thread of its own behind a bounded queue."""
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+_POLL_SECONDS = 0.1  # how soon a stage notices that nobody wants its items any more
+
+
+class Stopwatch:
+    """Seconds that each stage was at work, waiting for other stages left out."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield ITEMS; what it takes to make each counts for STAGE."""
+        source = iter(items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            finally:
+                self.add(stage, time.perf_counter() - start)
+            yield item
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count SECONDS for STAGE."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+
+class _End:
+    """The last thing in a queue, with the error that ended the stage, if one did."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
+    """Yield ITEMS, made in a thread at most DEPTH ahead; its errors are raised here.
+
+    Closing the generator stops the thread.
+    """
+    ready: queue.Queue[Item | _End] = queue.Queue(depth)
+    unwanted = threading.Event()
+
+    def put(entry: Item | _End) -> None:
+        while not unwanted.is_set():
+            try:
+                return ready.put(entry, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            for item in items:
+                put(item)
+                if unwanted.is_set():
+                    break
+        except BaseException as raised:  # noqa: BLE001  # handed to the consumer, whatever it is
+            error = raised
+        put(_End(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while not isinstance(entry := ready.get(), _End):
+            yield entry
+        if entry.error is not None:
+            raise entry.error
+    finally:
+        unwanted.set()
+        thread.join()

@@ -1,0 +1,35 @@
+"""Between a picture and the network: one shrink of lightness, one enlarge of chroma."""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .color import F32, U8
+
+LONG_SIDE_LIMIT = 2
+"""The long side is at most this many short sides; panoramas are squeezed, colour is low-frequency."""
+
+
+def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
+    """Return the (height, width) at which the network sees a picture of HEIGHT x WIDTH pixels.
+
+    The short side becomes SIZE and the aspect is kept, up to LONG_SIDE_LIMIT; then each side is
+    rounded to MULTIPLE, which the network's strides ask for.
+    """
+    scale = size / min(height, width)
+    sides = (min(side * scale, LONG_SIDE_LIMIT * size) for side in (height, width))
+    h, w = (max(multiple, round(side / multiple) * multiple) for side in sides)
+    return h, w
+
+
+def shrink(grey: U8, shape: tuple[int, int]) -> U8:
+    """Resize 8-bit grey (H, W) to SHAPE with the antialiased triangle filter of training."""
+    height, width = shape
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def enlarge(plane: F32, shape: tuple[int, int]) -> F32:
+    """Resize a float plane (h, w) or (h, w, C) to SHAPE, bilinear, corners not aligned."""
+    height, width = shape
+    resized: F32 = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized

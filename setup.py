@@ -1,0 +1,86 @@
+"""Install each folder under one name: train/ becomes colorize.train, and so on."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+BASE = [
+    "numpy>=1.26,<3",
+    # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
+    "opencv-python-headless>=4.10,<6",
+    "pillow>=11,<14",
+    "av>=18,<19",
+    "openvino>=2025.4,<2027",
+    "click>=8.1,<9",
+    "rich>=13.9,<16",
+]
+TRAIN = [
+    "torch>=2.9,<3",
+    "torchvision>=0.24,<1",
+    "lightning-fabric>=2.5.5,<3",
+    "safetensors>=0.5,<1",
+    "tensorboard>=2.18,<3",
+    "matplotlib>=3.9,<4",
+]
+ORT = ["onnxruntime>=1.22,<2"]
+EXPORT = [
+    *TRAIN,
+    *ORT,
+    "onnx>=1.18,<2",
+    "onnxscript>=0.5,<1",
+    "onnxslim>=0.1.60,<1",
+    # Builds engines for NVIDIA cards ahead of time, on machines without one. Linux and Windows only.
+    "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
+]
+BENCH = [*ORT]
+EXTRAS = {
+    "train": TRAIN,
+    "export": EXPORT,
+    "bench": BENCH,
+    # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu install one module over another.
+    "ort": ORT,
+    "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
+    "all": sorted({*TRAIN, *EXPORT, *BENCH, *ORT}),
+    "dev": [
+        "pytest>=8.3,<10",
+        "pytest-timeout>=2.3,<3",
+        "scikit-image>=0.25,<1",
+        "ruff>=0.9,<1",
+        "mypy>=1.15,<3",
+        "build>=1.2,<2",
+    ],
+}
+
+setup(
+    name="colorize-toolkit",
+    version="0.1.0",
+    description="Train, export, run and benchmark networks that colorize photographs and films",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.15",
+    package_dir={"colorize": "."},
+    packages=[
+        "colorize.runtime",
+        "colorize.runtime.engines",
+        "colorize.train",
+        "colorize.train.architectures",
+        "colorize.export",
+        "colorize.bench",
+    ],
+    package_data={
+        "": ["py.typed"],
+        "colorize.runtime": ["models/*", "samples/*.*", "samples/*/*.jpg"],
+    },
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "colorize-train = colorize.train.cli:main",
+            "colorize-export = colorize.export.cli:main",
+            "colorize-run = colorize.runtime.cli:main",
+            "colorize-bench = colorize.bench.cli:main",
+        ]
+    },
+)

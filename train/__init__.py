@@ -1,0 +1,1 @@
+"""Networks that turn lightness into colour, and the loop that trains them."""

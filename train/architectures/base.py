@@ -1,0 +1,25 @@
+"""What the registry knows of an architecture."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .blocks import Generator
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Architecture(Generic[Config]):
+    """How to build one generator, and how it is trained."""
+
+    name: str
+    summary: str
+    config: type[Config]
+    presets: Mapping[str, Config]
+    build: Callable[[Config], Generator]
+    adversarial_from: float | None = None
+    """Share of the training after which the discriminator joins; None: it never does."""
+
+
+AnyArchitecture = Architecture[Any]

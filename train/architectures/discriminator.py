@@ -1,0 +1,28 @@
+"""The opponent of `gan` and `unetgan`, used during training only."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from .blocks import AB_SCALE
+
+
+class PatchDiscriminator(nn.Module):
+    """Judge patches of 46x46 pixels (PatchGAN, Isola et al. 2017, arXiv:1611.07004).
+
+    Spectral norm (Miyato et al. 2018, arXiv:1802.05957) holds its slope, so that no gradient
+    penalty is needed.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        sizes = (3, width, 2 * width, 4 * width)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(4 * width, 1, 4, 1, 1)))
+
+    def forward(self, L: Tensor, ab: Tensor) -> Tensor:
+        """(B, 1, H, W), (B, 2, H, W) -> (B, 1, H/8 - 1, W/8 - 1), high where it believes."""
+        scores: Tensor = self.layers(torch.cat([L / 50 - 1, ab / AB_SCALE], dim=1))
+        return scores

@@ -1,0 +1,46 @@
+"""U-Net: an encoder, and a decoder that sees the encoder's features at every level."""
+
+from dataclasses import dataclass
+
+from .base import Architecture
+from .blocks import Decoder, Encoder, Generator
+from .encoders import PlainEncoder, pretrained_encoder
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of a U-Net (Ronneberger et al. 2015, arXiv:1505.04597)."""
+
+    encoder: str = "plain"
+    plain_channels: tuple[int, ...] = (32, 64, 96, 160, 224)  # of the plain encoder, strides 2..32
+    decoder_channels: tuple[int, ...] = (160, 96, 64, 32)  # strides 16, 8, 4, 2
+
+
+def build_encoder(config: UNetConfig) -> Encoder:
+    """Return the encoder that CONFIG names."""
+    if config.encoder == "plain":
+        return PlainEncoder(config.plain_channels)
+    return pretrained_encoder(config.encoder)
+
+
+def build_unet(config: UNetConfig) -> Generator:
+    """Return the network with random weights."""
+    encoder = build_encoder(config)
+    return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=True))
+
+
+ARCHITECTURE = Architecture(
+    name="unet",
+    summary="U-Net with skips at every level",
+    config=UNetConfig,
+    presets={
+        "small": UNetConfig(),
+        "base": UNetConfig(
+            plain_channels=(48, 96, 192, 288, 384), decoder_channels=(256, 160, 96, 48)
+        ),
+        "large": UNetConfig(
+            plain_channels=(64, 128, 256, 512, 768), decoder_channels=(512, 256, 128, 64)
+        ),
+    },
+    build=build_unet,
+)

@@ -1,0 +1,130 @@
+"""The command colorize-train: arguments only."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..runtime.command import Command, console, require_extra
+from ..runtime.catalog import SAMPLES
+
+if TYPE_CHECKING:
+    from .config import TrainConfig
+    from .data import PhotoSet
+    from .loop import Step
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+_SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
+
+
+class Duration(click.ParamType):
+    """Seconds, from 90, 90s, 15m or 2h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a duration; write 90s, 15m or 2h", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+@click.command(cls=Command, name="colorize-train", no_args_is_help=False)
+@click.option("--arch", default="unet", show_default=True, help="resnet, unet, gan or unetgan.")
+@click.option("--preset", default="small", show_default=True, help="small, base or large.")
+@click.option(
+    "--data",
+    multiple=True,
+    help="Folder of photographs (any nesting), tar, or glob of tars; may be repeated. "
+    "Default: the sample photographs.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
+@click.option("--epochs", type=float, help="Stop after this many passes over the data.")
+@click.option("--max-time", type=Duration(), help="Stop after this time: 90s, 15m, 2h.")
+@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option("--size", type=int, default=128, show_default=True, help="Side of the crops in pixels.")
+@click.option("--lr", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
+@click.option("--encoder-weights", metavar="FILE", help="State dict to start the encoder from.")
+@click.option(
+    "--licence",
+    default="unstated; the rights of the training photographs apply",
+    help="What the model card shall say of the weights' licence.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
+@click.version_option(package_name="colorize-toolkit")
+def main(
+    data: tuple[str, ...], max_time: float | None, licence: str, output: Path | None, **options: Any
+) -> None:
+    """Train a colorizer.
+
+    Bare, it trains on the sample photographs for a few minutes. The run folder holds the
+    checkpoint, the settings, a log, loss curves and a grid of validation photographs.
+
+    Example: colorize-train --arch unetgan --data ~/photos --max-time 2h
+    """
+    require_extra("train", ("torch", "torchvision", "lightning_fabric", "safetensors", "matplotlib"))
+    from .config import TrainConfig  # torch and friends are imported once the arguments are read
+
+    unlimited = max_time is None and options["steps"] is None and options["epochs"] is None
+    if not data and unlimited:
+        max_time = _SAMPLE_SECONDS
+    config = TrainConfig(
+        data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options
+    )
+    _run(config, "CC0, CC BY and public domain (see samples)" if not data else licence, output)
+
+
+def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
+    from .architectures import architecture
+    from .run import Run, new_run_folder
+
+    architecture(config.arch)  # an unknown name is refused before the data are read
+    terminal = console()
+    photos = _collect(config, terminal)
+    run = Run(config, photos, licence, output or new_run_folder(config.arch))
+    weights = sum(parameter.numel() for parameter in run.network.parameters())
+    terminal.print(
+        f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
+        f"{len(run.training)} training and {len(run.validation)} validation photographs"
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("training", total=1.0, text="")
+
+        def show(step: "Step") -> None:
+            losses = " ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+            text = f"step {step.number} {losses} {step.photos_per_second:.1f} photos/s"
+            bar.update(task, completed=step.progress, text=text)
+
+        last = run.start(show)
+    terminal.print(f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s")
+    for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
+        click.echo(run.folder / name)
+    terminal.print(f"next: colorize-export --checkpoint {run.checkpoint}", soft_wrap=True)
+
+
+def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
+    from .data import collect
+
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("reading photographs")
+        photos = collect(config.data, lambda done, total: bar.update(task, completed=done, total=total))
+    if photos.grey or photos.unreadable:
+        terminal.print(
+            f"left out: {photos.grey} grey or nearly grey, {len(photos.unreadable)} unreadable"
+        )
+    return photos

@@ -1,0 +1,169 @@
+"""Photographs from folders and tars, as pairs of lightness and chroma."""
+
+import io
+import random
+import tarfile
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..runtime.color import U8, grey_to_lightness, rgb_to_grey, rgb_to_lab
+from ..runtime.errors import ArgumentError, InputError
+from ..runtime.files import PHOTO_SUFFIXES, fingerprint, photo_files, sha256
+
+GREY_CHROMA = 4.0
+"""Mean ab chroma below which a photograph counts as grey: it would teach that nothing has a colour."""
+
+_THUMBNAIL = (64, 64)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where one photograph lies: a file, or LENGTH bytes at OFFSET in a tar."""
+
+    path: Path
+    name: str
+    sha256: str = ""
+    offset: int = 0
+    length: int | None = None
+
+    def read(self) -> bytes:
+        """Return the encoded photograph."""
+        if self.length is None:
+            return self.path.read_bytes()
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """The usable photographs of some sources, and what was left out."""
+
+    name: str
+    fingerprint: str  # of all readable ones, grey ones too: see files.fingerprint
+    photos: tuple[Photo, ...]
+    grey: int
+    unreadable: tuple[str, ...]
+
+    def split(self, share: float, limit: int) -> tuple[list[Photo], list[Photo]]:
+        """Return training and validation photos, told apart by content: stable on every machine."""
+        ranked = sorted(self.photos, key=lambda photo: photo.sha256)
+        distinct = len({photo.sha256 for photo in ranked})
+        wanted = min(limit, max(1, round(distinct * share)))
+        held = {photo.sha256 for photo in ranked[: max(wanted, 0)]}
+        return (
+            [photo for photo in self.photos if photo.sha256 not in held],
+            list({photo.sha256: photo for photo in ranked if photo.sha256 in held}.values()),
+        )
+
+
+def collect(
+    sources: Sequence[str], on_photo: Callable[[int, int], None] = lambda done, total: None
+) -> PhotoSet:
+    """Find the photographs in SOURCES: folders of any nesting, tars, globs of both.
+
+    ON_PHOTO gets the number looked at and the total. ArgumentError if a source is missing,
+    InputError if no photograph in colour is left.
+    """
+    found = [photo for source in sources for path in _expand(source) for photo in _photos_in(path)]
+    usable, hashes, unreadable, grey = [], [], [], 0
+    for index, photo in enumerate(found):
+        try:
+            data = photo.read()
+            with Image.open(io.BytesIO(data)) as image:
+                chroma = _mean_chroma(image)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            unreadable.append(photo.name)
+        else:
+            digest = sha256(data)
+            hashes.append(digest)
+            if chroma < GREY_CHROMA:
+                grey += 1
+            else:
+                usable.append(Photo(photo.path, photo.name, digest, photo.offset, photo.length))
+        on_photo(index + 1, len(found))
+    where = ", ".join(sources)
+    if not usable:
+        raise InputError(
+            f"{where}: no photograph in colour among {len(found)} files "
+            f"({grey} grey, {len(unreadable)} unreadable); --data needs colour photographs"
+        )
+    name = "+".join(Path(source).name or source for source in sources)
+    return PhotoSet(name, fingerprint(hashes), tuple(usable), grey, tuple(unreadable))
+
+
+def _expand(source: str) -> list[Path]:
+    path = Path(source)
+    paths = [path] if path.exists() else sorted(Path(match) for match in glob(source))
+    if not paths:
+        raise ArgumentError(f"{source}: no such folder or tar; give --data a folder of photographs")
+    return paths
+
+
+def _photos_in(path: Path) -> Iterable[Photo]:
+    if path.is_dir():
+        return [Photo(file, str(file)) for file in photo_files(path)]
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return [
+                Photo(path, f"{path}:{member.name}", "", member.offset_data, member.size)
+                for member in tar
+                if member.isfile() and Path(member.name).suffix.lower() in PHOTO_SUFFIXES
+            ]
+    except (tarfile.TarError, OSError) as error:
+        raise ArgumentError(f"{path}: neither a folder nor an uncompressed tar ({error})") from error
+
+
+def _mean_chroma(image: Image.Image) -> float:
+    image.draft("RGB", _THUMBNAIL)  # lets the JPEG decoder skip what a thumbnail does not need
+    lab = rgb_to_lab(np.asarray(_as_rgb(image).resize(_THUMBNAIL, Image.Resampling.BOX)))
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on palettes with transparency
+        upright: Image.Image = ImageOps.exif_transpose(image)
+        return upright.convert("RGB")
+
+
+def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
+    """Turn 8-bit (H, W, 3) into L* (1, H, W) and ab (2, H, W), float32, as the runtime would."""
+    lightness = grey_to_lightness(rgb_to_grey(rgb))
+    ab = rgb_to_lab(rgb)[..., 1:]
+    return torch.from_numpy(lightness[None]), torch.from_numpy(np.ascontiguousarray(ab.transpose(2, 0, 1)))
+
+
+class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Square crops of photographs: random, mirrored ones to train on, central ones to validate on."""
+
+    def __init__(self, photos: Sequence[Photo], size: int, *, augment: bool) -> None:
+        self.photos = photos
+        self.size = size
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return L* (1, size, size) and ab (2, size, size) of one photograph."""
+        with Image.open(io.BytesIO(self.photos[index].read())) as image:
+            image.draft("RGB", (2 * self.size, 2 * self.size))
+            rgb = _as_rgb(image)
+        side = min(rgb.size) * (random.uniform(0.6, 1.0) if self.augment else 1.0)
+        at = (random.random(), random.random()) if self.augment else (0.5, 0.5)
+        left, top = ((whole - side) * share for whole, share in zip(rgb.size, at, strict=True))
+        crop = rgb.resize(
+            (self.size, self.size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
+        )
+        pixels = np.asarray(crop)
+        return to_tensors(pixels[:, ::-1] if self.augment and random.random() < 0.5 else pixels)

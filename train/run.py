@@ -1,0 +1,163 @@
+"""One run: from a config to a folder with the checkpoint, its log, curves and pictures."""
+
+import csv
+import json
+import platform
+import time
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..runtime.color import U8, lab_to_rgb, to_bytes
+from ..runtime.errors import ArgumentError, ModelError, OutputError
+from .architectures import architecture
+from .architectures.blocks import Generator
+from .architectures.encoders import PRETRAINED, EfficientNetLite0Encoder, ResNetEncoder
+from .checkpoint import Checkpoint, Origin
+from .config import TrainConfig
+from .data import CropDataset, PhotoSet
+from .loop import Report, Step, predictions, train
+from .metrics import colourfulness, psnr
+from .pictures import save_curves, save_grid
+from .schedule import Budget
+
+_GRID_PHOTOS = 8
+
+
+class Run:
+    """Trains one network into one folder."""
+
+    def __init__(self, config: TrainConfig, photos: PhotoSet, licence: str, folder: Path) -> None:
+        self.config, self.photos, self.licence, self.folder = config, photos, licence, folder
+        self.training, held_out = photos.split(config.validation_share, config.validation_limit)
+        self.validation = CropDataset(held_out, config.size, augment=False)
+        self.model_config, self.network = build_network(config)
+        self._log: list[dict[str, float]] = []
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the trained network is saved."""
+        return self.folder / "checkpoint.safetensors"
+
+    def start(self, on_step: Report) -> Step:
+        """Train to the end of the budget and return the last step."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot write there ({error.strerror})") from error
+        self._write_settings()
+        last: list[Step] = []
+
+        def validate(step: Step, network: Generator) -> None:
+            last[:] = [step]
+            self._validate(step, network)
+
+        budget = Budget.of(self.config, len(self.training))
+        train(
+            self.config, self.network, self.training, budget, on_step=on_step, on_validation=validate
+        )
+        return last[0]
+
+    def _validate(self, step: Step, network: Generator) -> None:
+        """Measure, draw and save: after this the folder is complete up to STEP."""
+        measures, rows = [], []
+        for L, predicted, truth in predictions(network, self.validation, self.config.batch_size):
+            picture, original = _to_rgb(L, predicted), _to_rgb(L, truth)
+            error = float((predicted - truth).abs().mean())
+            measures.append((error, psnr(picture, original), colourfulness(picture)))
+            if len(rows) < _GRID_PHOTOS:
+                rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
+        error, ratio, colour = np.mean(measures, axis=0)
+        figures = {"ab_error": error, "psnr": ratio, "colourfulness": colour}
+        self._log.append(
+            {"step": step.number, "seconds": round(step.seconds, 1), **step.losses, **figures}
+        )
+        origin = Origin(
+            self.photos.name,
+            self.photos.fingerprint,
+            self.config.size,
+            self.licence,
+            step.number,
+            step.number * self.config.batch_size,
+        )
+        Checkpoint(self.config.arch, self.model_config, network, origin).save(self.checkpoint)
+        self._write_log()
+        save_curves(self.folder / "curves.png", self._log)
+        save_grid(self.folder / "validation.png", rows)
+
+    def _write_log(self) -> None:
+        columns = list(dict.fromkeys(key for row in self._log for key in row))
+        with (self.folder / "log.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self._log)
+
+    def _write_settings(self) -> None:
+        packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")
+        settings: dict[str, Any] = {
+            "config": asdict(self.config),
+            "model": asdict(self.model_config),
+            "data": {
+                "name": self.photos.name,
+                "fingerprint": self.photos.fingerprint,
+                "training": len(self.training),
+                "validation": len(self.validation),
+                "grey_left_out": self.photos.grey,
+                "unreadable": self.photos.unreadable,
+            },
+            "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        }
+        (self.folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def new_run_folder(arch: str) -> Path:
+    """Return an unused folder name below runs/."""
+    base = Path("runs") / arch / time.strftime("%Y%m%d-%H%M%S")
+    folder, number = base, 1
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def build_network(config: TrainConfig) -> tuple[Any, Generator]:
+    """Return the architecture's config and its network, seeded, with encoder weights if asked for."""
+    entry = architecture(config.arch)
+    if config.preset not in entry.presets:
+        raise ArgumentError(
+            f"{config.arch} has no preset {config.preset!r}; choose one of {', '.join(entry.presets)}"
+        )
+    model_config = entry.presets[config.preset]
+    if config.encoder is not None:
+        if not hasattr(model_config, "encoder"):
+            raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
+        model_config = replace(model_config, encoder=config.encoder)
+    torch.manual_seed(config.seed)
+    network = entry.build(model_config)
+    if config.encoder_weights is not None:
+        _load_encoder(network, config.encoder_weights)
+    return model_config, network
+
+
+def _load_encoder(network: Generator, path: str) -> None:
+    encoder = network.encoder
+    if not isinstance(encoder, ResNetEncoder | EfficientNetLite0Encoder):
+        raise ArgumentError(
+            f"--encoder-weights needs a pre-trained kind of --encoder: {', '.join(PRETRAINED)}"
+        )
+    if not Path(path).is_file():
+        raise ModelError(f"{path}: no such file of encoder weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        encoder.load_pretrained(state)
+    except Exception as error:  # torch.load raises many kinds; the file is at fault in each
+        raise ModelError(f"{path}: not weights of this encoder ({error})") from error
+
+
+def _to_rgb(L: torch.Tensor, ab: torch.Tensor) -> U8:
+    lab = torch.cat([L, ab]).permute(1, 2, 0).numpy()
+    return to_bytes(lab_to_rgb(np.ascontiguousarray(lab)))

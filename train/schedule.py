@@ -1,0 +1,39 @@
+"""How long a training lasts, and the learning rate on the way."""
+
+import math
+from dataclasses import dataclass
+
+from .config import TrainConfig
+
+_DEFAULT_EPOCHS = 20.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Steps, seconds, or both: whichever is used up first ends the training."""
+
+    steps: float
+    seconds: float
+
+    @classmethod
+    def of(cls, config: TrainConfig, photos: int) -> "Budget":
+        """Return the budget that CONFIG asks for with this many photos an epoch."""
+        if config.steps is None and config.epochs is None and config.max_seconds is None:
+            epochs: float | None = _DEFAULT_EPOCHS
+        else:
+            epochs = config.epochs
+        by_epochs = math.inf if epochs is None else max(1, epochs * photos / config.batch_size)
+        return cls(min(config.steps or math.inf, by_epochs), config.max_seconds or math.inf)
+
+    def progress(self, steps: int, seconds: float) -> float:
+        """Return the share used up, 0..1."""
+        return min(1.0, max(steps / self.steps, seconds / self.seconds))
+
+
+def learning_rate_factor(step: int, progress: float, config: TrainConfig) -> float:
+    """Return what the full rate is multiplied by: linear warm-up, then half a cosine to zero.
+
+    Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
+    """
+    warm = min(1.0, step / config.warmup_steps)
+    return warm * 0.5 * (1 + math.cos(math.pi * progress))
