@@ -29,7 +29,7 @@ EXPORT = [
     "onnx>=1.18,<2",
     "onnxscript>=0.5,<1",
     "onnxslim>=0.1.60,<1",
-    # Builds engines for NVIDIA cards ahead of time, on machines without one. Linux and Windows only.
+    # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
     "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]
 BENCH = [*ORT]
@@ -37,7 +37,7 @@ EXTRAS = {
     "train": TRAIN,
     "export": EXPORT,
     "bench": BENCH,
-    # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu install one module over another.
+    # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu share one module.
     "ort": ORT,
     "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
     "all": sorted({*TRAIN, *EXPORT, *BENCH, *ORT}),

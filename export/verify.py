@@ -1,6 +1,6 @@
 """The proof: a file gives the answers of the network that it was made from, on real photographs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..runtime.images import read_photo
 from ..runtime.planes import shrink, working_shape
 
 _PHOTOS = 6
-_SIZES = (64, 128, 192)  # short sides, each in a batch and alone
+SIZES = (64, 128, 192)  # short sides in pixels, the smallest also in a batch
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,17 @@ class Proof:
         )
 
 
-def prove(subject: str, candidate: Callable[[F32], F32], reference: nn.Module, multiple: int, bound: Bound) -> Proof:
+def prove(
+    subject: str,
+    candidate: Callable[[F32], F32],
+    reference: nn.Module,
+    multiple: int,
+    bound: Bound,
+    sizes: Sequence[int] = SIZES,
+) -> Proof:
     """Compare CANDIDATE with REFERENCE on sample photographs; ProofError if BOUND is broken."""
     means, worsts = [], []
-    for lightness in sample_batches(multiple):
+    for lightness in sample_batches(multiple, sizes):
         with torch.inference_mode():
             truth = reference(torch.from_numpy(lightness)).numpy()
         distance = np.linalg.norm(candidate(lightness) - truth, axis=1)
@@ -74,13 +81,14 @@ def prove(subject: str, candidate: Callable[[F32], F32], reference: nn.Module, m
     return proof
 
 
-def sample_batches(multiple: int) -> list[F32]:
+def sample_batches(multiple: int, sizes: Sequence[int] = SIZES) -> list[F32]:
     """Return L* (N, 1, H, W) of the sample photographs: several shapes, alone and in batches."""
     batches = []
     for path in photo_files(SAMPLES / "test")[:_PHOTOS]:
         grey = read_photo(path).grey()
-        for size in _SIZES:
-            batches.append(_lightness(grey, working_shape(*grey.shape, size, multiple)))
+        height, width = grey.shape
+        for size in sizes:
+            batches.append(_lightness(grey, working_shape(height, width, size, multiple)))
     first = [batch for batch in batches if batch.shape == batches[0].shape]
     return [*batches, np.concatenate(first)]
 
@@ -92,7 +100,7 @@ def _lightness(grey: U8, shape: tuple[int, int]) -> F32:
 def onnxruntime_answer(path: Path) -> Callable[[F32], F32]:
     """Return the file at PATH as a function, computed by ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda lightness: session.run(None, {INPUT: lightness})[0]  # type: ignore[no-any-return]  # untyped
+    return lambda lightness: session.run(None, {INPUT: lightness})[0]
 
 
 def torch_answer(network: nn.Module) -> Callable[[F32], F32]:

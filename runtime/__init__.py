@@ -1,1 +1,1 @@
-"""The ground floor: colour, the model contract, engines, photographs and film. Never imports torch."""
+"""The ground floor: colour, the contract, engines, photographs, film. Never imports torch."""

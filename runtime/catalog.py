@@ -5,7 +5,7 @@ from pathlib import Path
 from .errors import ModelError
 
 SAMPLES = Path(__file__).with_name("samples")
-"""Redistributable photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
+"""Free photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
 
 MODELS = Path(__file__).with_name("models")
 DEFAULT_MODEL = "default"
@@ -17,7 +17,7 @@ def bundled_models() -> dict[str, Path]:
 
 
 def find_model(name: str | Path) -> Path:
-    """Return the ONNX file called NAME, a bundled model's name or a path; ModelError if there is none."""
+    """Return the ONNX file NAME, a bundled model's name or a path; ModelError if there is none."""
     bundled = bundled_models()
     if str(name) in bundled:
         return bundled[str(name)]

@@ -15,7 +15,7 @@ from .jobs import Job, plan
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
-    from .video import FilmOptions
+    from .film_writer import FilmOptions
     from .video import Progress as FilmProgress
 
 NOTHING_PRODUCED = 1
@@ -23,7 +23,9 @@ SOME_FAILED = 3
 
 
 @click.command(cls=Command, name="colorize-run")
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
+@click.argument(
+    "inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."
+)
 @click.option(
     "-o",
     "--output",
@@ -32,11 +34,17 @@ SOME_FAILED = 3
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--recursive", is_flag=True, help="Look into sub-folders too.")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file.")
+@click.option(
+    "--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file."
+)
 @click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
 @click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True)
-@click.option("--size", type=int, help="Short side at which the network works. Default: the model's own.")
-@click.option("--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours.")
+@click.option(
+    "--size", type=int, help="Short side at which the network works. Default: the model's own."
+)
+@click.option(
+    "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours."
+)
 @click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
@@ -63,7 +71,7 @@ def main(
     """
     jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive)
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .video import FilmOptions
+    from .film_writer import FilmOptions
 
     terminal = console()
     with Colorizer(
@@ -73,7 +81,9 @@ def main(
         size=size,
         saturation=saturation,
     ) as colorizer:
-        terminal.print(f"{model}: {colorizer.engine}; working size {colorizer.size}", soft_wrap=True)
+        terminal.print(
+            f"{model}: {colorizer.engine}; working size {colorizer.size}", soft_wrap=True
+        )
         return _run(jobs, colorizer, FilmOptions(codec, crf, preset), terminal)
 
 

@@ -16,7 +16,11 @@ Matrix = Literal["bt601", "bt709", "bt2020"]
 
 # IEC 61966-2-1, linear RGB to XYZ; D65 is this matrix' own white, so that greys have a* = b* = 0.
 _RGB_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
 )
 _WHITE = _RGB_TO_XYZ.sum(axis=1)
 _TO_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
@@ -50,7 +54,7 @@ def linear_to_srgb(linear: F32) -> F32:
 
 @cache
 def _linear_of_byte() -> F32:
-    return srgb_to_linear(np.arange(256, dtype=np.float32) / 255)
+    return srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255))
 
 
 @cache
@@ -59,7 +63,9 @@ def _lightness_of_byte() -> F32:
 
 
 def _lab_curve(t: F32) -> F32:
-    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t * (29 / 6) ** 2 / 3 + 4 / 29).astype(np.float32)
+    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t * (29 / 6) ** 2 / 3 + 4 / 29).astype(
+        np.float32
+    )
 
 
 def _lab_curve_inverse(f: F32) -> F32:
@@ -90,7 +96,8 @@ def grey_to_lightness(grey: U8) -> F32:
 
 def to_bytes(unit: F32) -> U8:
     """Round values in 0..1 to 0..255, clipping what lies outside."""
-    return np.clip(unit * 255 + 0.5, 0, 255).astype(np.uint8)
+    rounded: U8 = np.clip(unit * 255 + 0.5, 0, 255).astype(np.uint8)
+    return rounded
 
 
 def lab_to_rgb(lab: F32) -> F32:
@@ -109,7 +116,7 @@ def lab_to_rgb(lab: F32) -> F32:
 def _lab_to_linear(lab: F32) -> F32:
     y = (np.clip(lab[..., 0], 0, 100) + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
-    return _lab_curve_inverse(f) @ _FROM_XYZ.T
+    return _lab_curve_inverse(f.astype(np.float32)) @ _FROM_XYZ.T
 
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:
@@ -146,7 +153,9 @@ def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8)
     return np.stack([cb, cr], axis=-1) + np.float32(2 ** (depth - 1))
 
 
-def luma_to_grey(luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8) -> U8:
+def luma_to_grey(
+    luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8
+) -> U8:
     """Take luma code values of DEPTH bits as an 8-bit grey of the same shape."""
     return _grey_of_luma(full_range, depth)[luma]
 

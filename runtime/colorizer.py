@@ -13,16 +13,17 @@ from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
+from .film_writer import FilmOptions
 from .images import join
 from .planes import shrink, working_shape
-from .video import FilmOptions, FilmReport, Progress, colorize_film
+from .video import FilmReport, Progress, colorize_film
 
 
 class Colorizer:
     """A loaded model that colorizes photographs and films; a context manager, for one thread.
 
-        with Colorizer() as colorizer:
-            rgb = colorizer.image(rgb)
+    with Colorizer() as colorizer:
+        rgb = colorizer.image(rgb)
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Colorizer:
         return working_shape(height, width, self.size, self.info.size_multiple)
 
     def chroma(self, greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        """Return L* (h, w) and ab (h, w, 2) at the working size for 8-bit greys (H, W) of one size."""
+        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one size."""
         shape = self.working_shape(*greys[0].shape)
         lightness = grey_to_lightness(np.stack([shrink(grey, shape) for grey in greys]))
         batch = self.engine.best_batch
@@ -75,7 +76,7 @@ class Colorizer:
         """
         if rgb.dtype != np.uint8 or rgb.ndim not in (2, 3) or rgb.shape[2:] not in ((), (3,)):
             raise ArgumentError(
-                f"a picture of dtype {rgb.dtype} and shape {rgb.shape}; give uint8 (H, W, 3) or (H, W)"
+                f"a picture is {rgb.dtype} {rgb.shape}; give uint8 of shape (H, W, 3) or (H, W)"
             )
         rgb = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
         [(_, ab)] = self.chroma([rgb_to_grey(rgb)])
@@ -86,9 +87,9 @@ class Colorizer:
         source: str | Path,
         target: str | Path,
         options: FilmOptions | None = None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> FilmReport:
-        """Colorize a film; sound is copied, luma is handed on unchanged. See video.colorize_film."""
+        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film."""
         return colorize_film(
             self.chroma,
             Path(source),
@@ -107,6 +108,9 @@ class Colorizer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -9,7 +9,23 @@ from pathlib import Path
 from .errors import OutputError
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .avif .jp2 .ppm .pgm .pbm".split()
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".avif",
+        ".jp2",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+    ]
 )
 
 
@@ -49,7 +65,7 @@ def fingerprint(content_hashes: Iterable[str]) -> str:
 
 
 def photo_files(folder: Path) -> list[Path]:
-    """Return the files below FOLDER that are named like photographs, sorted; hidden ones left out."""
+    """Return the files below FOLDER named like photographs, sorted; hidden ones left out."""
     return sorted(
         path
         for path in folder.rglob("*")

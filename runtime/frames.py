@@ -14,7 +14,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 # ITU-T H.273 code points.
 _MATRICES: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
-_UNSPECIFIED = 2
+_BT709 = 1
 _HD_HEIGHT = 720  # players take untagged film for BT.709 from here on, for BT.601 below
 
 _FULL_RANGE_NAMES = ("yuvj", "gray")
@@ -31,7 +31,8 @@ class FrameLayout:
     subsampling: str  # of the written frames: 420, 422 or 444
     matrix: Matrix
     full_range: bool
-    convert_from: str | None  # a format that must be converted first: RGB, palette, semi-planar
+    tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
+    converted: bool  # from RGB, a palette or a semi-planar format, frame by frame
 
     @property
     def format(self) -> str:
@@ -57,24 +58,33 @@ def layout_of(frame: av.VideoFrame) -> FrameLayout:
     planar = name.startswith(("yuv4", "yuvj4", "gray")) and "be" not in name and "a4" not in name
     depth = frame.format.components[0].bits
     subsampling = next((s for s in _CHROMA_STEPS if f"uv{s}p" in name or f"uvj{s}p" in name), "420")
-    known = planar and (name.startswith("gray") or f"{subsampling}p" in name) and depth in (8, 10, 12)
+    known = (
+        planar and (name.startswith("gray") or f"{subsampling}p" in name) and depth in (8, 10, 12)
+    )
     rgb = frame.format.is_rgb or name.startswith(("pal", "mono"))
     if not known:
         depth, subsampling = 8, "444" if rgb else "420"
     if frame.width % 2 or frame.height % 2:
         subsampling = "444"  # H.264 stores no odd sides in 4:2:0; luma stays as it is either way
-    matrix = _MATRICES.get(int(frame.colorspace))
+    matrix = _MATRICES.get(frame.colorspace)
     if matrix is None:
         matrix = "bt709" if rgb or frame.height >= _HD_HEIGHT else "bt601"
     full = frame.color_range == ColorRange.JPEG or name.startswith(_FULL_RANGE_NAMES)
     return FrameLayout(
-        frame.width, frame.height, depth, subsampling, matrix, full and not rgb, None if known else name
+        frame.width,
+        frame.height,
+        depth,
+        subsampling,
+        matrix,
+        full_range=full and not rgb,
+        tags=(_BT709 if rgb else frame.colorspace, frame.color_primaries, frame.color_trc),
+        converted=not known,
     )
 
 
 def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
     """Return a copy of the luma plane (H, W), in code values."""
-    if layout.convert_from is not None:
+    if layout.converted:
         frame = _converted(frame, layout)
     return _samples(frame, 0, layout)[:, : layout.width].copy()
 
@@ -100,8 +110,8 @@ def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
     """
     rgb = lab_to_rgb(np.dstack([lightness, ab]))
     small = rgb_to_chroma(rgb, layout.matrix, full_range=layout.full_range, depth=layout.depth)
-    codes = enlarge(small, layout.chroma_shape) + np.float32(0.5)
-    return codes.clip(0, 2**layout.depth - 1).astype(layout.dtype)
+    codes = (enlarge(small, layout.chroma_shape) + 0.5).clip(0, 2**layout.depth - 1)
+    return codes.astype(np.uint8) if layout.depth == 8 else codes.astype(np.uint16)
 
 
 def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFrame:
@@ -116,6 +126,6 @@ def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFram
 
 def _samples(frame: av.VideoFrame, index: int, layout: FrameLayout) -> Plane:
     plane = frame.planes[index]
-    samples: Plane = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]  # a Plane is a buffer
+    samples: Plane = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]  # a buffer
     line = plane.line_size // np.dtype(layout.dtype).itemsize
     return samples[: line * plane.height].reshape(plane.height, line)

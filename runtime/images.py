@@ -56,7 +56,7 @@ def read_photo(path: Path) -> Photo:
         with _limited(), Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(
-                    f"{path}: {image.width}x{image.height} is above {MAX_PIXELS // 10**6} megapixels"
+                    f"{path}: {image.width}x{image.height} is above {MAX_PIXELS / 1e6:g} megapixels"
                 )
             return _decode(image)
     except FileNotFoundError as error:
@@ -99,11 +99,15 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         source = image.convert("RGB") if image.mode == "RGBA" else image
         try:
             converted = ImageCms.profileToProfile(
-                source, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"),
+                source,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
                 outputMode="RGB",
             )
         except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")  # a profile that fits another mode: pictures carry many such
+            return image.convert(
+                "RGB"
+            )  # a profile that fits another mode: pictures carry many such
         if converted is not None:
             return converted
     return image.convert("RGB")
@@ -140,7 +144,9 @@ def write_photo(path: Path, photo: Photo) -> None:
     """Write a photograph in the format that PATH's suffix names, whole or not at all."""
     name = Image.registered_extensions().get(path.suffix.lower(), "")
     if name not in Image.SAVE:
-        raise OutputError(f"{path}: cannot write {path.suffix or 'files without a suffix'}; use .png")
+        raise OutputError(
+            f"{path}: cannot write {path.suffix or 'files without a suffix'}; use .png"
+        )
     image = Image.fromarray(photo.rgb)
     if photo.alpha is not None and name not in _WITHOUT_ALPHA:
         image.putalpha(Image.fromarray(photo.alpha))

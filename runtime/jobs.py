@@ -10,12 +10,31 @@ from .files import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
-    from .video import FilmOptions, Progress
+    from .film_writer import FilmOptions
+    from .video import Progress
 
 FILM_SUFFIXES = frozenset(
-    ".mp4 .m4v .mkv .webm .mov .avi .mpg .mpeg .ts .m2ts .mts .wmv .flv .ogv .vob .3gp .y4m".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mkv",
+        ".webm",
+        ".mov",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".vob",
+        ".3gp",
+        ".y4m",
+    ]
 )
-_WRITABLE_FILMS = frozenset(".mp4 .m4v .mkv .webm .mov .avi .ts".split())
+_WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".ts"])
 _MARK = "_colorized"
 
 
@@ -50,7 +69,7 @@ class Job:
         from .images import can_write, read_photo, write_photo
 
         if not can_write(self.target.suffix):
-            raise ArgumentError(f"{self.target}: cannot write {self.target.suffix} pictures; use .png")
+            raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
         photo = read_photo(self.source)
         write_photo(self.target, replace(photo, rgb=colorizer.image(photo.rgb)))
         return []
@@ -59,7 +78,7 @@ class Job:
 def plan(
     inputs: Sequence[Path], output: Path | None, *, overwrite: bool, recursive: bool
 ) -> list[Job]:
-    """Return the jobs for INPUTS, files and folders; ArgumentError or InputError if one cannot be."""
+    """Return the jobs for INPUTS, files and folders; ArgumentError or InputError if none."""
     sources = [
         (path, base) for given in inputs for path, base in _files_of(given, recursive=recursive)
     ]

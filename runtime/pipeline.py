@@ -52,9 +52,10 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
     def put(entry: Item | _End) -> None:
         while not unwanted.is_set():
             try:
-                return ready.put(entry, timeout=_POLL_SECONDS)
+                ready.put(entry, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
+            return
 
     def work() -> None:
         error: BaseException | None = None
@@ -63,7 +64,7 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
                 put(item)
                 if unwanted.is_set():
                     break
-        except BaseException as raised:  # noqa: BLE001  # handed to the consumer, whatever it is
+        except BaseException as raised:  # handed to the consumer, whatever it is
             error = raised
         put(_End(error))
 

@@ -7,7 +7,7 @@ from PIL import Image
 from .color import F32, U8
 
 LONG_SIDE_LIMIT = 2
-"""The long side is at most this many short sides; panoramas are squeezed, colour is low-frequency."""
+"""The long side is at most this many short sides: panoramas are squeezed, colour is coarse."""
 
 
 def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
@@ -31,5 +31,5 @@ def shrink(grey: U8, shape: tuple[int, int]) -> U8:
 def enlarge(plane: F32, shape: tuple[int, int]) -> F32:
     """Resize a float plane (h, w) or (h, w, C) to SHAPE, bilinear, corners not aligned."""
     height, width = shape
-    resized: F32 = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized
+    resized = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)

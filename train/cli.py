@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..runtime.command import Command, console, require_extra
 from ..runtime.catalog import SAMPLES
+from ..runtime.command import Command, console, require_extra
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -20,12 +20,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, from 90, 90s, 15m or 2h."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return seconds."""
         if isinstance(value, float):
             return value
@@ -48,7 +50,9 @@ class Duration(click.ParamType):
 @click.option("--epochs", type=float, help="Stop after this many passes over the data.")
 @click.option("--max-time", type=Duration(), help="Stop after this time: 90s, 15m, 2h.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
-@click.option("--size", type=int, default=128, show_default=True, help="Side of the crops in pixels.")
+@click.option(
+    "--size", type=int, default=128, show_default=True, help="Side of the crops in pixels."
+)
 @click.option("--lr", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
@@ -70,15 +74,15 @@ def main(
 
     Example: colorize-train --arch unetgan --data ~/photos --max-time 2h
     """
-    require_extra("train", ("torch", "torchvision", "lightning_fabric", "safetensors", "matplotlib"))
+    require_extra(
+        "train", ("torch", "torchvision", "lightning_fabric", "safetensors", "matplotlib")
+    )
     from .config import TrainConfig  # torch and friends are imported once the arguments are read
 
     unlimited = max_time is None and options["steps"] is None and options["epochs"] is None
     if not data and unlimited:
         max_time = _SAMPLE_SECONDS
-    config = TrainConfig(
-        data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options
-    )
+    config = TrainConfig(data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options)
     _run(config, "CC0, CC BY and public domain (see samples)" if not data else licence, output)
 
 
@@ -111,7 +115,9 @@ def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
             bar.update(task, completed=step.progress, text=text)
 
         last = run.start(show)
-    terminal.print(f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s")
+    terminal.print(
+        f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
+    )
     for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
         click.echo(run.folder / name)
     terminal.print(f"next: colorize-export --checkpoint {run.checkpoint}", soft_wrap=True)
@@ -122,7 +128,9 @@ def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
 
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("reading photographs")
-        photos = collect(config.data, lambda done, total: bar.update(task, completed=done, total=total))
+        photos = collect(
+            config.data, lambda done, total: bar.update(task, completed=done, total=total)
+        )
     if photos.grey or photos.unreadable:
         terminal.print(
             f"left out: {photos.grey} grey or nearly grey, {len(photos.unreadable)} unreadable"

@@ -20,7 +20,7 @@ from ..runtime.errors import ArgumentError, InputError
 from ..runtime.files import PHOTO_SUFFIXES, fingerprint, photo_files, sha256
 
 GREY_CHROMA = 4.0
-"""Mean ab chroma below which a photograph counts as grey: it would teach that nothing has a colour."""
+"""Mean ab chroma below which a photograph counts as grey: it would teach to leave things grey."""
 
 _THUMBNAIL = (64, 64)
 
@@ -55,19 +55,16 @@ class PhotoSet:
     unreadable: tuple[str, ...]
 
     def split(self, share: float, limit: int) -> tuple[list[Photo], list[Photo]]:
-        """Return training and validation photos, told apart by content: stable on every machine."""
-        ranked = sorted(self.photos, key=lambda photo: photo.sha256)
-        distinct = len({photo.sha256 for photo in ranked})
-        wanted = min(limit, max(1, round(distinct * share)))
-        held = {photo.sha256 for photo in ranked[: max(wanted, 0)]}
-        return (
-            [photo for photo in self.photos if photo.sha256 not in held],
-            list({photo.sha256: photo for photo in ranked if photo.sha256 in held}.values()),
-        )
+        """Return training and validation photos, told apart by content: alike on every machine."""
+        distinct = {photo.sha256: photo for photo in self.photos}
+        wanted = max(1, min(limit, max(round(len(distinct) * share), min(4, len(distinct) // 4))))
+        held = sorted(distinct)[:wanted]
+        training = [photo for photo in self.photos if photo.sha256 not in held]
+        return training, [distinct[digest] for digest in held]
 
 
 def collect(
-    sources: Sequence[str], on_photo: Callable[[int, int], None] = lambda done, total: None
+    sources: Sequence[str], on_photo: Callable[[int, int], None] = lambda _done, _total: None
 ) -> PhotoSet:
     """Find the photographs in SOURCES: folders of any nesting, tars, globs of both.
 
@@ -97,13 +94,14 @@ def collect(
             f"{where}: no photograph in colour among {len(found)} files "
             f"({grey} grey, {len(unreadable)} unreadable); --data needs colour photographs"
         )
-    name = "+".join(Path(source).name or source for source in sources)
+    name = "+".join("/".join(Path(source).resolve().parts[-2:]) for source in sources)
     return PhotoSet(name, fingerprint(hashes), tuple(usable), grey, tuple(unreadable))
 
 
 def _expand(source: str) -> list[Path]:
     path = Path(source)
-    paths = [path] if path.exists() else sorted(Path(match) for match in glob(source))
+    found = [source] if path.exists() else sorted(glob(source))  # noqa: PTH207  # absolute patterns too
+    paths = [Path(name) for name in found]
     if not paths:
         raise ArgumentError(f"{source}: no such folder or tar; give --data a folder of photographs")
     return paths
@@ -120,7 +118,9 @@ def _photos_in(path: Path) -> Iterable[Photo]:
                 if member.isfile() and Path(member.name).suffix.lower() in PHOTO_SUFFIXES
             ]
     except (tarfile.TarError, OSError) as error:
-        raise ArgumentError(f"{path}: neither a folder nor an uncompressed tar ({error})") from error
+        raise ArgumentError(
+            f"{path}: neither a folder nor an uncompressed tar ({error})"
+        ) from error
 
 
 def _mean_chroma(image: Image.Image) -> float:
@@ -140,11 +140,13 @@ def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
     """Turn 8-bit (H, W, 3) into L* (1, H, W) and ab (2, H, W), float32, as the runtime would."""
     lightness = grey_to_lightness(rgb_to_grey(rgb))
     ab = rgb_to_lab(rgb)[..., 1:]
-    return torch.from_numpy(lightness[None]), torch.from_numpy(np.ascontiguousarray(ab.transpose(2, 0, 1)))
+    return torch.from_numpy(lightness[None]), torch.from_numpy(
+        np.ascontiguousarray(ab.transpose(2, 0, 1))
+    )
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Square crops of photographs: random, mirrored ones to train on, central ones to validate on."""
+    """Square crops of photographs: random and mirrored to train on, central to validate on."""
 
     def __init__(self, photos: Sequence[Photo], size: int, *, augment: bool) -> None:
         self.photos = photos

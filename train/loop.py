@@ -12,7 +12,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, RandomSampler
 
-from ..runtime.errors import ArgumentError, TrainingError
+from ..runtime.errors import TrainingError
 from .architectures import architecture
 from .architectures.base import AnyArchitecture
 from .architectures.blocks import Generator
@@ -24,7 +24,7 @@ from .losses import chroma_huber, discriminator_hinge, generator_hinge
 from .schedule import Budget, learning_rate_factor
 
 VALIDATIONS = 12
-"""How often a training validates and saves, evenly over its budget: a few minutes' work is at risk."""
+"""How often a training validates and saves, evenly over its budget."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Step:
 
 Report = Callable[[Step], None]
 Validate = Callable[[Step, Generator], None]
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
     fabric.seed_everything(config.seed, verbose=False)
     batches = iter(fabric.setup_dataloaders(_endless_loader(config, photos)))
 
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    network = network.to(memory_format=torch.channels_last)
     generator, generator_optimizer = fabric.setup(network, _generator_optimizer(config, network))
     average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
     if entry.adversarial_from is not None:
@@ -85,7 +86,9 @@ def train(
             losses["adversarial"] = generator_hinge(discriminator(L, predicted))
             loss = loss + config.adversarial_weight * losses["adversarial"]
         fabric.backward(loss)
-        fabric.clip_gradients(generator, generator_optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        fabric.clip_gradients(
+            generator, generator_optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
+        )
         _check_finite(losses, number)
         generator_optimizer.step()
         generator_optimizer.zero_grad()
@@ -100,16 +103,12 @@ def train(
         on_step(step)
         if int(done * VALIDATIONS) > validations:
             validations = int(done * VALIDATIONS)
-            on_validation(step, average.module.eval())
+            on_validation(step, _averaged(average))
         if done >= 1:
             return
 
 
 def _endless_loader(config: TrainConfig, photos: list[Photo]) -> DataLoader[tuple[Tensor, Tensor]]:
-    if config.batch_size > len(photos):
-        raise ArgumentError(
-            f"batch-size {config.batch_size} is larger than the {len(photos)} training photographs"
-        )
     dataset = CropDataset(photos, config.size, augment=True)
     return DataLoader(
         dataset,
@@ -137,6 +136,12 @@ def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["full_lr"] * factor
 
 
+def _averaged(average: AveragedModel) -> Generator:
+    module = average.module.eval()
+    assert isinstance(module, Generator)
+    return module
+
+
 def _adversarial(entry: AnyArchitecture, progress: float) -> bool:
     return entry.adversarial_from is not None and progress >= entry.adversarial_from
 
@@ -145,16 +150,16 @@ def _check_finite(losses: dict[str, Tensor], number: int) -> None:
     for name, value in losses.items():
         if not torch.isfinite(value):
             raise TrainingError(
-                f"the {name} loss is {float(value)} at step {number}; try a lower --lr. "
+                f"the {name} loss is {float(value.detach())} at step {number}; try a lower --lr. "
                 "The last checkpoint in the run folder is good"
             )
 
 
-def _moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """Return an exponential average that forgets the random start: its decay grows with the steps."""
+def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """Return an exponential average; its decay grows with the steps, to forget the start."""
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(averaged, current, 1 - now)
 
@@ -167,4 +172,6 @@ def predictions(
     """Yield (L, predicted ab, true ab) of single pictures, in order."""
     with torch.inference_mode():
         for L, ab in DataLoader(dataset, batch_size):
-            yield from zip(L, network(L.to(next(network.parameters()).device)).float().cpu(), ab, strict=True)
+            yield from zip(
+                L, network(L.to(next(network.parameters()).device)).float().cpu(), ab, strict=True
+            )

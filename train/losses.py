@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def chroma_huber(predicted: Tensor, truth: Tensor, delta: float, vividness: float) -> Tensor:
-    """Return the Huber loss (Huber 1964) of (B, 2, H, W) ab over DELTA, colourful pixels weighing more.
+    """Return the Huber loss (Huber 1964) of (B, 2, H, W) ab over DELTA, weighted by colour.
 
     Most pixels are nearly grey, and a plain mean answers that majority (Zhang et al. 2016,
     arXiv:1603.08511, rebalance by rarity). A true chroma of 1/VIVIDNESS doubles a pixel's weight;
@@ -14,7 +14,8 @@ def chroma_huber(predicted: Tensor, truth: Tensor, delta: float, vividness: floa
     """
     errors = F.huber_loss(predicted, truth, delta=delta, reduction="none") / delta
     weights = 1 + vividness * torch.linalg.vector_norm(truth, dim=1, keepdim=True)
-    return (errors * weights).mean() / weights.mean()
+    mean: Tensor = (errors * weights).mean() / weights.mean()
+    return mean
 
 
 def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:

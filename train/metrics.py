@@ -6,13 +6,13 @@ from ..runtime.color import U8
 
 
 def psnr(picture: U8, truth: U8) -> float:
-    """Return the peak signal-to-noise ratio in dB of two 8-bit pictures of one shape; inf if equal."""
+    """Return the peak signal-to-noise ratio in dB of two 8-bit pictures; inf if they are equal."""
     error = np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def colourfulness(rgb: U8) -> float:
-    """Return the colourfulness of an 8-bit (H, W, 3) picture, 0 for grey, about 40 for a photograph.
+    """Return the colourfulness of an 8-bit (H, W, 3) picture: 0 for grey, 40 for many photographs.
 
     Hasler & Suesstrunk 2003, "Measuring colourfulness in natural images", M^(3), signed opponents.
     """

@@ -16,7 +16,9 @@ _GAP = 4
 
 def save_curves(path: Path, log: Sequence[dict[str, float]]) -> None:
     """Draw every loss and measure of LOG over its steps as a PNG."""
-    names = [n for n in dict.fromkeys(k for row in log for k in row) if n not in ("step", "seconds")]
+    names = [
+        n for n in dict.fromkeys(k for row in log for k in row) if n not in ("step", "seconds")
+    ]
     columns = 3
     figure = Figure(figsize=(4 * columns, 3 * -(-len(names) // columns)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -32,8 +34,10 @@ def save_curves(path: Path, log: Sequence[dict[str, float]]) -> None:
 
 
 def save_grid(path: Path, rows: Sequence[Sequence[U8]]) -> None:
-    """Save rows of equally large pictures (grey, prediction, truth) as one PNG, two rows abreast."""
-    pairs = [[*rows[i], *(rows[i + 1] if i + 1 < len(rows) else ())] for i in range(0, len(rows), 2)]
+    """Save rows of equally large pictures (grey, prediction, truth) as a PNG, two rows abreast."""
+    pairs = [
+        [*rows[i], *(rows[i + 1] if i + 1 < len(rows) else ())] for i in range(0, len(rows), 2)
+    ]
     size = rows[0][0].shape[0] + _GAP
     sheet = np.full((size * len(pairs), size * max(map(len, pairs)), 3), 255, np.uint8)
     for y, row in enumerate(pairs):

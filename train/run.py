@@ -34,6 +34,11 @@ class Run:
     def __init__(self, config: TrainConfig, photos: PhotoSet, licence: str, folder: Path) -> None:
         self.config, self.photos, self.licence, self.folder = config, photos, licence, folder
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
+        if config.batch_size > len(self.training):
+            raise ArgumentError(
+                f"batch-size {config.batch_size} is larger than the {len(self.training)} "
+                "training photographs"
+            )
         self.validation = CropDataset(held_out, config.size, augment=False)
         self.model_config, self.network = build_network(config)
         self._log: list[dict[str, float]] = []
@@ -58,13 +63,19 @@ class Run:
 
         budget = Budget.of(self.config, len(self.training))
         train(
-            self.config, self.network, self.training, budget, on_step=on_step, on_validation=validate
+            self.config,
+            self.network,
+            self.training,
+            budget,
+            on_step=on_step,
+            on_validation=validate,
         )
         return last[0]
 
     def _validate(self, step: Step, network: Generator) -> None:
         """Measure, draw and save: after this the folder is complete up to STEP."""
-        measures, rows = [], []
+        measures: list[tuple[float, float, float]] = []
+        rows: list[list[U8]] = []
         for L, predicted, truth in predictions(network, self.validation, self.config.batch_size):
             picture, original = _to_rgb(L, predicted), _to_rgb(L, truth)
             error = float((predicted - truth).abs().mean())
@@ -125,11 +136,12 @@ def new_run_folder(arch: str) -> Path:
 
 
 def build_network(config: TrainConfig) -> tuple[Any, Generator]:
-    """Return the architecture's config and its network, seeded, with encoder weights if asked for."""
+    """Return the architecture's config and its network, with encoder weights if asked for."""
     entry = architecture(config.arch)
     if config.preset not in entry.presets:
         raise ArgumentError(
-            f"{config.arch} has no preset {config.preset!r}; choose one of {', '.join(entry.presets)}"
+            f"{config.arch} has no preset {config.preset!r}; "
+            f"choose one of {', '.join(entry.presets)}"
         )
     model_config = entry.presets[config.preset]
     if config.encoder is not None:

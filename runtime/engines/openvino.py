@@ -24,7 +24,9 @@ class OpenVINOEngine(Engine):
             raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(error)})") from error
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
         check_signature(_specs(network.inputs), _specs(network.outputs), str(model))
-        config = {"PERFORMANCE_HINT": "LATENCY"}  # one request over all cores; frames come in batches
+        config = {
+            "PERFORMANCE_HINT": "LATENCY"
+        }  # one request over all cores; frames come in batches
         if precision == "fp32":
             config["INFERENCE_PRECISION_HINT"] = "f32"
         self._compiled = core.compile_model(network, "CPU", config)
@@ -49,7 +51,9 @@ def _specs(ports: list[openvino.Output]) -> list[TensorSpec]:
         TensorSpec(
             port.get_any_name(),
             port.get_element_type().to_dtype().name,
-            tuple(-1 if side.is_dynamic else side.get_length() for side in port.get_partial_shape()),
+            tuple(
+                -1 if side.is_dynamic else side.get_length() for side in port.get_partial_shape()
+            ),
         )
         for port in ports
     ]

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, ColorRange
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
@@ -80,7 +81,7 @@ def frames(scene: Scene) -> Iterator[Image.Image]:
         yield photo.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=box)
 
 
-def melody(seconds: float) -> np.ndarray:
+def melody(seconds: float) -> NDArray[np.float32]:
     """Return the notes as float32 samples of shape (2, seconds * SAMPLE_RATE)."""
     sound = np.zeros((2, round(seconds * SAMPLE_RATE)))
     for start, pitch, pan in NOTES:
@@ -90,7 +91,8 @@ def melody(seconds: float) -> np.ndarray:
         tone *= np.minimum(t / 0.02, 1.0) * np.exp(-3.0 * t)
         sound[:, first:] += np.sqrt([[1.0 - pan], [pan]]) * tone
     fade = np.minimum((sound.shape[1] - np.arange(sound.shape[1])) / (0.15 * SAMPLE_RATE), 1.0)
-    return (0.2 * sound * fade / np.abs(sound).max()).astype(np.float32)
+    samples: NDArray[np.float32] = (0.2 * sound * fade / np.abs(sound).max()).astype(np.float32)
+    return samples
 
 
 def main() -> None:
@@ -107,7 +109,7 @@ def main() -> None:
 
         pictures = (picture for scene in SCENES for picture in frames(scene))
         for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_image(picture).reformat(
+            frame = av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24").reformat(
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
                 dst_color_range=ColorRange.MPEG,

@@ -96,7 +96,9 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H/stride, W/stride) -> (B, 2, H, W)."""
         ab = self.project(x) * AB_SCALE
-        return F.interpolate(ab, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+        return F.interpolate(
+            ab, scale_factor=float(self.stride), mode="bilinear", align_corners=False
+        )
 
 
 class Generator(nn.Module):

@@ -1,5 +1,7 @@
 """The opponent of `gan` and `unetgan`, used during training only."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -18,8 +20,11 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         sizes = (3, width, 2 * width, 4 * width)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)), nn.LeakyReLU(0.2, inplace=True)]
+        for inputs, outputs in pairwise(sizes):
+            layers += [
+                spectral_norm(nn.Conv2d(inputs, outputs, 4, 2, 1)),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(4 * width, 1, 4, 1, 1)))
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:

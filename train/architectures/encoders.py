@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...runtime.errors import ArgumentError
 from .blocks import Encoder, ResidualBlock, conv_bn_relu
 
-# Mean and standard deviation of L*/100 over the training photographs, to one digit: enough to centre.
+# Mean and standard deviation of L* over photographs, to one digit: enough to centre the input.
 _L_MEAN, _L_STD = 50.0, 25.0
 
 
@@ -94,7 +94,9 @@ class _ConvBN(nn.Module):
     bottom and at the right.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__()
         total = max(kernel - stride, 0)
         before, after = total // 2, total - total // 2
@@ -108,7 +110,7 @@ class _ConvBN(nn.Module):
 
 
 class _InvertedResidual(nn.Module):
-    """Expand, depthwise, project (Sandler et al. 2018, arXiv:1801.04381), ReLU6, no squeeze-excite."""
+    """Expand, depthwise, project (Sandler et al. 2018, arXiv:1801.04381), with ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, expand: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -125,7 +127,7 @@ class _InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0Encoder(Encoder):
-    """EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946; the Lite variant of TensorFlow's TPU models).
+    """EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946, in TensorFlow's Lite variant).
 
     The last stage (320 channels) and the classifier are left out: a sixth of the weights for
     features that are as coarse as those of the stage before.
@@ -152,7 +154,9 @@ class EfficientNetLite0Encoder(Encoder):
             blocks = []
             for index in range(repeats):
                 first = index == 0
-                blocks.append(_InvertedResidual(inputs, outputs, expand, kernel, stride if first else 1))
+                blocks.append(
+                    _InvertedResidual(inputs, outputs, expand, kernel, stride if first else 1)
+                )
                 inputs = outputs
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
@@ -171,7 +175,7 @@ class EfficientNetLite0Encoder(Encoder):
         return features
 
     def load_pretrained(self, state: dict[str, Tensor]) -> None:
-        """Load a state dict of the PyTorch ports of the published weights (_conv_stem, _blocks.N...)."""
+        """Load a PyTorch port of the published weights (names such as _blocks.0._bn1.weight)."""
         pairs = [("_conv_stem", "_bn0", self.stem)]
         for index, block in enumerate(self._blocks()):
             name = f"_blocks.{index}"

@@ -26,7 +26,9 @@ class ResidualBlockEncoder(Encoder):
         self.channels = config.channels
         self.down = PlainEncoder(config.channels, blocks=0)
         deepest = config.channels[-1]
-        self.blocks = nn.Sequential(*(ResidualBlock(deepest) for _ in range(config.residual_blocks)))
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(deepest) for _ in range(config.residual_blocks))
+        )
 
     def forward(self, L: Tensor) -> list[Tensor]:
         """See Encoder."""

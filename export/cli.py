@@ -1,0 +1,127 @@
+"""The command colorize-export: arguments only."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from ..runtime.catalog import MODELS
+from ..runtime.command import Command, console, require_extra
+from ..runtime.errors import ArgumentError, EngineError
+
+if TYPE_CHECKING:
+    from .tensorrt import Profile
+
+_MODULES = ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "onnxslim", "onnxruntime")
+
+
+class Triple(click.ParamType[tuple[int, int, int]]):
+    """Smallest, best and largest, as 1,8,32."""
+
+    name = "min,best,max"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int]:
+        """Return three ascending positive integers."""
+        parts = str(value).split(",")
+        if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+            self.fail(f"{value!r} is not three numbers such as 1,8,32", param, ctx)
+        low, best, high = (int(part) for part in parts)
+        if not 0 < low <= best <= high:
+            self.fail(f"{value!r} does not ascend from above 0", param, ctx)
+        return low, best, high
+
+
+@click.command(cls=Command, name="colorize-export")
+@click.option(
+    "--engine",
+    "precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Precision to build; fp16 builds a TensorRT engine too.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Default: the newest below runs/, else the bundled default's.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write.")
+@click.option("--compact", is_flag=True, help="Store float32 weights in half the bytes.")
+@click.option(
+    "--batch", type=Triple(), default="1,8,32", show_default=True, help="TensorRT profile."
+)
+@click.option(
+    "--size", type=Triple(), default="64,256,512", show_default=True, help="Same, pixels."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.version_option(package_name="colorize-toolkit")
+def main(
+    precision: str,
+    checkpoint: Path | None,
+    output: Path | None,
+    compact: bool,
+    batch: tuple[int, int, int],
+    size: tuple[int, int, int],
+    overwrite: bool,
+) -> None:
+    """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
+
+    Example: colorize-export --engine fp16 --checkpoint mine/checkpoint.safetensors
+    """
+    require_extra("export", _MODULES)
+    from ..train.checkpoint import newest_checkpoint
+    from .job import ExportJob, newest_or_bundled
+    from .tensorrt import Profile
+
+    if compact and precision == "fp16":
+        raise ArgumentError("--compact is for fp32; fp16 weights are half the size already")
+    bundled = MODELS / "default.safetensors"
+    source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
+    folder = Path("exports") if source == bundled else source.parent
+    target = output or folder / f"{_stem(source)}-{precision}.onnx"
+    if target.exists() and not overwrite:
+        raise ArgumentError(f"{target}: exists; give --overwrite or another -o")
+    terminal = console()
+    terminal.print(f"exporting {source}", soft_wrap=True)
+    ExportJob(source, precision, target, compact).run(
+        lambda proof: terminal.print(f"proved: {proof}")
+    )
+    click.echo(target)
+    if precision == "fp16":
+        _build_engine(target, Profile(batch, size), terminal)
+
+
+def _stem(checkpoint: Path) -> str:
+    """Name exports of a run after its architecture, others after the file."""
+    in_run = checkpoint.name == "checkpoint.safetensors"
+    return checkpoint.parent.parent.name or "model" if in_run else checkpoint.stem
+
+
+def _build_engine(model: Path, profile: "Profile", terminal: Console) -> None:
+    """Build the engine, or say in one line why there is none: the ONNX file is good either way."""
+    from .tensorrt import build_engine, find_builder
+
+    try:
+        trt, flavour = find_builder()
+    except EngineError as error:
+        terminal.print(f"no TensorRT engine was built: {error}", soft_wrap=True)
+        return
+    target = model.with_suffix(".rtx.engine" if flavour == "tensorrt_rtx" else ".engine")
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("building the engine", total=None)
+        build_engine(
+            trt,
+            flavour,
+            model,
+            target,
+            profile,
+            lambda phase, step, steps: bar.update(
+                task, description=phase, completed=step, total=steps
+            ),
+        )
+    terminal.print(f"built with {flavour} {trt.__version__}")
+    click.echo(target)

@@ -1,0 +1,149 @@
+"""The film that is being written: its encoder, its copied streams, its container."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+from av.container import InputContainer, OutputContainer
+from av.stream import Disposition, Stream
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+
+from .errors import ArgumentError, InputError, OutputError
+from .frames import FrameLayout, Plane, build_frame
+
+if TYPE_CHECKING:
+    AnyPacket = av.Packet[Any]
+else:
+    AnyPacket = av.Packet  # generic in its stub alone
+COPIED = ("audio", "subtitle")
+"""Kinds of streams that are copied packet by packet."""
+
+# Quality at which a stranger sees no loss; slower presets only make files smaller.
+_ENCODERS = {
+    "libx264": {"crf": "17", "preset": "medium"},
+    "libx265": {"crf": "19", "preset": "medium", "x265-params": "log-level=error"},
+    "libvpx-vp9": {"crf": "24", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
+    "libsvtav1": {"crf": "24", "preset": "8"},
+    "ffv1": {"level": "3", "slicecrc": "1"},
+}
+_DEFAULT_ENCODER = {".webm": "libvpx-vp9"}
+_FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """How a film is encoded; None: the encoder's default here."""
+
+    codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, libsvtav1, ffv1
+    crf: int | None = None
+    preset: str | None = None
+
+
+def film_stream(container: InputContainer) -> VideoStream:
+    """Return the film's own stream, not a cover picture; InputError if there is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise InputError(f"{container.name}: has no video stream")
+
+
+def create_container(part: Path, target: Path) -> OutputContainer:
+    """Open PART for writing in the container that TARGET's suffix names."""
+    try:
+        return av.open(str(part), "w")
+    except (av.error.FFmpegError, ValueError) as error:
+        name = target.suffix or "a name without suffix"
+        raise OutputError(f"{target}: no film container for {name}; use .mkv") from error
+
+
+class FilmWriter:
+    """Encodes the frames of one film and copies what goes with them."""
+
+    def __init__(
+        self, source: InputContainer, container: OutputContainer, target: Path, options: FilmOptions
+    ) -> None:
+        self.frames = 0
+        self.left_out: list[str] = []
+        self._container, self._target = container, target
+        self._source = film_stream(source)
+        self._video = self._add_encoder(options)
+        self._copies: dict[int, Stream] = {}
+        self._early: list[AnyPacket] = []
+        for stream in source.streams:
+            if stream.type in COPIED and stream.codec.canonical_name in container.supported_codecs:
+                self._copies[stream.index] = container.add_stream_from_template(stream)
+            elif stream is not self._source:
+                self.left_out.append(f"{stream.type} stream {stream.index}")
+        container.metadata.update(source.metadata)
+        container.set_chapters(source.chapters())
+
+    def _add_encoder(self, options: FilmOptions) -> VideoStream:
+        codec, settings = _encoder(self._target, options)
+        rate = self._source.average_rate or _FALLBACK_RATE
+        try:
+            stream = self._container.add_stream(codec, rate=rate, options=settings)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise ArgumentError(
+                f"codec {codec}: cannot be used in {self._target.suffix} ({error})"
+            ) from error
+        if not isinstance(stream, VideoStream):
+            raise ArgumentError(f"codec {codec}: does not encode pictures")
+        return stream
+
+    def copy(self, packet: AnyPacket) -> None:
+        """Write a packet of sound or subtitles as it is."""
+        copy = self._copies.get(packet.stream.index)
+        if copy is None:
+            return
+        packet.stream = copy
+        if self.frames == 0:
+            self._early.append(packet)  # muxing opens every stream, and the film's is not known yet
+        else:
+            self._guard(lambda: self._container.mux(packet))
+
+    def encode(self, luma: Plane, chroma: Plane, pts: int, layout: FrameLayout) -> None:
+        """Encode one frame at its own time, PTS in the source's time base."""
+        if self.frames == 0:
+            self._configure(layout)
+            self._guard(lambda: self._container.mux(self._early))
+        frame = build_frame(luma, chroma, layout)
+        frame.pts, frame.time_base = pts, self._source.time_base
+        self._guard(lambda: self._container.mux(self._video.encode(frame)))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the container's end."""
+        self._guard(lambda: self._container.mux(self._video.encode(None)))
+        self._guard(self._container.close)
+
+    def _configure(self, layout: FrameLayout) -> None:
+        context = self._video.codec_context
+        context.width, context.height, context.pix_fmt = layout.width, layout.height, layout.format
+        if self._source.time_base is not None:
+            context.time_base = self._source.time_base
+        if self._source.sample_aspect_ratio:
+            context.sample_aspect_ratio = self._source.sample_aspect_ratio
+        context.color_range = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
+        context.colorspace, context.color_primaries, context.color_trc = layout.tags
+        context.thread_type = "AUTO"
+
+    def _guard(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except (av.error.FFmpegError, OSError) as error:
+            raise OutputError(f"{self._target}: cannot encode or write it ({error})") from error
+
+
+def _encoder(target: Path, options: FilmOptions) -> tuple[str, dict[str, str]]:
+    codec = options.codec or _DEFAULT_ENCODER.get(target.suffix.lower(), "libx264")
+    settings = dict(_ENCODERS.get(codec, {}))
+    if options.crf is not None:
+        settings["crf"] = str(options.crf)
+    if options.preset is not None:
+        settings["preset"] = options.preset
+    return codec, settings
