@@ -17,22 +17,15 @@ if TYPE_CHECKING:
 _MODULES = ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 
 
-class Triple(click.ParamType[tuple[int, int, int]]):
-    """Smallest, best and largest, as 1,8,32."""
-
-    name = "min,best,max"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int, int]:
-        """Return three ascending positive integers."""
-        parts = str(value).split(",")
-        if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-            self.fail(f"{value!r} is not three numbers such as 1,8,32", param, ctx)
-        low, best, high = (int(part) for part in parts)
-        if not 0 < low <= best <= high:
-            self.fail(f"{value!r} does not ascend from above 0", param, ctx)
-        return low, best, high
+def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
+    """Return the smallest, best and largest of 1,8,32."""
+    parts = value.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is not three numbers such as 1,8,32", param=param)
+    low, best, high = (int(part) for part in parts)
+    if not 0 < low <= best <= high:
+        raise click.BadParameter(f"{value!r} does not ascend from above 0", param=param)
+    return low, best, high
 
 
 @click.command(cls=Command, name="colorize-export")
@@ -52,10 +45,20 @@ class Triple(click.ParamType[tuple[int, int, int]]):
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write.")
 @click.option("--compact", is_flag=True, help="Store float32 weights in half the bytes.")
 @click.option(
-    "--batch", type=Triple(), default="1,8,32", show_default=True, help="TensorRT profile."
+    "--batch",
+    callback=_triple,
+    metavar="MIN,BEST,MAX",
+    default="1,8,32",
+    show_default=True,
+    help="TensorRT profile.",
 )
 @click.option(
-    "--size", type=Triple(), default="64,256,512", show_default=True, help="Same, pixels."
+    "--size",
+    callback=_triple,
+    metavar="MIN,BEST,MAX",
+    default="64,256,512",
+    show_default=True,
+    help="Same, pixels.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.version_option(package_name="colorize-toolkit")

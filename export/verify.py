@@ -84,13 +84,13 @@ def prove(
 def sample_batches(multiple: int, sizes: Sequence[int] = SIZES) -> list[F32]:
     """Return L* (N, 1, H, W) of the sample photographs: several shapes, alone and in batches."""
     batches = []
-    for path in photo_files(SAMPLES / "test")[:_PHOTOS]:
-        grey = read_photo(path).grey()
+    greys = [read_photo(path).grey() for path in photo_files(SAMPLES / "test")[:_PHOTOS]]
+    for grey in greys:
         height, width = grey.shape
         for size in sizes:
             batches.append(_lightness(grey, working_shape(height, width, size, multiple)))
-    first = [batch for batch in batches if batch.shape == batches[0].shape]
-    return [*batches, np.concatenate(first)]
+    squares = [_lightness(grey, working_shape(1, 1, sizes[0], multiple)) for grey in greys]
+    return [*batches, np.concatenate(squares)]
 
 
 def _lightness(grey: U8, shape: tuple[int, int]) -> F32:

@@ -20,21 +20,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, from 90, 90s, 15m or 2h."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return seconds."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is not a duration; write 90s, 15m or 2h", param, ctx)
-        return float(match[1]) * _UNITS[match[2] or "s"]
+def _duration(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return seconds from 90, 90s, 15m or 2h."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
+    if match is None or float(match[1]) == 0:
+        raise click.BadParameter(f"{value!r} is not a duration; write 90s, 15m or 2h", param=param)
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 @click.command(cls=Command, name="colorize-train", no_args_is_help=False)
@@ -48,7 +41,7 @@ class Duration(click.ParamType[float]):
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--epochs", type=float, help="Stop after this many passes over the data.")
-@click.option("--max-time", type=Duration(), help="Stop after this time: 90s, 15m, 2h.")
+@click.option("--max-time", callback=_duration, help="Stop after this time: 90s, 15m, 2h.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option(
     "--size", type=int, default=128, show_default=True, help="Side of the crops in pixels."

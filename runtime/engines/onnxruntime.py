@@ -7,7 +7,7 @@ import onnxruntime
 from ..color import F32
 from ..contract import INPUT, ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
-from .base import Engine, Precision
+from .base import Engine, Precision, last_line
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 _PROVIDER = "CPUExecutionProvider"
@@ -21,10 +21,11 @@ class OnnxRuntimeEngine(Engine):
     precision = "fp32"  # the CPU provider computes FP16 models in float32 too
 
     def __init__(self, model: Path, precision: Precision = "auto") -> None:  # noqa: ARG002  # the CPU provider has float32 alone
+        self.model = model
         try:
             self._session = onnxruntime.InferenceSession(model, providers=[_PROVIDER])
         except Exception as error:  # its own exception classes have no public base
-            raise ModelError(f"{model}: ONNX Runtime cannot read it ({error})") from error
+            raise ModelError(f"{model}: not an ONNX file ({last_line(error)})") from error
         # ONNX Runtime falls back to other providers without a word.
         if self._session.get_providers()[0] != _PROVIDER:
             raise EngineError(f"ONNX Runtime did not take {_PROVIDER}")
@@ -34,8 +35,7 @@ class OnnxRuntimeEngine(Engine):
             _specs(self._session.get_inputs()), _specs(self._session.get_outputs()), str(model)
         )
 
-    def infer(self, lightness: F32) -> F32:
-        """See Engine."""
+    def _compute(self, lightness: F32) -> F32:
         result: F32 = self._session.run(None, {INPUT: lightness})[0]
         return result
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import openvino
+from openvino.frontend import FrontEndManager
 
 from ..color import F32
 from ..contract import ModelInfo, TensorSpec, check_signature
-from ..errors import ModelError
-from .base import Engine, Precision
+from ..errors import EngineError, ModelError
+from .base import Engine, Precision, last_line
+
+_PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
 class OpenVINOEngine(Engine):
@@ -17,11 +20,8 @@ class OpenVINOEngine(Engine):
     device = "CPU"
 
     def __init__(self, model: Path, precision: Precision = "auto") -> None:
-        core = openvino.Core()
-        try:
-            network = core.read_model(model)
-        except RuntimeError as error:
-            raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(error)})") from error
+        self.model = model
+        network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
         check_signature(_specs(network.inputs), _specs(network.outputs), str(model))
         config = {
@@ -29,15 +29,26 @@ class OpenVINOEngine(Engine):
         }  # one request over all cores; frames come in batches
         if precision == "fp32":
             config["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = core.compile_model(network, "CPU", config)
-        self._request = self._compiled.create_infer_request()
-        used = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        self.precision = {"f32": "fp32", "f16": "fp16"}.get(used, used)
+        try:
+            compiled = openvino.Core().compile_model(network, "CPU", config)
+        except RuntimeError as error:
+            raise EngineError(f"{model}: OpenVINO cannot run it ({last_line(error)})") from error
+        self._request = compiled.create_infer_request()
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        self.precision = _PRECISIONS.get(used, used)
 
-    def infer(self, lightness: F32) -> F32:
-        """See Engine."""
+    def _compute(self, lightness: F32) -> F32:
         result: F32 = self._request.infer([lightness], share_inputs=True)[0]
         return result
+
+
+def _read(model: Path) -> openvino.Model:
+    # Core.read_model would try its other frontends too, which write to stderr by themselves.
+    frontend = FrontEndManager().load_by_framework("onnx")
+    try:
+        return frontend.convert(frontend.load(str(model)))
+    except Exception as error:  # its frontend errors have no public base
+        raise ModelError(f"{model}: not an ONNX file ({last_line(error)})") from error
 
 
 def _metadata(network: openvino.Model) -> dict[str, str]:
@@ -51,13 +62,7 @@ def _specs(ports: list[openvino.Output]) -> list[TensorSpec]:
         TensorSpec(
             port.get_any_name(),
             port.get_element_type().to_dtype().name,
-            tuple(
-                -1 if side.is_dynamic else side.get_length() for side in port.get_partial_shape()
-            ),
+            tuple(-1 if side.is_dynamic else side.get_length() for side in port.partial_shape),
         )
         for port in ports
     ]
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines()[::-1] if line.strip()), "")

@@ -1,0 +1,71 @@
+"""What is measured, under which settings, and what happens to a model that fails."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.catalog import bundled_models, find_model
+from ..runtime.color import F32
+from ..runtime.engines.base import Precision
+from ..runtime.engines.select import available_backends
+from ..runtime.errors import EngineError, ModelError
+from ..runtime.files import sha256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose; it stands in the results."""
+
+    backends: tuple[str, ...]  # the fastest first: it colours the photographs
+    precision: Precision
+    size: int | None  # short side in pixels; None: each model's own
+    batches: tuple[int, ...]
+    runs: int
+    warmup: int
+    limit_images: int | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model to measure, by the name that the user gave it."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The row of a model that could not be measured."""
+
+    model: str
+    backend: str
+    error: str
+
+
+def find_subjects(names: Sequence[str]) -> list[Subject]:
+    """Return the models called NAMES, all bundled ones if empty; ModelError if there are none."""
+    chosen = list(dict.fromkeys(names)) or list(bundled_models())
+    if not chosen:
+        raise ModelError("no bundled model in this installation; name an ONNX file with --model")
+    paths = {name: find_model(name) for name in chosen}
+    return [Subject(name, path, sha256(path)) for name, path in paths.items()]
+
+
+def choose_backends(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the installed backends among NAMES, all if empty; EngineError if one is not there."""
+    available = available_backends()
+    missing = [name for name in names if name not in available]
+    if missing:
+        raise EngineError(
+            f"backend {missing[0]} is unknown or not installed; here are: {', '.join(available)}"
+        )
+    return tuple(name for name in available if name in names or not names)
+
+
+def noise(batch: int, shape: tuple[int, int]) -> F32:
+    """Return L* (batch, 1, *shape) to measure with; what it shows does not change the time."""
+    values = np.random.default_rng(0).uniform(0, 100, (batch, 1, *shape))
+    return values.astype(np.float32)
