@@ -12,11 +12,13 @@ from ..runtime.command import Command, console, require_extra
 from ..runtime.files import whole_file
 
 if TYPE_CHECKING:
+    from ..runtime.color import U8
     from .report import Results
     from .subjects import Settings, Subject
 
 _ALL_FAILED = 1
 _SOME_FAILED = 3
+_WALL_HEIGHT = 180  # of a photograph on the wall, in pixels
 
 
 def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -83,6 +85,11 @@ def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int,
     help="Quality: take only the first so many photographs.",
 )
 @click.option(
+    "--wall",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw a picture of all photographs here: grey, each model's, the truth.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -92,7 +99,12 @@ def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int,
 )
 @click.version_option(package_name="colorize-toolkit")
 def main(
-    models: tuple[str, ...], data: Path, backends: tuple[str, ...], output: Path, **options: Any
+    models: tuple[str, ...],
+    data: Path,
+    backends: tuple[str, ...],
+    wall: Path | None,
+    output: Path,
+    **options: Any,
 ) -> int:
     """Measure the quality and the speed of models.
 
@@ -103,6 +115,7 @@ def main(
     Example: colorize-bench --model default --data ~/photos --batch 1,8
     """
     require_extra("bench", ["onnxruntime"])
+    from ..runtime.sheet import save_sheet
     from .quality import list_photos  # engines load after the arguments proved good
     from .report import print_report
     from .subjects import Settings, choose_backends, find_subjects
@@ -112,9 +125,13 @@ def main(
     list_photos(data)
     terminal = console()
     with whole_file(output) as part:  # a folder that cannot be written to is refused at once
-        results = _measure(subjects, data, settings, terminal)
+        rows: list[list[U8]] = []
+        results = _measure(subjects, data, settings, rows if wall else None, terminal)
         part.write_text(results.to_json(), encoding="utf-8")
     print_report(results)
+    if wall:
+        save_sheet(wall, rows, abreast=2)
+        terminal.print(f"pictures: {wall}", soft_wrap=True, markup=False)
     for warning in results.warnings():
         terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
     failures = results.failures()
@@ -128,11 +145,20 @@ def main(
 
 
 def _measure(
-    subjects: list["Subject"], data: Path, settings: "Settings", terminal: Console
+    subjects: list["Subject"],
+    data: Path,
+    settings: "Settings",
+    wall: list[list["U8"]] | None,
+    terminal: Console,
 ) -> "Results":
+    from ..runtime.sheet import scaled
     from .latency import measure_speed
     from .quality import list_photos, measure_quality
     from .report import Results
+
+    def draw(pictures: list["U8"]) -> None:
+        if wall is not None:
+            wall.append([scaled(picture, _WALL_HEIGHT) for picture in pictures])
 
     columns = (
         TextColumn("{task.description}"),
@@ -150,6 +176,7 @@ def _measure(
             data,
             settings,
             on_photo=lambda: bar.advance(photos),
+            on_pictures=draw,
             on_remark=lambda remark: terminal.print(remark, soft_wrap=True, markup=False),
         )
         speed = []

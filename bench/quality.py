@@ -85,10 +85,12 @@ def measure_quality(
     settings: Settings,
     on_photo: Callable[[], None] = lambda: None,
     on_remark: Callable[[str], None] = lambda _: None,
+    on_pictures: Callable[[list[U8]], None] = lambda _: None,
 ) -> Quality:
     """Colour the photographs of FOLDER at their own size with each of MODELS and measure them.
 
-    ON_PHOTO is called after each photograph, ON_REMARK with the reason for each one left out.
+    ON_PHOTO is called after each photograph, ON_REMARK with the reason for each one left out,
+    ON_PICTURES with the grey picture, each model's and the truth.
     InputError if none can be used; a model that fails gets a Failure and the others go on.
     """
     files = list_photos(folder)
@@ -111,7 +113,7 @@ def measure_quality(
                     grey.append(path.name)
                     on_remark(f"skipped: {path}: a grey picture, it has no colours to compare with")
                 else:
-                    race.run(truth)
+                    on_pictures(race.run(truth))
             on_photo()
         rows = race.rows()
     if not rows:
@@ -152,10 +154,12 @@ class _Race:
                 self._running[model.name] = colorizer
                 self.infos[model.name] = colorizer.info
 
-    def run(self, truth: U8) -> None:
-        """Colour the lightness of TRUTH (H, W, 3) with every model that still runs."""
+    def run(self, truth: U8) -> list[U8]:
+        """Colour TRUTH (H, W, 3) with every model that still runs; return grey, theirs, truth."""
+        grey = without_colours(truth)
         self.truth.add(truth, truth)
-        self.grey.add(without_colours(truth), truth)
+        self.grey.add(grey, truth)
+        pictures = [grey]
         for name, colorizer in list(self._running.items()):
             try:
                 picture = colorizer.image(truth)
@@ -164,6 +168,8 @@ class _Race:
                 self._fail(name, error)
             else:
                 self._tallies[name].add(picture, truth)
+                pictures.append(picture)
+        return [*pictures, truth]
 
     def rows(self) -> tuple[QualityRow | Failure, ...]:
         """Return a row for each model and the two references; none if no photograph was run."""

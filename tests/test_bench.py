@@ -21,6 +21,7 @@ from colorize.bench.quality import QualityRow, Tally, list_photos, measure_quali
 from colorize.bench.subjects import Failure, Settings, find_subjects, noise
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.color import F32, U8
+from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from colorize.runtime.engines.select import open_engine

@@ -14,15 +14,16 @@ import torch
 
 from ..runtime.color import U8, lab_to_rgb, to_bytes
 from ..runtime.errors import ArgumentError, ModelError, OutputError
+from ..runtime.sheet import save_sheet
 from .architectures import architecture
 from .architectures.blocks import Generator
 from .architectures.encoders import PRETRAINED, EfficientNetLite0Encoder, ResNetEncoder
 from .checkpoint import Checkpoint, Origin
 from .config import TrainConfig
+from .curves import save_curves
 from .data import CropDataset, PhotoSet
 from .loop import Report, Step, predictions, train
 from .metrics import colourfulness, psnr
-from .pictures import save_curves, save_grid
 from .schedule import Budget
 
 _GRID_PHOTOS = 8
@@ -98,7 +99,7 @@ class Run:
         Checkpoint(self.config.arch, self.model_config, network, origin).save(self.checkpoint)
         self._write_log()
         save_curves(self.folder / "curves.png", self._log)
-        save_grid(self.folder / "validation.png", rows)
+        save_sheet(self.folder / "validation.png", rows, abreast=2)
 
     def _write_log(self) -> None:
         columns = list(dict.fromkeys(key for row in self._log for key in row))

@@ -1,17 +1,12 @@
-"""Pictures of a training: loss curves, and a grid of validation photographs."""
+"""Loss curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
-from ..runtime.color import U8
 from ..runtime.files import whole_file
-
-_GAP = 4
 
 
 def save_curves(path: Path, log: Sequence[dict[str, float]]) -> None:
@@ -31,17 +26,3 @@ def save_curves(path: Path, log: Sequence[dict[str, float]]) -> None:
         axes.grid(alpha=0.3)
     with whole_file(path) as part:
         figure.savefig(part, dpi=100)
-
-
-def save_grid(path: Path, rows: Sequence[Sequence[U8]]) -> None:
-    """Save rows of equally large pictures (grey, prediction, truth) as a PNG, two rows abreast."""
-    pairs = [
-        [*rows[i], *(rows[i + 1] if i + 1 < len(rows) else ())] for i in range(0, len(rows), 2)
-    ]
-    size = rows[0][0].shape[0] + _GAP
-    sheet = np.full((size * len(pairs), size * max(map(len, pairs)), 3), 255, np.uint8)
-    for y, row in enumerate(pairs):
-        for x, picture in enumerate(row):
-            sheet[y * size :, x * size :][: size - _GAP, : size - _GAP] = picture
-    with whole_file(path) as part:
-        Image.fromarray(sheet).save(part)
