@@ -71,7 +71,13 @@ setup(
     ],
     package_data={
         "": ["py.typed"],
-        "colorize.runtime": ["models/*", "samples/*.*", "samples/*/*.jpg"],
+        "colorize.runtime": [
+            "models/*",
+            "samples/*.md",
+            "samples/*.txt",
+            "samples/*.mp4",
+            "samples/*/*.jpg",
+        ],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

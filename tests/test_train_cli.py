@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from colorize.runtime.catalog import SAMPLES
 from colorize.train.architectures import ARCHITECTURES
@@ -42,6 +43,8 @@ def test_every_architecture_trains_and_saves(
     for name in ("curves.png", "validation.png"):
         with Image.open(folder / name) as picture:
             assert picture.width > 90
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("huber")] == [1, 2, 3]
     settings = json.loads((folder / "run.json").read_text())
     assert settings["config"]["arch"] == arch
     assert settings["data"]["training"] + settings["data"]["validation"] == len(
@@ -114,3 +117,10 @@ def test_diverging_training_stops_with_the_mend(tmp_path: Path) -> None:
                    "-o", str(tmp_path / "run"))  # fmt: skip
     assert result.exit_code == 1
     assert "try a lower --lr" in result.stderr.splitlines()[-1]
+
+
+def test_list_names_every_architecture_and_preset() -> None:
+    lines = train("--list").stdout.splitlines()
+    for name, entry in ARCHITECTURES.items():
+        assert f"{name}: {entry.summary}" in lines
+    assert sum("M parameters" in line for line in lines) == 3 * len(ARCHITECTURES)

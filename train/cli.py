@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .loop import Step
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_SAMPLES_LICENCE = "that of the sample photographs, see samples/SOURCES.md"
 _SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
 
 
@@ -50,6 +51,7 @@ def _duration(_: click.Context, param: click.Parameter, value: str | None) -> fl
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
 @click.option("--encoder-weights", metavar="FILE", help="State dict to start the encoder from.")
+@click.option("--list", "list_only", is_flag=True, help="List the architectures and their sizes.")
 @click.option(
     "--licence",
     default="unstated; the rights of the training photographs apply",
@@ -58,7 +60,12 @@ def _duration(_: click.Context, param: click.Parameter, value: str | None) -> fl
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
 @click.version_option(package_name="colorize-toolkit")
 def main(
-    data: tuple[str, ...], max_time: float | None, licence: str, output: Path | None, **options: Any
+    data: tuple[str, ...],
+    max_time: float | None,
+    list_only: bool,
+    licence: str,
+    output: Path | None,
+    **options: Any,
 ) -> None:
     """Train a colorizer.
 
@@ -70,13 +77,27 @@ def main(
     require_extra(
         "train", ("torch", "torchvision", "lightning_fabric", "safetensors", "matplotlib")
     )
+    if list_only:
+        _list_architectures()
+        return
     from .config import TrainConfig  # torch and friends are imported once the arguments are read
 
     unlimited = max_time is None and options["steps"] is None and options["epochs"] is None
     if not data and unlimited:
         max_time = _SAMPLE_SECONDS
     config = TrainConfig(data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options)
-    _run(config, "CC0, CC BY and public domain (see samples)" if not data else licence, output)
+    _run(config, licence if data else _SAMPLES_LICENCE, output)
+
+
+def _list_architectures() -> None:
+    from .architectures import ARCHITECTURES
+
+    for entry in ARCHITECTURES.values():
+        click.echo(f"{entry.name}: {entry.summary}")
+        for preset, config in entry.presets.items():
+            network = entry.build(config)
+            weights = sum(parameter.numel() for parameter in network.parameters())
+            click.echo(f"  {preset}: {weights / 1e6:.1f} M parameters, {config}")
 
 
 def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
@@ -107,13 +128,24 @@ def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
             text = f"step {step.number} {losses} {step.photos_per_second:.1f} photos/s"
             bar.update(task, completed=step.progress, text=text)
 
-        last = run.start(show)
+        try:
+            last = run.start(show, lambda step, figures: terminal.print(_line(step, figures)))
+        except KeyboardInterrupt:
+            if run.checkpoint.exists():
+                terminal.print(f"what was trained so far: {run.checkpoint}", soft_wrap=True)
+            raise
     terminal.print(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
     )
     for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
         click.echo(run.folder / name)
     terminal.print(f"next: colorize-export --checkpoint {run.checkpoint}", soft_wrap=True)
+
+
+def _line(step: "Step", figures: dict[str, float]) -> str:
+    """Return one validation for the log."""
+    measured = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+    return f"{step.progress:4.0%} step {step.number}: {measured}"
 
 
 def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":

@@ -6,7 +6,6 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +99,7 @@ def collect(
 
 def _expand(source: str) -> list[Path]:
     path = Path(source)
-    found = [source] if path.exists() else sorted(glob(source))  # noqa: PTH207  # absolute patterns too
-    paths = [Path(name) for name in found]
+    paths = [path] if path.exists() else sorted(path.parent.glob(path.name))
     if not paths:
         raise ArgumentError(f"{source}: no such folder or tar; give --data a folder of photographs")
     return paths

@@ -4,6 +4,7 @@ import csv
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..runtime.color import U8, lab_to_rgb, to_bytes
 from ..runtime.errors import ArgumentError, ModelError, OutputError
@@ -27,6 +29,7 @@ from .metrics import colourfulness, psnr
 from .schedule import Budget
 
 _GRID_PHOTOS = 8
+OnFigures = Callable[[Step, dict[str, float]], None]
 
 
 class Run:
@@ -49,8 +52,11 @@ class Run:
         """Where the trained network is saved."""
         return self.folder / "checkpoint.safetensors"
 
-    def start(self, on_step: Report) -> Step:
-        """Train to the end of the budget and return the last step."""
+    def start(self, on_step: Report, on_figures: OnFigures = lambda *_: None) -> Step:
+        """Train to the end of the budget and return the last step.
+
+        ON_FIGURES gets the measures of every validation; the folder is complete up to each.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,7 +66,7 @@ class Run:
 
         def validate(step: Step, network: Generator) -> None:
             last[:] = [step]
-            self._validate(step, network)
+            on_figures(step, self._validate(step, network))
 
         budget = Budget.of(self.config, len(self.training))
         train(
@@ -73,8 +79,8 @@ class Run:
         )
         return last[0]
 
-    def _validate(self, step: Step, network: Generator) -> None:
-        """Measure, draw and save: after this the folder is complete up to STEP."""
+    def _validate(self, step: Step, network: Generator) -> dict[str, float]:
+        """Measure, draw and save."""
         measures: list[tuple[float, float, float]] = []
         rows: list[list[U8]] = []
         for L, predicted, truth in predictions(network, self.validation, self.config.batch_size):
@@ -84,7 +90,7 @@ class Run:
             if len(rows) < _GRID_PHOTOS:
                 rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
         error, ratio, colour = np.mean(measures, axis=0)
-        figures = {"ab_error": error, "psnr": ratio, "colourfulness": colour}
+        figures = {"ab_error": float(error), "psnr": float(ratio), "colourfulness": float(colour)}
         self._log.append(
             {"step": step.number, "seconds": round(step.seconds, 1), **step.losses, **figures}
         )
@@ -98,8 +104,10 @@ class Run:
         )
         Checkpoint(self.config.arch, self.model_config, network, origin).save(self.checkpoint)
         self._write_log()
+        self._write_events(step)
         save_curves(self.folder / "curves.png", self._log)
         save_sheet(self.folder / "validation.png", rows, abreast=2)
+        return figures
 
     def _write_log(self) -> None:
         columns = list(dict.fromkeys(key for row in self._log for key in row))
@@ -107,6 +115,13 @@ class Run:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self._log)
+
+    def _write_events(self, step: Step) -> None:
+        """Add the newest row of the log for TensorBoard."""
+        with SummaryWriter(self.folder / "tensorboard") as writer:
+            for name, value in self._log[-1].items():
+                if name != "step":
+                    writer.add_scalar(name, value, step.number)
 
     def _write_settings(self) -> None:
         packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")
