@@ -81,9 +81,8 @@ def main(
         size=size,
         saturation=saturation,
     ) as colorizer:
-        terminal.print(
-            f"{model}: {colorizer.engine}; working size {colorizer.size}", soft_wrap=True
-        )
+        line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
+        terminal.print(line, soft_wrap=True, markup=False)
         return _run(jobs, colorizer, FilmOptions(codec, crf, preset), terminal)
 
 
@@ -118,7 +117,7 @@ def _run(
         for job in jobs:
             try:
                 for remark in job.run(colorizer, options, _show_film(bar, job)):
-                    terminal.print(f"{job.source}: {remark}", soft_wrap=True)
+                    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
                 click.echo(job.target)
             except ColorizeError as error:
                 if len(jobs) == 1:

@@ -74,7 +74,12 @@ class Colorizer:
 
         The lightness L* of the input is kept at full size; its own colours are ignored.
         """
-        if rgb.dtype != np.uint8 or rgb.ndim not in (2, 3) or rgb.shape[2:] not in ((), (3,)):
+        if (
+            not rgb.size
+            or rgb.dtype != np.uint8
+            or rgb.ndim not in (2, 3)
+            or rgb.shape[2:] not in ((), (3,))
+        ):
             raise ArgumentError(
                 f"a picture is {rgb.dtype} {rgb.shape}; give uint8 of shape (H, W, 3) or (H, W)"
             )

@@ -63,7 +63,7 @@ class ModelInfo:
 
 
 def _positive(text: str, name: str, source: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
         raise ModelError(f"{source}: metadata {_PREFIX}{name} is {text!r}, not a positive number")
     return int(text)
 

@@ -32,6 +32,7 @@ _ENCODERS = {
     "ffv1": {"level": "3", "slicecrc": "1"},
 }
 _DEFAULT_ENCODER = {".webm": "libvpx-vp9"}
+_TELL_ASPECT = ("libx264", "libx265")  # in their bitstream; PyAV cannot tell Matroska of it
 _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
 
 
@@ -76,7 +77,10 @@ class FilmWriter:
         self._early: list[AnyPacket] = []
         for stream in source.streams:
             if stream.type in COPIED and stream.codec.canonical_name in container.supported_codecs:
-                self._copies[stream.index] = container.add_stream_from_template(stream)
+                copy = container.add_stream_from_template(stream)
+                copy.metadata.update(stream.metadata)  # the language, above all
+                copy.disposition = stream.disposition
+                self._copies[stream.index] = copy
             elif stream is not self._source:
                 self.left_out.append(f"{stream.type} stream {stream.index}")
         container.metadata.update(source.metadata)
@@ -87,7 +91,7 @@ class FilmWriter:
         rate = self._source.average_rate or _FALLBACK_RATE
         try:
             stream = self._container.add_stream(codec, rate=rate, options=settings)
-        except (av.error.FFmpegError, ValueError) as error:
+        except (av.error.FFmpegError, ValueError, TypeError) as error:
             raise ArgumentError(
                 f"codec {codec}: cannot be used in {self._target.suffix} ({error})"
             ) from error
@@ -128,9 +132,14 @@ class FilmWriter:
             context.time_base = self._source.time_base
         if self._source.sample_aspect_ratio:
             context.sample_aspect_ratio = self._source.sample_aspect_ratio
+            in_matroska = self._container.format.name in ("matroska", "webm")
+            if in_matroska and context.name not in _TELL_ASPECT:
+                self.left_out.append(f"the pixel aspect {self._source.sample_aspect_ratio}")
         context.color_range = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
         context.colorspace, context.color_primaries, context.color_trc = layout.tags
         context.thread_type = "AUTO"
+        if layout.rotation:
+            self._video.set_display_rotation(layout.rotation)
 
     def _guard(self, write: Callable[[], object]) -> None:
         try:
@@ -142,6 +151,8 @@ class FilmWriter:
 def _encoder(target: Path, options: FilmOptions) -> tuple[str, dict[str, str]]:
     codec = options.codec or _DEFAULT_ENCODER.get(target.suffix.lower(), "libx264")
     settings = dict(_ENCODERS.get(codec, {}))
+    if target.suffix.lower() == ".avi":
+        settings["bf"] = "0"  # AVI has no timestamps, so frames must be stored as they are shown
     if options.crf is not None:
         settings["crf"] = str(options.crf)
     if options.preset is not None:

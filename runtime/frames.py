@@ -14,7 +14,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 # ITU-T H.273 code points.
 _MATRICES: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
-_BT709 = 1
+_RGB, _BT709, _UNSPECIFIED = 0, 1, 2
 _HD_HEIGHT = 720  # players take untagged film for BT.709 from here on, for BT.601 below
 
 _FULL_RANGE_NAMES = ("yuvj", "gray")
@@ -32,6 +32,7 @@ class FrameLayout:
     matrix: Matrix
     full_range: bool
     tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
+    rotation: int  # in degrees, which players apply
     converted: bool  # from RGB, a palette or a semi-planar format, frame by frame
 
     @property
@@ -69,7 +70,8 @@ def layout_of(frame: av.VideoFrame) -> FrameLayout:
     matrix = _MATRICES.get(frame.colorspace)
     if matrix is None:
         matrix = "bt709" if rgb or frame.height >= _HD_HEIGHT else "bt601"
-    full = frame.color_range == ColorRange.JPEG or name.startswith(_FULL_RANGE_NAMES)
+    tagged = frame.color_range in (ColorRange.MPEG, ColorRange.JPEG)
+    full = frame.color_range == ColorRange.JPEG if tagged else name.startswith(_FULL_RANGE_NAMES)
     return FrameLayout(
         frame.width,
         frame.height,
@@ -77,9 +79,15 @@ def layout_of(frame: av.VideoFrame) -> FrameLayout:
         subsampling,
         matrix,
         full_range=full and not rgb,
-        tags=(_BT709 if rgb else frame.colorspace, frame.color_primaries, frame.color_trc),
+        tags=(_BT709 if rgb else _ycbcr_tag(frame), frame.color_primaries, frame.color_trc),
+        rotation=frame.rotation,
         converted=not known,
     )
+
+
+def _ycbcr_tag(frame: av.VideoFrame) -> int:
+    """Return the film's matrix tag; grey films may carry that of RGB, which no Y'CbCr film can."""
+    return _UNSPECIFIED if frame.colorspace == _RGB else frame.colorspace
 
 
 def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
@@ -91,7 +99,8 @@ def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
 
 def _converted(frame: av.VideoFrame, layout: FrameLayout) -> av.VideoFrame:
     if not frame.format.is_rgb:
-        return frame.reformat(format=layout.format)
+        kept = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
+        return frame.reformat(format=layout.format, src_color_range=kept, dst_color_range=kept)
     return frame.reformat(
         format=layout.format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
     )

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ from .planes import enlarge
 
 MAX_PIXELS = 250_000_000
 _ORIENTATION = 0x0112
+# Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
+_TIFF_DESCRIPTIONS = frozenset(
+    (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
+)
 _STRIP_PIXELS = 1 << 20  # full-size colour is computed in strips of about this many pixels
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},
@@ -46,7 +52,7 @@ def is_photo(path: Path) -> bool:
             return True
     except UnidentifiedImageError:
         return False
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, RuntimeError):
         return True  # a picture, but one that reading will refuse with the reason
 
 
@@ -63,22 +69,30 @@ def read_photo(path: Path) -> Photo:
         raise InputError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture in any format known here") from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
 
 
-class _limited(warnings.catch_warnings):  # noqa: N801  # used as a verb
-    """Pillow's own size warning is silenced: MAX_PIXELS is checked before anything is decoded."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Put MAX_PIXELS, checked before anything is decoded, in the place of Pillow's own limit."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _decode(image: Image.Image) -> Photo:
     image.load()
     tags: dict[str, Any] = {}
     exif = image.getexif()
+    if image.format == "TIFF":
+        for tag in exif.keys() - _TIFF_DESCRIPTIONS:
+            del exif[tag]  # how this file stores its pixels, not what they show
     upright = ImageOps.exif_transpose(image)
     if exif:
         exif.pop(_ORIENTATION, None)  # it is applied here

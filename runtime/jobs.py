@@ -90,7 +90,8 @@ def plan(
     for (source, _), target in zip(sources, targets, strict=True):
         if target.exists() and target.samefile(source):
             raise ArgumentError(f"{target}: is the input itself; give another -o")
-    twice = {target for target in targets if targets.count(target) > 1}
+    resolved = [target.resolve() for target in targets]
+    twice = {target for target in resolved if resolved.count(target) > 1}
     if twice:
         raise ArgumentError(f"{min(twice)}: two inputs would be written there; colorize them apart")
     return [

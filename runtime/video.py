@@ -82,7 +82,7 @@ def colorize_film(
         create_container(part, target) as container,
     ):
         writer = FilmWriter(reader, container, target, options)
-        total = _frame_count(reader)
+        total, source_frames = _frame_count(reader), film_stream(reader).frames
         decoded = prefetch(watch.timed("decode", _decode(reader, damaged)), 2 * batch)
         colored = prefetch(_colorize(decoded, chroma, batch, saturation, watch), _COLORED_AHEAD)
         with closing(decoded), closing(colored):
@@ -99,6 +99,8 @@ def colorize_film(
             raise InputError(f"{source}: not one frame of it could be decoded")
         writer.finish()
     remarks = [f"{what} was left out" for what in writer.left_out]
+    if writer.frames < source_frames:
+        remarks.append(f"only {writer.frames} of {source_frames} frames could be read")
     if damaged:
         remarks.append(f"{len(damaged)} damaged packets were skipped")
     return FilmReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
@@ -109,7 +111,7 @@ def open_film(path: Path) -> InputContainer:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{path}: neither a picture nor a film that can be read") from error
     try:
@@ -136,6 +138,7 @@ def _decode(reader: InputContainer, damaged: list[str]) -> Iterator[_Picture | A
     video = film_stream(reader)
     video.thread_type = "AUTO"
     layout: FrameLayout | None = None
+    number = 0  # AVI stores no times: its frames follow each other at one rate
     for packet in reader.demux([video, *(s for s in reader.streams if s.type in COPIED)]):
         if packet.stream is not video:
             if packet.dts is not None:  # the empty packet that ends a stream has none
@@ -148,18 +151,20 @@ def _decode(reader: InputContainer, damaged: list[str]) -> Iterator[_Picture | A
             continue
         for frame in frames:
             layout = layout or layout_of(frame)
-            yield _picture(frame, layout, reader.name)
+            pts = number if reader.format.name == "avi" else frame.pts
+            yield _picture(frame, pts, layout, reader.name)
+            number += 1
 
 
-def _picture(frame: av.VideoFrame, layout: FrameLayout, source: str) -> _Picture:
+def _picture(frame: av.VideoFrame, pts: int | None, layout: FrameLayout, source: str) -> _Picture:
     if (frame.width, frame.height) != (layout.width, layout.height):
         raise InputError(
             f"{source}: the frame size changes from {layout.width}x{layout.height} to "
             f"{frame.width}x{frame.height} in mid-film; split the film there"
         )
-    if frame.pts is None:
+    if pts is None:
         raise InputError(f"{source}: a frame has no timestamp; remux the film first")
-    return _Picture(luma_of(frame, layout), frame.pts, layout)
+    return _Picture(luma_of(frame, layout), pts, layout)
 
 
 def _colorize(

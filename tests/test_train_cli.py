@@ -2,6 +2,9 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,63 @@ def test_list_names_every_architecture_and_preset() -> None:
     for name, entry in ARCHITECTURES.items():
         assert f"{name}: {entry.summary}" in lines
     assert sum("M parameters" in line for line in lines) == 3 * len(ARCHITECTURES)
+
+
+def weights_of(folder: Path) -> torch.Tensor:
+    network = load_checkpoint(folder / "checkpoint.safetensors").network
+    return torch.cat([value.flatten().float() for value in network.state_dict().values()])
+
+
+@pytest.mark.parametrize("arch", ["unet", "gan"])
+def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) -> None:
+    settings = ("--arch", arch, "--size", "32", "--batch-size", "8")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert train(*settings, "--steps", "6", "-o", str(whole)).exit_code == 0
+    command = [sys.executable, "-m", "colorize.train.cli", *settings, "--steps", "6"]
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen([*command, "-o", str(broken)], stderr=stderr)
+        while not (broken / "state.safetensors").exists():  # validated and saved at each step
+            assert process.poll() is None, log.read_text()
+        process.kill()
+        process.wait()
+    assert train("--resume", str(broken)).exit_code == 0
+    assert torch.equal(weights_of(whole), weights_of(broken))
+    assert [row["step"] for row in rows_of(broken)] == [row["step"] for row in rows_of(whole)]
+
+
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "colorize.train.cli", "--size", "32", "--batch-size", "8"]
+    process = subprocess.Popen(
+        [*command, "--steps", "100000", "--max-time", "1h", "-o", str(run)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (run / "run.json").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate()
+    assert process.returncode in (130, -signal.SIGTERM)
+    if process.returncode == 130:  # the signal came once the loop listened
+        assert f"to go on: colorize-train --resume {run}" in stderr.replace("\n", "")
+        assert (run / "state.safetensors").exists()
+
+
+def test_resume_refuses_other_settings_and_other_folders(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(*QUICK, "-o", str(run)).exit_code == 0
+    for arguments, message in (
+        (("--resume", str(run), "--arch", "gan"), "leave --arch out"),
+        (("--resume", str(tmp_path)), "not a run folder"),
+        (("--resume", str(run)), "used up its budget"),
+    ):
+        result = train(*arguments)
+        assert result.exit_code in (1, 2)
+        assert message in result.stderr.splitlines()[-1]
+    assert train("--resume", str(run), "--steps", "5").exit_code == 0
+    assert [row["step"] for row in rows_of(run)] == ["1", "2", "3", "4", "5"]
+    (run / "state.safetensors").write_bytes(b"damaged")
+    result = train("--resume", str(run), "--steps", "7")
+    assert result.exit_code == 2
+    assert "cannot be resumed from" in result.stderr

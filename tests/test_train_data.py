@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.errors import ArgumentError, InputError
-from colorize.train.data import CropDataset, collect, to_tensors
+from colorize.train.data import CropDataset, Draw, EndlessDraws, collect, to_tensors
 
 TRAIN = SAMPLES / "train"
 
@@ -95,9 +96,10 @@ def test_tensors_are_cielab_of_the_photo() -> None:
 
 def test_crops_vary_in_training_and_not_in_validation() -> None:
     photos = collect([str(TRAIN)]).photos[:1]
-    random = CropDataset(photos, 64, augment=True)
-    fixed = CropDataset(photos, 64, augment=False)
-    assert not torch.equal(random[0][0], random[0][0])
+    random = CropDataset(photos, 64, seed=0)
+    fixed = CropDataset(photos, 64)
+    assert not torch.equal(random[Draw(0, 0)][0], random[Draw(0, 1)][0])
+    assert torch.equal(random[Draw(0, 1)][0], random[Draw(0, 1)][0])
     assert torch.equal(fixed[0][1], fixed[0][1])
 
 
@@ -111,6 +113,15 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     (tmp_path / "turned.png").write_bytes(buffer.getvalue())
     turned, upright = collect([str(tmp_path)]).photos
     assert torch.equal(
-        CropDataset([turned], 64, augment=False)[0][0],
-        CropDataset([upright], 64, augment=False)[0][0],
+        CropDataset([turned], 64)[0][0],
+        CropDataset([upright], 64)[0][0],
     )
+
+
+def test_draws_are_permutations_that_can_be_entered_anywhere() -> None:
+    draws = list(islice(EndlessDraws(10, seed=3), 35))
+    assert [draw.number for draw in draws] == list(range(35))
+    epochs = [[draw.photo for draw in draws[i : i + 10]] for i in (0, 10, 20)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    assert list(islice(EndlessDraws(10, seed=3, start=17), 18)) == draws[17:]

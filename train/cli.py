@@ -1,15 +1,18 @@
 """The command colorize-train: arguments only."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console, require_extra
+from ..runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -52,19 +55,24 @@ def _duration(_: click.Context, param: click.Parameter, value: str | None) -> fl
 @click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
 @click.option("--encoder-weights", metavar="FILE", help="State dict to start the encoder from.")
 @click.option("--list", "list_only", is_flag=True, help="List the architectures and their sizes.")
-@click.option(
-    "--licence",
-    default="unstated; the rights of the training photographs apply",
-    help="What the model card shall say of the weights' licence.",
-)
+@click.option("--licence", help="What the model card shall say of the weights' licence.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Go on with the training in this run folder; takes a new budget, nothing else.",
+)
 @click.version_option(package_name="colorize-toolkit")
+@click.pass_context
 def main(
+    context: click.Context,
+    /,
     data: tuple[str, ...],
     max_time: float | None,
     list_only: bool,
-    licence: str,
+    licence: str | None,
     output: Path | None,
+    resume: Path | None,
     **options: Any,
 ) -> None:
     """Train a colorizer.
@@ -80,13 +88,38 @@ def main(
     if list_only:
         _list_architectures()
         return
+    if resume is not None:
+        _refuse_other_settings(context)
+        _resume(resume, max_time, options["steps"], options["epochs"])
+        return
     from .config import TrainConfig  # torch and friends are imported once the arguments are read
 
     unlimited = max_time is None and options["steps"] is None and options["epochs"] is None
-    if not data and unlimited:
-        max_time = _SAMPLE_SECONDS
+    if not data:
+        licence = licence or _SAMPLES_LICENCE
+        max_time = _SAMPLE_SECONDS if unlimited else max_time
+    if licence is not None:
+        options["licence"] = licence
     config = TrainConfig(data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options)
-    _run(config, licence if data else _SAMPLES_LICENCE, output)
+    _run(config, output)
+
+
+def _refuse_other_settings(context: click.Context) -> None:
+    """A run goes on as it began: what else was given would silently count for nothing."""
+    allowed = {"resume", "max_time", "steps", "epochs"}
+    for name in context.params.keys() - allowed:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
+
+
+def _resume(folder: Path, max_time: float | None, steps: int | None, epochs: float | None) -> None:
+    from .run import read_config
+
+    config = read_config(folder)
+    if max_time or steps or epochs:
+        config = replace(config, max_seconds=max_time, steps=steps, epochs=epochs)
+    _run(config, folder, resume=True)
 
 
 def _list_architectures() -> None:
@@ -100,15 +133,15 @@ def _list_architectures() -> None:
             click.echo(f"  {preset}: {weights / 1e6:.1f} M parameters, {config}")
 
 
-def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
+def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) -> None:
     from .architectures import architecture
     from .run import Run, new_run_folder
 
     architecture(config.arch)  # an unknown name is refused before the data are read
     terminal = console()
     photos = _collect(config, terminal)
-    run = Run(config, photos, licence, output or new_run_folder(config.arch))
-    weights = sum(parameter.numel() for parameter in run.network.parameters())
+    run = Run(config, photos, output or new_run_folder(config.arch))
+    weights = sum(parameter.numel() for parameter in run.state.network.parameters())
     terminal.print(
         f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
         f"{len(run.training)} training and {len(run.validation)} validation photographs"
@@ -129,10 +162,11 @@ def _run(config: "TrainConfig", licence: str, output: Path | None) -> None:
             bar.update(task, completed=step.progress, text=text)
 
         try:
-            last = run.start(show, lambda step, figures: terminal.print(_line(step, figures)))
+            last = run.start(
+                show, lambda step, figures: terminal.print(_line(step, figures)), resume=resume
+            )
         except KeyboardInterrupt:
-            if run.checkpoint.exists():
-                terminal.print(f"what was trained so far: {run.checkpoint}", soft_wrap=True)
+            terminal.print(f"to go on: colorize-train --resume {run.folder}", soft_wrap=True)
             raise
     terminal.print(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
@@ -161,3 +195,7 @@ def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
             f"left out: {photos.grey} grey or nearly grey, {len(photos.unreadable)} unreadable"
         )
     return photos
+
+
+if __name__ == "__main__":
+    main()

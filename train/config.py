@@ -18,6 +18,7 @@ class TrainConfig:
     steps: int | None = None
     epochs: float | None = None
     max_seconds: float | None = None
+    licence: str = "unstated; the rights of the training photographs apply"
     seed: int = 0
     batch_size: int = 16  # small enough for 24 photos, large enough for batch norm
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow

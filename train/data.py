@@ -4,15 +4,16 @@ import io
 import random
 import tarfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from ..runtime.color import U8, grey_to_lightness, rgb_to_grey, rgb_to_lab
 from ..runtime.errors import ArgumentError, InputError
@@ -143,27 +144,54 @@ def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
     )
 
 
-class CropDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Square crops of photographs: random and mirrored to train on, central to validate on."""
+class Draw(NamedTuple):
+    """One photograph of an endless training: which, and the how manyeth of all."""
 
-    def __init__(self, photos: Sequence[Photo], size: int, *, augment: bool) -> None:
+    photo: int
+    number: int
+
+
+class EndlessDraws(Sampler[Draw]):
+    """Epoch after epoch, each a permutation of its own; the START-th draw is always the same."""
+
+    def __init__(self, photos: int, seed: int, start: int = 0) -> None:
+        self._photos, self._seed, self._start = photos, seed, start
+
+    def __iter__(self) -> Iterator[Draw]:
+        number = self._start
+        while True:
+            epoch, first = divmod(number, self._photos)
+            order = list(range(self._photos))
+            random.Random(f"{self._seed} {epoch}").shuffle(order)
+            for photo in order[first:]:
+                yield Draw(photo, number)
+                number += 1
+
+
+class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Square crops: random and mirrored where a SEED is given, central where not."""
+
+    def __init__(self, photos: Sequence[Photo], size: int, *, seed: int | None = None) -> None:
         self.photos = photos
         self.size = size
-        self.augment = augment
+        self._seed = seed
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return L* (1, size, size) and ab (2, size, size) of one photograph."""
-        with Image.open(io.BytesIO(self.photos[index].read())) as image:
+    def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor]:
+        """Return L* (1, size, size) and ab (2, size, size); the same draw, the same crop."""
+        photo, number = draw if isinstance(draw, Draw) else (draw, draw)
+        with Image.open(io.BytesIO(self.photos[photo].read())) as image:
             image.draft("RGB", (2 * self.size, 2 * self.size))
             rgb = _as_rgb(image)
-        side = min(rgb.size) * (random.uniform(0.6, 1.0) if self.augment else 1.0)
-        at = (random.random(), random.random()) if self.augment else (0.5, 0.5)
-        left, top = ((whole - side) * share for whole, share in zip(rgb.size, at, strict=True))
-        crop = rgb.resize(
-            (self.size, self.size), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
-        )
-        pixels = np.asarray(crop)
-        return to_tensors(pixels[:, ::-1] if self.augment and random.random() < 0.5 else pixels)
+        share, x, y, mirrored = 1.0, 0.5, 0.5, False
+        if self._seed is not None:
+            chance = random.Random(f"{self._seed} {number}")
+            share, x, y = chance.uniform(0.6, 1.0), chance.random(), chance.random()
+            mirrored = chance.random() < 0.5
+        side = min(rgb.size) * share
+        left, top = (rgb.width - side) * x, (rgb.height - side) * y
+        box = (left, top, left + side, top + side)
+        crop = np.asarray(rgb.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
+        return to_tensors(crop[:, ::-1] if mirrored else crop)

@@ -1,27 +1,26 @@
 """The training loop, one for all architectures."""
 
-import itertools
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, RandomSampler
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from ..runtime.errors import TrainingError
 from .architectures import architecture
-from .architectures.base import AnyArchitecture
-from .architectures.blocks import Generator
-from .architectures.discriminator import PatchDiscriminator
 from .config import TrainConfig
-from .data import CropDataset, Photo
+from .data import CropDataset, EndlessDraws, Photo
 from .devices import choose_precision, loader_workers
+from .interrupt import Interrupt
 from .losses import chroma_huber, discriminator_hinge, generator_hinge
 from .schedule import Budget, learning_rate_factor
+from .state import TrainState
 
 VALIDATIONS = 12
 """How often a training validates and saves, evenly over its budget."""
@@ -35,100 +34,96 @@ class Step:
     progress: float  # share of the budget, 0..1
     losses: dict[str, float]
     photos_per_second: float
-    seconds: float
+    seconds: float  # of training, those before a resume included
 
 
 Report = Callable[[Step], None]
-Validate = Callable[[Step, Generator], None]
-_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def train(
     config: TrainConfig,
-    network: Generator,
+    state: TrainState,
     photos: list[Photo],
     budget: Budget,
     *,
+    resume: Path | None,
     on_step: Report,
-    on_validation: Validate,
+    on_validation: Report,
 ) -> None:
-    """Train NETWORK; ON_VALIDATION gets its averaged weights now and then, and at the end.
+    """Train STATE's network; ON_VALIDATION is called now and then, when stopped, and at the end.
 
-    TrainingError when a loss is no longer finite; what ON_VALIDATION saved stays good.
+    TrainingError when a loss is no longer finite, KeyboardInterrupt when the user or the system
+    asked to stop; what ON_VALIDATION saved stays good.
     """
-    entry = architecture(config.arch)
     fabric = Fabric(devices=1, precision=choose_precision())
     fabric.seed_everything(config.seed, verbose=False)
-    batches = iter(fabric.setup_dataloaders(_endless_loader(config, photos)))
+    generator, optimizer = fabric.setup(state.network, state.optimizer)
+    if state.critic is not None and state.critic_optimizer is not None:
+        discriminator, discriminator_optimizer = fabric.setup(state.critic, state.critic_optimizer)
+    state.average.to(fabric.device)
+    if resume is not None:
+        state.load(resume)
+    batches = iter(fabric.setup_dataloaders(_endless_loader(config, photos, state.step)))
+    adversarial_from = architecture(config.arch).adversarial_from
 
-    network = network.to(memory_format=torch.channels_last)
-    generator, generator_optimizer = fabric.setup(network, _generator_optimizer(config, network))
-    average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
-    if entry.adversarial_from is not None:
-        critic = PatchDiscriminator(config.discriminator_width)
-        critic_optimizer = AdamW(critic.parameters(), config.discriminator_lr, betas=(0.5, 0.99))
-        discriminator, discriminator_optimizer = fabric.setup(critic, critic_optimizer)
+    start, resumed_at = time.monotonic() - state.seconds, state.step
+    progress = budget.progress(state.step, state.seconds)
+    validations = int(progress * VALIDATIONS)
+    with Interrupt() as interrupt:
+        while progress < 1:
+            rate = learning_rate_factor(state.step + 1, progress, config)
+            _set_learning_rate(optimizer, rate)
+            L, ab = next(batches)
 
-    start, validations = time.monotonic(), 0
-    for number in itertools.count(1):
-        progress = budget.progress(number - 1, time.monotonic() - start)
-        _set_learning_rate(generator_optimizer, learning_rate_factor(number, progress, config))
-        L, ab = next(batches)
+            predicted = generator(L)
+            loss = chroma_huber(predicted, ab, config.huber_delta, config.vividness)
+            losses = {"huber": loss}
+            if adversarial_from is not None and progress >= adversarial_from:
+                real, fake = discriminator(L, ab), discriminator(L, predicted.detach())
+                losses["discriminator"] = discriminator_hinge(real, fake)
+                discriminator_optimizer.zero_grad()  # the generator's loss left gradients there too
+                fabric.backward(losses["discriminator"])
+                discriminator_optimizer.step()
+                losses["adversarial"] = generator_hinge(discriminator(L, predicted))
+                loss = loss + config.adversarial_weight * losses["adversarial"]
+            _check_finite(losses, state.step + 1)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            fabric.clip_gradients(
+                generator, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
+            )
+            optimizer.step()
+            state.average.update_parameters(state.network)
 
-        predicted = generator(L)
-        loss = chroma_huber(predicted, ab, config.huber_delta, config.vividness)
-        losses = {"huber": loss}
-        if _adversarial(entry, progress):
-            real, fake = discriminator(L, ab), discriminator(L, predicted.detach())
-            losses["discriminator"] = discriminator_hinge(real, fake)
-            fabric.backward(losses["discriminator"])
-            discriminator_optimizer.step()
-            losses["adversarial"] = generator_hinge(discriminator(L, predicted))
-            loss = loss + config.adversarial_weight * losses["adversarial"]
-        fabric.backward(loss)
-        fabric.clip_gradients(
-            generator, generator_optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
-        )
-        _check_finite(losses, number)
-        generator_optimizer.step()
-        generator_optimizer.zero_grad()
-        if _adversarial(entry, progress):
-            discriminator_optimizer.zero_grad()  # the generator's loss left gradients there too
-        average.update_parameters(network)
-
-        seconds = time.monotonic() - start
-        done = budget.progress(number, seconds)
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        step = Step(number, done, values, number * config.batch_size / seconds, seconds)
-        on_step(step)
-        if int(done * VALIDATIONS) > validations:
-            validations = int(done * VALIDATIONS)
-            on_validation(step, _averaged(average))
-        if done >= 1:
-            return
+            state.step, state.seconds = state.step + 1, time.monotonic() - start
+            progress = budget.progress(state.step, state.seconds)
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            speed = state.step * config.batch_size / state.seconds
+            step = Step(state.step, progress, values, speed, state.seconds)
+            on_step(step)
+            if int(progress * VALIDATIONS) > validations or interrupt.requested:
+                validations = int(progress * VALIDATIONS)
+                on_validation(step)
+            if interrupt.requested:
+                raise KeyboardInterrupt
+    if state.step == resumed_at:
+        raise TrainingError("this training has used up its budget; give it more to go on")
 
 
-def _endless_loader(config: TrainConfig, photos: list[Photo]) -> DataLoader[tuple[Tensor, Tensor]]:
-    dataset = CropDataset(photos, config.size, augment=True)
+def _endless_loader(
+    config: TrainConfig, photos: list[Photo], steps_done: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
     return DataLoader(
-        dataset,
+        CropDataset(photos, config.size, seed=config.seed),
         config.batch_size,
-        sampler=RandomSampler(dataset, num_samples=2**62),  # epoch after epoch, each a permutation
+        sampler=EndlessDraws(len(photos), config.seed, start=steps_done * config.batch_size),
         num_workers=loader_workers(),
-        drop_last=True,
+        worker_init_fn=_leave_interrupts_to_the_trainer,
     )
 
 
-def _generator_optimizer(config: TrainConfig, network: Generator) -> Optimizer:
-    scale = config.encoder_lr_scale if config.encoder_weights else 1.0
-    groups = [
-        {"params": list(network.encoder.parameters()), "lr": config.lr * scale},
-        {"params": list(network.decoder.parameters()), "lr": config.lr},
-        {"params": list(network.head.parameters()), "lr": config.lr},
-    ]
-    for group in groups:
-        group["full_lr"] = group["lr"]
-    return AdamW(groups, weight_decay=config.weight_decay)
+def _leave_interrupts_to_the_trainer(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal
 
 
 def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
@@ -136,42 +131,20 @@ def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["full_lr"] * factor
 
 
-def _averaged(average: AveragedModel) -> Generator:
-    module = average.module.eval()
-    assert isinstance(module, Generator)
-    return module
-
-
-def _adversarial(entry: AnyArchitecture, progress: float) -> bool:
-    return entry.adversarial_from is not None and progress >= entry.adversarial_from
-
-
 def _check_finite(losses: dict[str, Tensor], number: int) -> None:
     for name, value in losses.items():
         if not torch.isfinite(value):
             raise TrainingError(
                 f"the {name} loss is {float(value.detach())} at step {number}; try a lower --lr. "
-                "The last checkpoint in the run folder is good"
+                "What the run folder holds is good"
             )
-
-
-def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """Return an exponential average; its decay grows with the steps, to forget the start."""
-
-    @torch.no_grad()
-    def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
-        now = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1 - now)
-
-    return update
 
 
 def predictions(
     network: nn.Module, dataset: CropDataset, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield (L, predicted ab, true ab) of single pictures, in order."""
+    device = next(network.parameters()).device
     with torch.inference_mode():
         for L, ab in DataLoader(dataset, batch_size):
-            yield from zip(
-                L, network(L.to(next(network.parameters()).device)).float().cpu(), ab, strict=True
-            )
+            yield from zip(L, network(L.to(device)).float().cpu(), ab, strict=True)

@@ -27,6 +27,7 @@ from .data import CropDataset, PhotoSet
 from .loop import Report, Step, predictions, train
 from .metrics import colourfulness, psnr
 from .schedule import Budget
+from .state import TrainState
 
 _GRID_PHOTOS = 8
 OnFigures = Callable[[Step, dict[str, float]], None]
@@ -35,16 +36,17 @@ OnFigures = Callable[[Step, dict[str, float]], None]
 class Run:
     """Trains one network into one folder."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, licence: str, folder: Path) -> None:
-        self.config, self.photos, self.licence, self.folder = config, photos, licence, folder
+    def __init__(self, config: TrainConfig, photos: PhotoSet, folder: Path) -> None:
+        self.config, self.photos, self.folder = config, photos, folder
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
             raise ArgumentError(
                 f"batch-size {config.batch_size} is larger than the {len(self.training)} "
                 "training photographs"
             )
-        self.validation = CropDataset(held_out, config.size, augment=False)
-        self.model_config, self.network = build_network(config)
+        self.validation = CropDataset(held_out, config.size)
+        self.model_config, network = build_network(config)
+        self.state = TrainState(config, network)
         self._log: list[dict[str, float]] = []
 
     @property
@@ -52,8 +54,14 @@ class Run:
         """Where the trained network is saved."""
         return self.folder / "checkpoint.safetensors"
 
-    def start(self, on_step: Report, on_figures: OnFigures = lambda *_: None) -> Step:
-        """Train to the end of the budget and return the last step.
+    @property
+    def _saved_state(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def start(
+        self, on_step: Report, on_figures: OnFigures = lambda *_: None, *, resume: bool = False
+    ) -> Step:
+        """Train to the end of the budget and return the last step; RESUME goes on where it stopped.
 
         ON_FIGURES gets the measures of every validation; the folder is complete up to each.
         """
@@ -61,26 +69,33 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot write there ({error.strerror})") from error
-        self._write_settings()
+        if resume:
+            self._check_data()
+            self._log = self._read_log()
+        else:
+            self._write_settings()
         last: list[Step] = []
 
-        def validate(step: Step, network: Generator) -> None:
+        def validate(step: Step) -> None:
             last[:] = [step]
-            on_figures(step, self._validate(step, network))
+            on_figures(step, self._validate(step))
+            self.state.save(self._saved_state)
 
         budget = Budget.of(self.config, len(self.training))
         train(
             self.config,
-            self.network,
+            self.state,
             self.training,
             budget,
+            resume=self._saved_state if resume else None,
             on_step=on_step,
             on_validation=validate,
         )
         return last[0]
 
-    def _validate(self, step: Step, network: Generator) -> dict[str, float]:
-        """Measure, draw and save."""
+    def _validate(self, step: Step) -> dict[str, float]:
+        """Measure, draw and save the averaged network."""
+        network = self.state.averaged
         measures: list[tuple[float, float, float]] = []
         rows: list[list[U8]] = []
         for L, predicted, truth in predictions(network, self.validation, self.config.batch_size):
@@ -98,7 +113,7 @@ class Run:
             self.photos.name,
             self.photos.fingerprint,
             self.config.size,
-            self.licence,
+            self.config.licence,
             step.number,
             step.number * self.config.batch_size,
         )
@@ -108,6 +123,19 @@ class Run:
         save_curves(self.folder / "curves.png", self._log)
         save_sheet(self.folder / "validation.png", rows, abreast=2)
         return figures
+
+    def _check_data(self) -> None:
+        """A run goes on with the photographs it began with: others would be no resumption."""
+        began = json.loads((self.folder / "run.json").read_text())["data"]["fingerprint"]
+        if began != self.photos.fingerprint:
+            raise ArgumentError(
+                f"{self.folder}: its photographs have changed since; start a new run for them"
+            )
+
+    def _read_log(self) -> list[dict[str, float]]:
+        with (self.folder / "log.csv").open(newline="") as file:
+            rows = csv.DictReader(file)
+            return [{k: _number(v) for k, v in row.items() if v} for row in rows]
 
     def _write_log(self) -> None:
         columns = list(dict.fromkeys(key for row in self._log for key in row))
@@ -139,6 +167,19 @@ class Run:
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         }
         (self.folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """Return the config of the run in FOLDER; ArgumentError if there is no run to go on with."""
+    try:
+        settings = json.loads((folder / "run.json").read_text())["config"]
+        return TrainConfig(**{**settings, "data": tuple(settings["data"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
 
 
 def new_run_folder(arch: str) -> Path:

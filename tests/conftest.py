@@ -1,0 +1,222 @@
+"""Shared by all tests: a tiny model with recognisable colours, and ways to run a command."""
+
+import contextlib
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import onnx
+import pytest
+from av.video.stream import VideoStream
+from onnx import TensorProto, helper
+
+from colorize.runtime.catalog import SAMPLES
+from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
+
+if TYPE_CHECKING:
+    from colorize.runtime.colorizer import Colorizer
+
+Finished = subprocess.CompletedProcess[str]
+
+INFO = ModelInfo(
+    architecture="unet",
+    precision="fp32",
+    native_size=64,
+    size_multiple=8,
+    checkpoint_sha256="0" * 64,
+    data_name="none",
+    data_fingerprint="0" * 32,
+    licence="Apache-2.0",
+    toolkit_version="0.1.0",
+)
+
+
+def _save_model(
+    path: Path,
+    metadata: dict[str, str],
+    *,
+    input_name: str = INPUT,
+    channels: int = 2,
+    sides: tuple[str | int, str | int, str | int] = ("N", "H", "W"),
+) -> Path:
+    """Write a 1x1 convolution: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*, which is never neutral."""
+    batch, height, width = sides
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 1, 1, 1], [0.2, -0.6])
+    bias = helper.make_tensor("b", TensorProto.FLOAT, [2], [20.0, 40.0])
+    nodes = [helper.make_node("Conv", [input_name, "w", "b"], [OUTPUT])]
+    if channels == 3:
+        nodes[0].output[0] = "two"
+        nodes.append(helper.make_node("Concat", ["two", input_name], [OUTPUT], axis=1))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, 1, height, width])],
+        [
+            helper.make_tensor_value_info(
+                OUTPUT, TensorProto.FLOAT, [batch, channels, height, width]
+            )
+        ],
+        [weight, bias],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_info() -> ModelInfo:
+    """The metadata of `tiny_model`: native size 64, sides in multiples of 8."""
+    return INFO
+
+
+@pytest.fixture(scope="session")
+def save_model() -> Callable[..., Path]:
+    """`save_model(path, metadata, input_name=, channels=, sides=)` writes an ONNX file."""
+    return _save_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file that keeps the contract: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*."""
+    return _save_model(tmp_path_factory.mktemp("model") / "tiny.onnx", INFO.to_metadata())
+
+
+@pytest.fixture(scope="session")
+def colorizer(tiny_model: Path) -> Iterator["Colorizer"]:
+    """A Colorizer that runs `tiny_model` in float32."""
+    from colorize.runtime.colorizer import Colorizer
+
+    with Colorizer(tiny_model, backend="openvino", precision="fp32") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def photo() -> Path:
+    """A colourful photograph among the samples."""
+    return SAMPLES / "test" / "tulips.jpg"
+
+
+@pytest.fixture(scope="session")
+def clip() -> Path:
+    """The sample film: 100 frames of 512x288 and sound."""
+    return SAMPLES / "clip.mp4"
+
+
+@pytest.fixture(scope="session")
+def in_process() -> Callable[..., Finished]:
+    """`in_process(main, *arguments)` runs a click command here: exit code, stdout and stderr."""
+
+    def run(main: Callable[..., object], *arguments: object) -> Finished:
+        words = [str(argument) for argument in arguments]
+        out, err = io.StringIO(), io.StringIO()
+        code: str | int | None = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main(words, prog_name=getattr(main, "name", None))
+            except SystemExit as leaving:
+                code = leaving.code
+        assert isinstance(code, int)
+        return Finished(words, code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def in_subprocess() -> Callable[..., Finished]:
+    """`in_subprocess(*arguments)` runs Python with these arguments in a process of its own."""
+
+    def run(*arguments: object) -> Finished:
+        words = [sys.executable, *(str(argument) for argument in arguments)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def colorize_run(in_process: Callable[..., Finished], tiny_model: Path) -> Callable[..., Finished]:
+    """`colorize_run(*arguments)` runs colorize-run in this process, with `tiny_model`."""
+    from colorize.runtime.cli import main
+
+    def run(*arguments: object) -> Finished:
+        return in_process(main, "--model", tiny_model, "--backend", "openvino", *arguments)
+
+    return run
+
+
+def _make_film(
+    path: Path,
+    *,
+    codec: str = "ffv1",
+    fmt: str = "yuv420p",
+    size: tuple[int, int] = (64, 48),
+    times: Sequence[int] = range(0, 400, 40),
+    time_base: Fraction = Fraction(1, 1000),
+    color_range: int | None = None,
+    colorspace: int | None = None,
+    aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
+    flat: int | None = None,
+) -> Path:
+    """Write a film of moving stripes, or of the luma code FLAT; TIMES are in units of TIME_BASE."""
+    width, height = size
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=25, options=options or {})
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = width, height, fmt
+        context.time_base = time_base
+        if color_range is not None:
+            context.color_range = color_range
+        if colorspace is not None:
+            context.colorspace = colorspace
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
+        for index, time in enumerate(times):
+            frame = _stripes(width, height, index, fmt) if flat is None else None
+            frame = frame or _flat(width, height, fmt, flat or 0)
+            frame.pts, frame.time_base = time, time_base
+            if color_range is not None:
+                frame.color_range = color_range
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return path
+
+
+def _stripes(width: int, height: int, index: int, fmt: str) -> av.VideoFrame:
+    y, x = np.mgrid[:height, :width]
+    red = ((x * 3 + y * 2 + index * 7) % 256).astype(np.uint8)
+    rgb = np.ascontiguousarray(np.dstack([red, red[::-1], 255 - red]))
+    return av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=fmt)
+
+
+def _flat(width: int, height: int, fmt: str, luma: int) -> av.VideoFrame:
+    frame = av.VideoFrame(width, height, fmt)
+    depth = frame.format.components[0].bits
+    for index, plane in enumerate(frame.planes):
+        code = 2 ** (depth - 1) if index else luma
+        sample = code.to_bytes(1 if depth == 8 else 2, "little")
+        plane.update(sample * (plane.buffer_size // len(sample)))
+    return frame
+
+
+@pytest.fixture(scope="session")
+def make_film() -> Callable[..., Path]:
+    """`make_film(path, codec=, fmt=, size=, times=, ...)` writes a small film."""
+    return _make_film
+
+
+@pytest.fixture(scope="session")
+def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of ten frames, 64x48, H.264 in MP4, without sound."""
+    path = tmp_path_factory.mktemp("film") / "small.mp4"
+    return _make_film(
+        path, codec="libx264", time_base=Fraction(1, 12800), times=range(0, 5120, 512)
+    )

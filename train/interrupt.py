@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM end a training at the end of a step, so that it can be saved first."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class Interrupt:
+    """While entered, notes the first signal in `requested`; a second one stops at once."""
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        except ValueError:
+            self._before = {}  # only the main thread may; elsewhere nobody sends us signals
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
