@@ -129,6 +129,23 @@ def test_list_names_every_architecture_and_preset() -> None:
     assert sum("M parameters" in line for line in lines) == 3 * len(ARCHITECTURES)
 
 
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """Start a training in a process of its own."""
+    command = [sys.executable, "-m", "colorize.train.cli", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_validation(process: subprocess.Popen[str]) -> None:
+    """Read what PROCESS says until it has validated, and so saved, for the first time."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "ab_error" in line:
+            return
+    raise AssertionError("".join(said))
+
+
 def weights_of(folder: Path) -> torch.Tensor:
     network = load_checkpoint(folder / "checkpoint.safetensors").network
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
@@ -139,14 +156,9 @@ def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) ->
     settings = ("--arch", arch, "--size", "32", "--batch-size", "8")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert train(*settings, "--steps", "6", "-o", str(whole)).exit_code == 0
-    command = [sys.executable, "-m", "colorize.train.cli", *settings, "--steps", "6"]
-    log = tmp_path / "log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen([*command, "-o", str(broken)], stderr=stderr)
-        while not (broken / "state.safetensors").exists():  # validated and saved at each step
-            assert process.poll() is None, log.read_text()
+    with started(*settings, "--steps", "6", "-o", str(broken)) as process:
+        wait_for_validation(process)
         process.kill()
-        process.wait()
     assert train("--resume", str(broken)).exit_code == 0
     assert torch.equal(weights_of(whole), weights_of(broken))
     assert [row["step"] for row in rows_of(broken)] == [row["step"] for row in rows_of(whole)]
@@ -154,20 +166,15 @@ def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) ->
 
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "colorize.train.cli", "--size", "32", "--batch-size", "8"]
-    process = subprocess.Popen(
-        [*command, "--steps", "100000", "--max-time", "1h", "-o", str(run)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (run / "run.json").exists():
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate()
-    assert process.returncode in (130, -signal.SIGTERM)
-    if process.returncode == 130:  # the signal came once the loop listened
-        assert f"to go on: colorize-train --resume {run}" in stderr.replace("\n", "")
-        assert (run / "state.safetensors").exists()
+    with started("--size", "32", "--batch-size", "8", "--steps", "120", "-o", str(run)) as process:
+        wait_for_validation(process)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert f"to go on: colorize-train --resume {run}" in stderr
+    saved = {path.name for path in run.iterdir()}
+    assert {"state.safetensors", "checkpoint.safetensors", "validation.png"} <= saved
+    assert 10 <= int(rows_of(run)[-1]["step"]) < 120
 
 
 def test_resume_refuses_other_settings_and_other_folders(tmp_path: Path) -> None:

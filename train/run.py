@@ -78,8 +78,9 @@ class Run:
 
         def validate(step: Step) -> None:
             last[:] = [step]
-            on_figures(step, self._validate(step))
+            figures = self._validate(step)
             self.state.save(self._saved_state)
+            on_figures(step, figures)
 
         budget = Budget.of(self.config, len(self.training))
         train(
