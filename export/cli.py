@@ -86,13 +86,10 @@ def main(
     source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
-    if target.exists() and not overwrite:
-        raise ArgumentError(f"{target}: exists; give --overwrite or another -o")
     terminal = console()
     terminal.print(f"exporting {source}", soft_wrap=True)
-    ExportJob(source, precision, target, compact).run(
-        lambda proof: terminal.print(f"proved: {proof}")
-    )
+    job = ExportJob(source, precision, target, compact, size, overwrite)
+    job.run(lambda proof: terminal.print(f"proved: {proof}"))
     click.echo(target)
     if precision == "fp16":
         _build_engine(target, Profile(batch, size), terminal)

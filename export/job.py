@@ -26,6 +26,8 @@ class ExportJob:
     precision: str
     target: Path
     compact: bool = False
+    sides: tuple[int, ...] = ()  # of the engine's profile, in pixels
+    overwrite: bool = False
 
     def run(self, on_proof: Callable[[Proof], None]) -> None:
         """Export, prove and only then name the file; ProofError leaves nothing under its name."""
@@ -33,7 +35,16 @@ class ExportJob:
             raise ArgumentError(
                 f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}"
             )
+        if self.target.suffix != ".onnx":
+            raise ArgumentError(f"{self.target}: give -o a name that ends in .onnx")
+        for path in (self.target, self.target.with_suffix(".json")):
+            if path.exists() and not self.overwrite:
+                raise ArgumentError(f"{path}: exists; give --overwrite or another -o")
         checkpoint = load_checkpoint(self.checkpoint)
+        multiple = checkpoint.network.size_multiple
+        odd = [side for side in self.sides if side % multiple]
+        if odd:
+            raise ArgumentError(f"size {odd[0]}: this network takes multiples of {multiple}")
         model = export_onnx(
             checkpoint, sha256(self.checkpoint), self.precision, compact=self.compact
         )

@@ -94,7 +94,7 @@ def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
         nonlocal task
         if task is None:
             task = bar.add_task(job.source.name, rate="", total=progress.total)
-        rate = f"{progress.frames / progress.seconds:.1f} fps"
+        rate = f"{progress.frames / max(progress.seconds, 1e-9):.1f} fps"
         bar.update(task, completed=progress.frames, rate=rate)
 
     return show
@@ -124,9 +124,19 @@ def _run(
                     raise
                 failed += 1
                 terminal.print(f"colorize-run: {error}", soft_wrap=True, markup=False)
+            except Exception as error:  # a night's work must not end with one strange file
+                if len(jobs) == 1:
+                    raise
+                failed += 1
+                line = f"colorize-run: {job.source}: {type(error).__name__}: {error}"
+                terminal.print(line, soft_wrap=True, markup=False)
             bar.advance(overall)
     if failed == len(jobs):
         return NOTHING_PRODUCED
     if failed:
         terminal.print(f"{failed} of {len(jobs)} files failed")
     return SOME_FAILED if failed else 0
+
+
+if __name__ == "__main__":
+    main()

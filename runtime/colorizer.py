@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from .catalog import DEFAULT_MODEL, find_model
-from .color import F32, U8, grey_to_lightness, rgb_to_grey
+from .color import F32, U8, grey_to_lightness
 from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
 from .film_writer import FilmOptions
-from .images import join
+from .images import Photo, join
 from .planes import shrink, working_shape
 from .video import FilmReport, Progress, colorize_film
+
+MAX_SIZE = 2048
+"""The largest working size: memory grows with its square, and colours do not get better."""
 
 
 class Colorizer:
@@ -40,12 +42,15 @@ class Colorizer:
         SIZE is the short side in pixels at which the network works (default: the model's own),
         SATURATION multiplies a* and b*. Raises ModelError, EngineError or ArgumentError.
         """
-        if size is not None and size <= 0:
-            raise ArgumentError(f"size is {size}; it must be above 0")
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
         self.engine: Engine = open_engine(find_model(model), backend, precision)
-        self.size = size or self.info.native_size
+        self.size = self.info.native_size if size is None else size
+        if not self.info.size_multiple <= self.size <= MAX_SIZE:
+            self.close()
+            raise ArgumentError(
+                f"size is {size}; it must lie in {self.info.size_multiple}..{MAX_SIZE}"
+            )
         self.saturation = saturation
 
     @property
@@ -84,7 +89,7 @@ class Colorizer:
                 f"a picture is {rgb.dtype} {rgb.shape}; give uint8 of shape (H, W, 3) or (H, W)"
             )
         rgb = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
-        [(_, ab)] = self.chroma([rgb_to_grey(rgb)])
+        [(_, ab)] = self.chroma([Photo(rgb).grey()])
         return join(rgb, ab, self.saturation)
 
     def video(
@@ -112,10 +117,5 @@ class Colorizer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

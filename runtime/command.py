@@ -1,8 +1,11 @@
 """What the four commands share: one line per error, exit codes, and the check for extras."""
 
 import importlib.util
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -19,6 +22,7 @@ class Command(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command and leave the process with its exit code."""
         kwargs["standalone_mode"] = False
+        _let_termination_interrupt()
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:
@@ -36,6 +40,16 @@ class Command(click.Command):
         one_line = " ".join(message.split())
         click.echo(f"{self.name}: {one_line}", err=True)
         sys.exit(code)
+
+
+def _let_termination_interrupt() -> None:
+    """Treat SIGTERM as Ctrl-C, so that it too leaves no half-written file."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
 
 
 def require_extra(extra: str, modules: Sequence[str]) -> None:

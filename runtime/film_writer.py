@@ -23,7 +23,8 @@ else:
 COPIED = ("audio", "subtitle")
 """Kinds of streams that are copied packet by packet."""
 
-# Quality at which a stranger sees no loss; slower presets only make files smaller.
+# Quality at which a stranger sees no loss; slower presets only make files smaller. An encoder
+# takes --crf and --preset where it has a default for them here.
 _ENCODERS = {
     "libx264": {"crf": "17", "preset": "medium"},
     "libx265": {"crf": "19", "preset": "medium", "x265-params": "log-level=error"},
@@ -76,7 +77,9 @@ class FilmWriter:
         self._copies: dict[int, Stream] = {}
         self._early: list[AnyPacket] = []
         for stream in source.streams:
-            if stream.type in COPIED and stream.codec.canonical_name in container.supported_codecs:
+            # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
+            names = {stream.codec.name, stream.codec.canonical_name} & container.supported_codecs
+            if stream.type in COPIED and names:
                 copy = container.add_stream_from_template(stream)
                 copy.metadata.update(stream.metadata)  # the language, above all
                 copy.disposition = stream.disposition
@@ -87,7 +90,7 @@ class FilmWriter:
         container.set_chapters(source.chapters())
 
     def _add_encoder(self, options: FilmOptions) -> VideoStream:
-        codec, settings = _encoder(self._target, options)
+        codec, settings = encoder_settings(self._target, options)
         rate = self._source.average_rate or _FALLBACK_RATE
         try:
             stream = self._container.add_stream(codec, rate=rate, options=settings)
@@ -114,6 +117,7 @@ class FilmWriter:
         """Encode one frame at its own time, PTS in the source's time base."""
         if self.frames == 0:
             self._configure(layout)
+            self._open()
             self._guard(lambda: self._container.mux(self._early))
         frame = build_frame(luma, chroma, layout)
         frame.pts, frame.time_base = pts, self._source.time_base
@@ -128,6 +132,12 @@ class FilmWriter:
     def _configure(self, layout: FrameLayout) -> None:
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = layout.width, layout.height, layout.format
+        if layout.converted_from is not None:
+            self.left_out.append(
+                f"{layout.converted_from}, written as {layout.format}: its exactness"
+            )
+        if layout.interlaced:
+            self.left_out.append("the mark that its frames are interlaced")
         if self._source.time_base is not None:
             context.time_base = self._source.time_base
         if self._source.sample_aspect_ratio:
@@ -141,6 +151,21 @@ class FilmWriter:
         if layout.rotation:
             self._video.set_display_rotation(layout.rotation)
 
+    def _open(self) -> None:
+        context = self._video.codec_context
+        formats = [known.name for known in context.codec.video_formats or []]
+        if formats and context.pix_fmt not in formats:
+            raise ArgumentError(
+                f"codec {context.name} cannot store {context.pix_fmt}; --codec libx265, or ffv1 "
+                "into .mkv, can"
+            )
+        try:
+            self._container.start_encoding()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise ArgumentError(
+                f"{self._target}: codec {context.name} does not take these settings ({error})"
+            ) from error
+
     def _guard(self, write: Callable[[], object]) -> None:
         try:
             write()
@@ -148,9 +173,15 @@ class FilmWriter:
             raise OutputError(f"{self._target}: cannot encode or write it ({error})") from error
 
 
-def _encoder(target: Path, options: FilmOptions) -> tuple[str, dict[str, str]]:
+def encoder_settings(target: Path, options: FilmOptions) -> tuple[str, dict[str, str]]:
+    """Return the encoder and its settings; ArgumentError for what it does not take."""
     codec = options.codec or _DEFAULT_ENCODER.get(target.suffix.lower(), "libx264")
-    settings = dict(_ENCODERS.get(codec, {}))
+    if codec not in _ENCODERS:
+        raise ArgumentError(f"unknown codec {codec!r}; choose one of {', '.join(_ENCODERS)}")
+    settings = dict(_ENCODERS[codec])
+    for name in ("crf", "preset"):
+        if getattr(options, name) is not None and name not in settings:
+            raise ArgumentError(f"codec {codec} has no {name}; leave --{name} out")
     if target.suffix.lower() == ".avi":
         settings["bf"] = "0"  # AVI has no timestamps, so frames must be stored as they are shown
     if options.crf is not None:

@@ -14,7 +14,7 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 # ITU-T H.273 code points.
 _MATRICES: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
-_RGB, _BT709, _UNSPECIFIED = 0, 1, 2
+_UNSPECIFIED = 2
 _HD_HEIGHT = 720  # players take untagged film for BT.709 from here on, for BT.601 below
 
 _FULL_RANGE_NAMES = ("yuvj", "gray")
@@ -33,7 +33,9 @@ class FrameLayout:
     full_range: bool
     tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
     rotation: int  # in degrees, which players apply
-    converted: bool  # from RGB, a palette or a semi-planar format, frame by frame
+    interlaced: bool
+    source_format: str
+    converted_from: str | None  # what must be converted frame by frame: RGB, palettes, rare depths
 
     @property
     def format(self) -> str:
@@ -79,20 +81,26 @@ def layout_of(frame: av.VideoFrame) -> FrameLayout:
         subsampling,
         matrix,
         full_range=full and not rgb,
-        tags=(_BT709 if rgb else _ycbcr_tag(frame), frame.color_primaries, frame.color_trc),
+        tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
         rotation=frame.rotation,
-        converted=not known,
+        interlaced=frame.interlaced_frame,
+        source_format=name,
+        converted_from=None if known else name,
     )
 
 
-def _ycbcr_tag(frame: av.VideoFrame) -> int:
-    """Return the film's matrix tag; grey films may carry that of RGB, which no Y'CbCr film can."""
-    return _UNSPECIFIED if frame.colorspace == _RGB else frame.colorspace
+def _matrix_tag(frame: av.VideoFrame, matrix: Matrix) -> int:
+    """Return the film's own tag, or that of the matrix used where the film's is another kind."""
+    if frame.colorspace in _MATRICES:
+        return frame.colorspace
+    if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+        return _UNSPECIFIED
+    return {code: tag for tag, code in _MATRICES.items()}[matrix]
 
 
 def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
     """Return a copy of the luma plane (H, W), in code values."""
-    if layout.converted:
+    if layout.converted_from is not None:
         frame = _converted(frame, layout)
     return _samples(frame, 0, layout)[:, : layout.width].copy()
 

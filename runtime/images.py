@@ -17,6 +17,9 @@ from .files import whole_file
 from .planes import enlarge
 
 MAX_PIXELS = 250_000_000
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
+"""What Pillow's decoders raise at damaged files."""
+
 _ORIENTATION = 0x0112
 # Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
 _TIFF_DESCRIPTIONS = frozenset(
@@ -38,28 +41,32 @@ class Photo:
 
     rgb: U8  # (H, W, 3)
     alpha: U8 | None = None  # (H, W)
+    pictures: int = 1  # in the file; the first is read
     tags: dict[str, Any] = field(default_factory=dict)  # EXIF and DPI, as Pillow's save takes them
 
     def grey(self) -> U8:
         """Return the 8-bit grey (H, W) of equal lightness, which is what networks see."""
-        return rgb_to_grey(self.rgb)
+        grey = np.empty(self.rgb.shape[:2], np.uint8)
+        for strip in strips(self.rgb):
+            grey[strip] = rgb_to_grey(self.rgb[strip])
+        return grey
 
 
 def is_photo(path: Path) -> bool:
     """Return whether the content of PATH is a picture format, whatever its name says."""
     try:
-        with _limited(), Image.open(path):
-            return True
+        with limited(), Image.open(path) as image:
+            return image.format != "MPEG"  # Pillow knows films of this kind, but only their size
     except UnidentifiedImageError:
         return False
-    except (OSError, ValueError, SyntaxError, RuntimeError):
+    except UNREADABLE:
         return True  # a picture, but one that reading will refuse with the reason
 
 
 def read_photo(path: Path) -> Photo:
     """Decode a photograph; InputError says what is wrong with it."""
     try:
-        with _limited(), Image.open(path) as image:
+        with limited(), Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(
                     f"{path}: {image.width}x{image.height} is above {MAX_PIXELS / 1e6:g} megapixels"
@@ -69,12 +76,12 @@ def read_photo(path: Path) -> Photo:
         raise InputError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture in any format known here") from error
-    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
     """Put MAX_PIXELS, checked before anything is decoded, in the place of Pillow's own limit."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
@@ -102,10 +109,12 @@ def _decode(image: Image.Image) -> Photo:
     alpha = None
     if upright.has_transparency_data:
         alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
-    return Photo(np.asarray(_to_srgb(upright)), alpha, tags)
+    pictures = getattr(image, "n_frames", 1)
+    return Photo(np.asarray(to_srgb(upright)), alpha, pictures, tags)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
+def to_srgb(image: Image.Image) -> Image.Image:
+    """Return a picture of any mode as 8-bit sRGB, by its ICC profile if it has one that fits."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray(_sixteen_to_eight(image)).convert("RGB")
     profile = image.info.get("icc_profile")
@@ -130,7 +139,17 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 def _sixteen_to_eight(image: Image.Image) -> U8:
     values = np.asarray(image).astype(np.float32)
     top = 1.0 if image.mode == "F" else 65535.0
+    if values.min() < 0 or values.max() > top:
+        raise ValueError(f"values outside 0..{top:g} in mode {image.mode}")
     return to_bytes(values / top)
+
+
+def strips(rgb: U8) -> Iterator[slice]:
+    """Yield rows of (H, W, 3) by the strip: float planes of a whole photograph are too large."""
+    height, width = rgb.shape[:2]
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, top + rows)
 
 
 def join(rgb: U8, ab: F32, saturation: float = 1.0) -> U8:
@@ -141,9 +160,7 @@ def join(rgb: U8, ab: F32, saturation: float = 1.0) -> U8:
     height, width = rgb.shape[:2]
     full = enlarge(ab * np.float32(saturation), (height, width))
     result = np.empty_like(rgb)
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        strip = slice(top, top + rows)
+    for strip in strips(rgb):
         lab = np.dstack([rgb_to_lightness(rgb[strip]), full[strip]])
         result[strip] = to_bytes(lab_to_rgb(lab))
     return result
@@ -165,4 +182,7 @@ def write_photo(path: Path, photo: Photo) -> None:
     if photo.alpha is not None and name not in _WITHOUT_ALPHA:
         image.putalpha(Image.fromarray(photo.alpha))
     with whole_file(path) as part:
-        image.save(part, name, **_SAVE_OPTIONS.get(name, {}), **photo.tags)
+        try:
+            image.save(part, name, **_SAVE_OPTIONS.get(name, {}), **photo.tags)
+        except ValueError as error:  # too large for the format, or its EXIF is
+            raise OutputError(f"{path}: {name} cannot hold it ({error}); use .png") from error

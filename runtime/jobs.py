@@ -1,5 +1,6 @@
 """From what the user names to what is done: one job a file, each with its own target."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ FILM_SUFFIXES = frozenset(
         ".y4m",
     ]
 )
-_WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".ts"])
+_WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
 _MARK = "_colorized"
 
 
@@ -61,7 +62,7 @@ class Job:
             return self._photo(colorizer)
         report = colorizer.video(self.source, self.target, options, on_progress)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
-        rate = report.frames / report.seconds
+        rate = report.frames / max(report.seconds, 1e-9)
         speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [*report.remarks, speed]
 
@@ -72,7 +73,8 @@ class Job:
             raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
         photo = read_photo(self.source)
         write_photo(self.target, replace(photo, rgb=colorizer.image(photo.rgb)))
-        return []
+        more = photo.pictures - 1
+        return [f"only the first of its {photo.pictures} pictures was coloured"] if more else []
 
 
 def plan(
@@ -90,8 +92,15 @@ def plan(
     for (source, _), target in zip(sources, targets, strict=True):
         if target.exists() and target.samefile(source):
             raise ArgumentError(f"{target}: is the input itself; give another -o")
-    resolved = [target.resolve() for target in targets]
-    twice = {target for target in resolved if resolved.count(target) > 1}
+    counted = Counter(target.resolve() for target in targets)
+    targets = [  # film.flv and film.ts both become film.mkv
+        target
+        if counted[target.resolve()] == 1
+        else target.with_name(f"{source.stem}_{source.suffix[1:]}{_MARK}{target.suffix}")
+        for (source, _), target in zip(sources, targets, strict=True)
+    ]
+    counted = Counter(target.resolve() for target in targets)
+    twice = [target for target, count in counted.items() if count > 1]
     if twice:
         raise ArgumentError(f"{min(twice)}: two inputs would be written there; colorize them apart")
     return [

@@ -1,5 +1,6 @@
 """Film: decode, shrink, infer, enlarge, encode; sound and timing as they were."""
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -10,6 +11,7 @@ import av
 import av.error
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from .color import F32, U8
 from .errors import InputError
@@ -20,6 +22,7 @@ from .film_writer import (
     FilmOptions,
     FilmWriter,
     create_container,
+    encoder_settings,
     film_stream,
 )
 from .frames import FrameLayout, Plane, chroma_planes, grey_of, layout_of, luma_of
@@ -76,6 +79,7 @@ def colorize_film(
     subtitles and chapters are kept. Raises InputError, OutputError or ArgumentError.
     """
     start, watch, damaged = time.monotonic(), Stopwatch(), list[str]()
+    encoder_settings(target, options)  # refused before anything is opened
     with (
         open_film(source) as reader,
         whole_file(target) as part,
@@ -138,29 +142,43 @@ def _decode(reader: InputContainer, damaged: list[str]) -> Iterator[_Picture | A
     video = film_stream(reader)
     video.thread_type = "AUTO"
     layout: FrameLayout | None = None
-    number = 0  # AVI stores no times: its frames follow each other at one rate
-    for packet in reader.demux([video, *(s for s in reader.streams if s.type in COPIED)]):
+    stored: list[int] | None = [] if reader.format.name == "avi" else None
+    for packet in _packets(reader, video):
         if packet.stream is not video:
             if packet.dts is not None:  # the empty packet that ends a stream has none
                 yield packet
             continue
+        if stored is not None and packet.dts is not None and packet.size:
+            heapq.heappush(stored, packet.dts)
         try:
             frames = video.decode(packet)
         except av.error.InvalidDataError as error:
             damaged.append(str(error))
+            if stored is not None and packet.dts in stored:
+                stored.remove(packet.dts)
+                heapq.heapify(stored)
             continue
         for frame in frames:
             layout = layout or layout_of(frame)
-            pts = number if reader.format.name == "avi" else frame.pts
+            # AVI tells when frames are decoded, not when shown: in that order, earliest first.
+            pts = heapq.heappop(stored) if stored else frame.pts
             yield _picture(frame, pts, layout, reader.name)
-            number += 1
+
+
+def _packets(reader: InputContainer, video: VideoStream) -> Iterator[AnyPacket]:
+    try:
+        yield from reader.demux([video, *(s for s in reader.streams if s.type in COPIED)])
+    except (av.error.FFmpegError, IndexError) as error:  # IndexError: streams that appear midway
+        raise InputError(f"{reader.name}: damaged film ({error})") from error
 
 
 def _picture(frame: av.VideoFrame, pts: int | None, layout: FrameLayout, source: str) -> _Picture:
-    if (frame.width, frame.height) != (layout.width, layout.height):
+    before = f"{layout.width}x{layout.height} {layout.source_format}"
+    now = f"{frame.width}x{frame.height} {frame.format.name}"
+    if now != before:
         raise InputError(
-            f"{source}: the frame size changes from {layout.width}x{layout.height} to "
-            f"{frame.width}x{frame.height} in mid-film; split the film there"
+            f"{source}: the frame size changes from {before} to {now} in mid-film; "
+            "split the film there"
         )
     if pts is None:
         raise InputError(f"{source}: a frame has no timestamp; remux the film first")

@@ -249,6 +249,7 @@ def test_standard_tensorrt_gives_onnxruntimes_answers(
         (("--batch", "8,1,32"), "'8,1,32' does not ascend"),
         (("--size", "big"), "'big' is not three numbers"),
         (("--engine", "fp16", "--compact"), "--compact is for fp32"),
+        (("-o", "model.json"), "model.json: give -o a name that ends in .onnx"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(
@@ -259,6 +260,16 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_profiles_that_the_network_cannot_take_are_refused(
+    checkpoint_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "net.onnx"
+    result = run("--checkpoint", checkpoint_file, "-o", target, "--size", "64,100,256")
+    assert result.exit_code == 2
+    assert "size 100: this network takes multiples of 32" in result.stderr
+    assert not target.exists()
 
 
 def test_results_are_not_overwritten_unasked(checkpoint_file: Path, tmp_path: Path) -> None:

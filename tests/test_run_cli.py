@@ -1,7 +1,9 @@
 """The command colorize-run: what it leaves behind, what it says, and its exit code."""
 
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -451,3 +453,67 @@ def test_one_file_named_twice_is_refused_before_work_begins(
     run = colorize_run("photo.png", folder / "photo.png", "--overwrite")
     assert run.returncode == 2
     _assert_one_line(run.stderr, "two inputs would be written there")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--codec", "nonsense"], "unknown codec 'nonsense'"),
+        (["--codec", "mjpeg"], "unknown codec 'mjpeg'"),
+        (["--codec", "ffv1", "--crf", "9"], "codec ffv1 has no crf"),
+        (["--preset", "bogus"], "does not take these settings"),
+    ],
+)
+def test_settings_that_an_encoder_does_not_take_are_bad_arguments(
+    words: list[str], said: str, small_film: Path, colorize_run: Run, tmp_path: Path
+) -> None:
+    run = colorize_run(small_film, "-o", tmp_path / "out.mkv", *words)
+    assert run.returncode == 2
+    assert said in run.stderr.splitlines()[-1]
+    assert _names(tmp_path) == []
+
+
+def test_only_the_first_picture_of_an_animation_is_coloured_and_that_is_said(
+    folder: Path, colorize_run: Run
+) -> None:
+    with Image.open(folder / "photo.png") as image:
+        first = image.convert("RGB").resize((40, 30))
+    first.save(folder / "moving.webp", save_all=True, append_images=[first.rotate(180)])
+    run = colorize_run(folder / "moving.webp")
+    assert run.returncode == 0
+    assert "only the first of its 2 pictures was coloured" in run.stderr
+
+
+def test_a_photo_too_wide_for_its_format_does_not_end_the_others(
+    folder: Path, colorize_run: Run
+) -> None:
+    Image.new("RGB", (17_000, 4), (90, 120, 60)).save(folder / "a_wide.png")
+    shutil.move(folder / "a_wide.png", folder / "a_wide.webp")
+    run = colorize_run(folder, "-o", folder.parent / "out")
+    assert run.returncode == 3
+    assert "WEBP cannot hold it" in run.stderr
+    assert "photo_colorized.png" in _names(folder.parent / "out")
+
+
+def test_films_that_would_share_a_name_get_their_own(
+    folder: Path, colorize_run: Run, small_film: Path
+) -> None:
+    for suffix in (".flv", ".ogv"):
+        shutil.copy(small_film, folder / f"film{suffix}")
+    run = colorize_run(folder / "film.flv", folder / "film.ogv")
+    assert run.returncode == 0
+    assert {"film_flv_colorized.mkv", "film_ogv_colorized.mkv"} <= set(_names(folder))
+
+
+def test_termination_leaves_no_half_written_film(
+    clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "colorize.runtime.cli", "--model", str(tiny_model)]
+    command += ["--preset", "placebo", "-o", str(tmp_path / "out.mp4"), str(clip)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "working size" in process.stderr.readline()  # the film begins
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert process.returncode == 130
+    assert _names(tmp_path) == []

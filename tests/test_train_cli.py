@@ -97,6 +97,9 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--size", "0"), "size is 0"),
         (("--lr", "fast"), "'fast' is not a valid float"),
         (("--max-time", "soon"), "'soon' is not a duration"),
+        (("--batch-size", "1"), "batch norm needs at least 2"),
+        (("--seed", "-1"), "seed is -1"),
+        (("--lr", "inf"), "lr is inf"),
         (("--batch-size", "500"), "batch-size 500 is larger than the"),
         (("--encoder", "vgg"), "unknown encoder 'vgg'"),
         (("--arch", "gan", "--encoder", "resnet18"), "gan has an encoder of its own"),
@@ -181,6 +184,7 @@ def test_resume_refuses_other_settings_and_other_folders(tmp_path: Path) -> None
     run = tmp_path / "run"
     assert train(*QUICK, "-o", str(run)).exit_code == 0
     for arguments, message in (
+        ((*QUICK, "-o", str(run)), "holds a run"),
         (("--resume", str(run), "--arch", "gan"), "leave --arch out"),
         (("--resume", str(tmp_path)), "not a run folder"),
         (("--resume", str(run)), "used up its budget"),

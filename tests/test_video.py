@@ -784,3 +784,20 @@ def test_a_film_is_known_by_its_content(
 ) -> None:
     source = shutil.copy(small_film, tmp_path / "film.dat")
     assert colorizer.video(source, tmp_path / "out.mkv", FFV1).frames == 10
+
+
+def test_conversion_of_a_rare_format_is_told(
+    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "film.mkv", fmt="yuv420p16le")
+    report = colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec="ffv1"))
+    assert any("yuv420p16le, written as yuv420p" in remark for remark in report.remarks)
+
+
+def test_a_matrix_that_is_not_written_is_not_claimed(
+    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    ycgco = 8
+    source = make_film(tmp_path / "film.mkv", colorspace=ycgco)
+    colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec="ffv1"))
+    assert _frames(tmp_path / "out.mkv")[0].colorspace in (5, 6)

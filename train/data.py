@@ -3,7 +3,6 @@
 import io
 import random
 import tarfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from ..runtime.color import U8, grey_to_lightness, rgb_to_grey, rgb_to_lab
 from ..runtime.errors import ArgumentError, InputError
 from ..runtime.files import PHOTO_SUFFIXES, fingerprint, photo_files, sha256
+from ..runtime.images import UNREADABLE, limited, to_srgb
 
 GREY_CHROMA = 4.0
 """Mean ab chroma below which a photograph counts as grey: it would teach to leave things grey."""
@@ -76,9 +76,9 @@ def collect(
     for index, photo in enumerate(found):
         try:
             data = photo.read()
-            with Image.open(io.BytesIO(data)) as image:
+            with limited(), Image.open(io.BytesIO(data)) as image:
                 chroma = _mean_chroma(image)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except UNREADABLE:
             unreadable.append(photo.name)
         else:
             digest = sha256(data)
@@ -129,10 +129,7 @@ def _mean_chroma(image: Image.Image) -> float:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on palettes with transparency
-        upright: Image.Image = ImageOps.exif_transpose(image)
-        return upright.convert("RGB")
+    return to_srgb(ImageOps.exif_transpose(image))
 
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
@@ -182,7 +179,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor]:
         """Return L* (1, size, size) and ab (2, size, size); the same draw, the same crop."""
         photo, number = draw if isinstance(draw, Draw) else (draw, draw)
-        with Image.open(io.BytesIO(self.photos[photo].read())) as image:
+        with limited(), Image.open(io.BytesIO(self.photos[photo].read())) as image:
             image.draft("RGB", (2 * self.size, 2 * self.size))
             rgb = _as_rgb(image)
         share, x, y, mirrored = 1.0, 0.5, 0.5, False

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM end a training at the end of a step, so that it can be saved first."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 
@@ -21,12 +21,7 @@ class Interrupt:
             self._before = {}  # only the main thread may; elsewhere nobody sends us signals
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -25,6 +25,8 @@ from .state import TrainState
 VALIDATIONS = 12
 """How often a training validates and saves, evenly over its budget."""
 
+_MEND = "try a lower --lr. What the run folder holds is good"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -89,9 +91,7 @@ def train(
             _check_finite(losses, state.step + 1)
             optimizer.zero_grad()
             fabric.backward(loss)
-            fabric.clip_gradients(
-                generator, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False
-            )
+            _clip(fabric, generator, optimizer, config.clip_norm)
             optimizer.step()
             state.average.update_parameters(state.network)
 
@@ -131,12 +131,18 @@ def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
         group["lr"] = group["full_lr"] * factor
 
 
+def _clip(fabric: Fabric, generator: nn.Module, optimizer: Optimizer, norm: float) -> None:
+    try:
+        fabric.clip_gradients(generator, optimizer, max_norm=norm, error_if_nonfinite=True)
+    except RuntimeError as error:
+        raise TrainingError(f"the gradients are no longer finite; {_MEND}") from error
+
+
 def _check_finite(losses: dict[str, Tensor], number: int) -> None:
     for name, value in losses.items():
         if not torch.isfinite(value):
             raise TrainingError(
-                f"the {name} loss is {float(value.detach())} at step {number}; try a lower --lr. "
-                "What the run folder holds is good"
+                f"the {name} loss is {float(value.detach())} at step {number}; {_MEND}"
             )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..runtime.color import U8, lab_to_rgb, to_bytes
-from ..runtime.errors import ArgumentError, ModelError, OutputError
+from ..runtime.errors import ArgumentError, ModelError, OutputError, TrainingError
+from ..runtime.files import whole_file
 from ..runtime.sheet import save_sheet
 from .architectures import architecture
 from .architectures.blocks import Generator
@@ -72,6 +74,10 @@ class Run:
         if resume:
             self._check_data()
             self._log = self._read_log()
+        elif (self.folder / "run.json").exists():
+            raise ArgumentError(
+                f"{self.folder}: holds a run; give another -o, or go on with it by --resume"
+            )
         else:
             self._write_settings()
         last: list[Step] = []
@@ -106,7 +112,11 @@ class Run:
             if len(rows) < _GRID_PHOTOS:
                 rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
         error, ratio, colour = np.mean(measures, axis=0)
+        if not math.isfinite(error):
+            raise TrainingError(f"the network answers {error} at step {step.number}; lower --lr")
         figures = {"ab_error": float(error), "psnr": float(ratio), "colourfulness": float(colour)}
+        # A kill between saving the log and the state leaves rows that are done again.
+        self._log = [row for row in self._log if row["step"] < step.number]
         self._log.append(
             {"step": step.number, "seconds": round(step.seconds, 1), **step.losses, **figures}
         )
@@ -140,7 +150,7 @@ class Run:
 
     def _write_log(self) -> None:
         columns = list(dict.fromkeys(key for row in self._log for key in row))
-        with (self.folder / "log.csv").open("w", newline="") as file:
+        with whole_file(self.folder / "log.csv") as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self._log)
@@ -167,7 +177,8 @@ class Run:
             },
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         }
-        (self.folder / "run.json").write_text(json.dumps(settings, indent=2) + "\n")
+        with whole_file(self.folder / "run.json") as part:
+            part.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def _number(text: str) -> float:

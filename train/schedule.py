@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .config import TrainConfig
 
 _DEFAULT_EPOCHS = 20.0
+_WARMUP_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,5 +36,5 @@ def learning_rate_factor(step: int, progress: float, config: TrainConfig) -> flo
 
     Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
     """
-    warm = min(1.0, step / config.warmup_steps)
+    warm = min(1.0, max(step / config.warmup_steps, progress / _WARMUP_SHARE))
     return warm * 0.5 * (1 + math.cos(math.pi * progress))

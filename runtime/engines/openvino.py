@@ -37,6 +37,10 @@ class OpenVINOEngine(Engine):
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = _PRECISIONS.get(used, used)
 
+    def close(self) -> None:
+        """See Engine: OpenVINO keeps the model's file mapped as long as it holds the model."""
+        del self._request
+
     def _compute(self, lightness: F32) -> F32:
         result: F32 = self._request.infer([lightness], share_inputs=True)[0]
         return result
