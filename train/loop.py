@@ -68,11 +68,12 @@ def train(
     batches = iter(fabric.setup_dataloaders(_endless_loader(config, photos, state.step)))
     adversarial_from = architecture(config.arch).adversarial_from
 
-    start, resumed_at = time.monotonic() - state.seconds, state.step
+    start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
     validations = int(progress * VALIDATIONS)
     with Interrupt() as interrupt:
         while progress < 1:
+            began = time.monotonic()
             rate = learning_rate_factor(state.step + 1, progress, config)
             _set_learning_rate(optimizer, rate)
             L, ab = next(batches)
@@ -98,7 +99,8 @@ def train(
             state.step, state.seconds = state.step + 1, time.monotonic() - start
             progress = budget.progress(state.step, state.seconds)
             values = {name: float(value.detach()) for name, value in losses.items()}
-            speed = state.step * config.batch_size / state.seconds
+            training += time.monotonic() - began  # validations are not training
+            speed = (state.step - resumed_at) * config.batch_size / training
             step = Step(state.step, progress, values, speed, state.seconds)
             on_step(step)
             if int(progress * VALIDATIONS) > validations or interrupt.requested:
