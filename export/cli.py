@@ -87,7 +87,8 @@ def main(
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
     terminal = console()
-    terminal.print(f"exporting {source}", soft_wrap=True)
+    if checkpoint is None:
+        terminal.print(f"exporting {source}", soft_wrap=True, markup=False)
     job = ExportJob(source, precision, target, compact, size, overwrite)
     job.run(lambda proof: terminal.print(f"proved: {proof}"))
     click.echo(target)

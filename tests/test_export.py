@@ -258,7 +258,8 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     result = run(*arguments)
     assert result.exit_code == 2
-    assert message in result.stderr.splitlines()[-1]
+    [line] = result.stderr.splitlines()
+    assert message in line
     assert list(tmp_path.iterdir()) == []
 
 
