@@ -87,10 +87,9 @@ def main(
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
     terminal = console()
-    if checkpoint is None:
-        terminal.print(f"exporting {source}", soft_wrap=True, markup=False)
     job = ExportJob(source, precision, target, compact, size, overwrite)
     job.run(lambda proof: terminal.print(f"proved: {proof}"))
+    terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
     if precision == "fp16":
         _build_engine(target, Profile(batch, size), terminal)
