@@ -7,7 +7,6 @@ from pathlib import Path
 
 from torch import nn
 
-from ..runtime.engines.base import Precision
 from ..runtime.engines.openvino import OpenVINOEngine
 from ..runtime.errors import ArgumentError, ModelError
 from ..runtime.files import sha256, whole_file
@@ -58,10 +57,8 @@ class ExportJob:
     def _prove(self, file: Path, checkpoint: Checkpoint) -> list[Proof]:
         network, multiple = checkpoint.network, checkpoint.network.size_multiple
         bound = FLOAT32 if self.precision == "fp32" and not self.compact else FLOAT16
-        precision: Precision = (
-            "fp32"  # native precisions differ by machine: they are not the file's
-        )
-        with OpenVINOEngine(file, precision) as engine:
+        # In float32: the precision that a CPU computes natively is its own, not the file's.
+        with OpenVINOEngine(file, "fp32") as engine:
             proofs = [
                 prove("ONNX Runtime", onnxruntime_answer(file), network, multiple, bound),
                 prove("OpenVINO, float32", engine.infer, network, multiple, bound),

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from .data import PhotoSet
     from .loop import Step
 
+_MODULES = (
+    "torch",
+    "torchvision",
+    "lightning_fabric",
+    "safetensors",
+    "tensorboard",
+    "matplotlib",
+)
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SAMPLES_LICENCE = "that of the sample photographs, see samples/SOURCES.md"
 _SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
@@ -82,9 +90,7 @@ def main(
 
     Example: colorize-train --arch unetgan --data ~/photos --max-time 2h
     """
-    require_extra(
-        "train", ("torch", "torchvision", "lightning_fabric", "safetensors", "matplotlib")
-    )
+    require_extra("train", _MODULES)
     if list_only:
         _list_architectures()
         return

@@ -58,7 +58,7 @@ class PhotoSet:
         """Return training and validation photos, told apart by content: alike on every machine."""
         distinct = {photo.sha256: photo for photo in self.photos}
         wanted = max(1, min(limit, max(round(len(distinct) * share), min(4, len(distinct) // 4))))
-        held = sorted(distinct)[:wanted]
+        held = dict.fromkeys(sorted(distinct)[:wanted])
         training = [photo for photo in self.photos if photo.sha256 not in held]
         return training, [distinct[digest] for digest in held]
 
