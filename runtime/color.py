@@ -23,8 +23,8 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _WHITE = _RGB_TO_XYZ.sum(axis=1)
-_TO_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
-_FROM_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+TO_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
+FROM_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
 # How far a linear value may leave 0..1 and still count as inside the gamut (float32 noise).
 _GAMUT_SLACK = 1e-4
@@ -74,19 +74,19 @@ def _lab_curve_inverse(f: F32) -> F32:
 
 def rgb_to_lab(rgb: U8) -> F32:
     """Convert 8-bit sRGB (..., 3) to CIELAB (..., 3): L* in 0..100, a* and b* about -110..110."""
-    f = _lab_curve(_linear_of_byte()[rgb] @ _TO_XYZ.T)
+    f = _lab_curve(_linear_of_byte()[rgb] @ TO_XYZ.T)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def rgb_to_lightness(rgb: U8) -> F32:
     """Return L* (...) in 0..100 of 8-bit sRGB (..., 3)."""
-    return (116 * _lab_curve(_linear_of_byte()[rgb] @ _TO_XYZ[1]) - 16).astype(np.float32)
+    return (116 * _lab_curve(_linear_of_byte()[rgb] @ TO_XYZ[1]) - 16).astype(np.float32)
 
 
 def rgb_to_grey(rgb: U8) -> U8:
     """Return the 8-bit grey (...) that has the lightness of 8-bit sRGB (..., 3)."""
-    return to_bytes(linear_to_srgb(_linear_of_byte()[rgb] @ _TO_XYZ[1]))
+    return to_bytes(linear_to_srgb(_linear_of_byte()[rgb] @ TO_XYZ[1]))
 
 
 def grey_to_lightness(grey: U8) -> F32:
@@ -116,7 +116,7 @@ def lab_to_rgb(lab: F32) -> F32:
 def _lab_to_linear(lab: F32) -> F32:
     y = (np.clip(lab[..., 0], 0, 100) + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
-    return _lab_curve_inverse(f.astype(np.float32)) @ _FROM_XYZ.T
+    return _lab_curve_inverse(f.astype(np.float32)) @ FROM_XYZ.T
 
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:

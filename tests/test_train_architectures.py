@@ -1,17 +1,26 @@
 """One contract for every architecture: shapes, any size, save and load, gradients."""
 
 from pathlib import Path
+from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torchvision.models import WeightsEnum
 
+from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.errors import ArgumentError, ModelError
 from colorize.train.architectures import ARCHITECTURES, architecture
 from colorize.train.architectures.blocks import Generator, predict_any_size
 from colorize.train.architectures.discriminator import PatchDiscriminator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder, ResNetEncoder
+from colorize.train.architectures.resnet import ResNetConfig, build_resnet
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoint import Checkpoint, Origin, load_checkpoint
+from colorize.train.crops import to_tensors
+from colorize.train.weights import read_weights
 
 NAMES = sorted(ARCHITECTURES)
 ORIGIN = Origin("tests", "0" * 32, 128, "CC0", 1, 16)
@@ -27,14 +36,20 @@ def lightness(*shape: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 100
 
 
+@pytest.mark.parametrize("preset", ["small", "base", "large"])
 @pytest.mark.parametrize("name", NAMES)
-def test_answers_two_planes_of_the_input_size(name: str) -> None:
-    network = small(name)
+def test_answers_two_planes_of_the_input_size(name: str, preset: str) -> None:
+    entry = architecture(name)
+    network = entry.build(entry.presets[preset]).eval()
     multiple = network.size_multiple
+    batch = lightness(2, 1, 2 * multiple, 3 * multiple)
     with torch.inference_mode():
-        ab = network(lightness(2, 1, 2 * multiple, 3 * multiple))
+        ab = network(batch)
+        alone = network(batch[1:])
     assert ab.shape == (2, 2, 2 * multiple, 3 * multiple)
     assert ab.isfinite().all()
+    assert ab.std() > 0
+    torch.testing.assert_close(ab[1:], alone, atol=1e-2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 33), (257, 511)])
@@ -42,13 +57,6 @@ def test_answers_two_planes_of_the_input_size(name: str) -> None:
 def test_any_size_works_with_padding(name: str, size: tuple[int, int]) -> None:
     with torch.inference_mode():
         assert predict_any_size(small(name), lightness(1, 1, *size)).shape == (1, 2, *size)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_pictures_of_a_batch_do_not_mix(name: str) -> None:
-    network, batch = small(name), lightness(3, 1, 64, 64)
-    with torch.inference_mode():
-        torch.testing.assert_close(network(batch)[1:2], network(batch[1:2]), atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,9 +187,73 @@ def test_efficientnet_encoder_refuses_foreign_weights() -> None:
         encoder.load_pretrained({"a": torch.zeros(1)})
 
 
-def test_unet_takes_a_pretrained_kind_of_encoder() -> None:
-    network = build_unet(UNetConfig(encoder="efficientnet_lite0")).eval()
-    with torch.inference_mode():
-        assert network(lightness(1, 1, 64, 64)).shape == (1, 2, 64, 64)
-    with pytest.raises(ArgumentError, match="unknown encoder 'vgg'"):
+@pytest.mark.parametrize("encoder", ["resnet50", "efficientnet_lite0"])
+def test_resnet_and_unet_take_any_encoder(encoder: str) -> None:
+    for network in (
+        build_unet(UNetConfig(encoder=encoder)),
+        build_resnet(ResNetConfig(encoder=encoder)),
+        build_resnet(ResNetConfig(encoder=encoder, stages=5)),
+    ):
+        with torch.inference_mode():
+            assert network.eval()(lightness(1, 1, 64, 96)).shape == (1, 2, 64, 96)
+
+
+def test_unknown_encoders_list_the_choices() -> None:
+    with pytest.raises(ArgumentError, match=r"unknown encoder 'vgg'; choose one of resnet18, .*"):
         build_unet(UNetConfig(encoder="vgg"))
+
+
+IMAGENET = {"cat": range(281, 286), "coffee": (504, 967, 968), "lighthouse": (437,)}
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_published_weights_still_recognise_what_is_grey(name: str) -> None:
+    """The encoder with the published weights, and their classifier behind it, see the picture."""
+    state = read_weights("efficientnet_lite0", "DEFAULT")
+    encoder = EfficientNetLite0Encoder()
+    encoder.load_pretrained(state)
+    with Image.open(SAMPLES / "test" / f"{name}.jpg") as image:
+        square = ImageOps.fit(image.convert("RGB"), (224, 224))
+    L = to_tensors(np.asarray(square))[0][None]
+    with torch.inference_mode():
+        x = encoder.eval()(L)[-1]
+        for conv, norm, groups, act in (
+            ("_blocks.15._expand_conv", "_blocks.15._bn0", 1, True),
+            ("_blocks.15._depthwise_conv", "_blocks.15._bn1", 1152, True),
+            ("_blocks.15._project_conv", "_blocks.15._bn2", 1, False),
+            ("_conv_head", "_bn1", 1, True),
+        ):
+            weight = state[f"{conv}.weight"]
+            x = F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
+            parts = ("running_mean", "running_var", "weight", "bias")
+            mean, variance, scale, shift = (state[f"{norm}.{part}"] for part in parts)
+            x = F.batch_norm(x, mean, variance, scale, shift, eps=1e-3)
+            x = F.relu6(x) if act else x
+        scores = F.linear(x.mean(dim=(2, 3)), state["_fc.weight"], state["_fc.bias"])
+    assert int(scores.argmax()) in IMAGENET[name]
+
+
+@pytest.mark.parametrize(
+    ("network", "wanted", "message"),
+    [
+        ("resnet18", "x.pth", "x.pth: no such file of resnet18 weights.*DEFAULT, IMAGENET1K_V1"),
+        ("efficientnet_lite0", "IMAGENET", "no such file of efficientnet_lite0 weights"),
+        ("resnet18", __file__, "not a file of weights"),
+    ],
+)
+def test_weights_that_cannot_be_had_are_refused(network: str, wanted: str, message: str) -> None:
+    with pytest.raises((ArgumentError, ModelError), match=message):
+        read_weights(network, wanted)
+
+
+def test_published_names_are_asked_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(weights: WeightsEnum, **_: object) -> dict[str, torch.Tensor]:
+        asked.append(str(weights))
+        raise URLError("no network")
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", download)
+    with pytest.raises(ModelError, match=r"cannot be downloaded.*no network.*give the file"):
+        read_weights("resnet34", "DEFAULT")
+    assert asked == ["ResNet34_Weights.IMAGENET1K_V1"]

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors with the architecture's config as JSON in its header; never pickle."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..runtime.errors import ModelError
 from ..runtime.files import whole_file
 from .architectures import architecture
+from .architectures.base import AnyArchitecture
 from .architectures.blocks import Generator
 
 _FORMAT = "colorize-checkpoint-1"
@@ -30,16 +31,19 @@ class Origin:
     licence: str
     steps: int
     photos_seen: int
+    parent: str = ""  # SHA-256 of the checkpoint that it started from
+    figures: dict[str, float] = field(default_factory=dict)  # on validation photographs
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and its origin."""
+    """A network, its origin, and the model card for those it is shared with."""
 
     arch: str
     config: Any  # the architecture's own frozen dataclass
     network: Generator
     origin: Origin
+    card: str = ""  # Markdown
 
     def save(self, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the weights as DTYPE and everything else into one file, whole or not at all."""
@@ -48,6 +52,7 @@ class Checkpoint:
             "architecture": self.arch,
             "config": asdict(self.config),
             "origin": asdict(self.origin),
+            "card": self.card,
         }
         with whole_file(path) as part:
             state = _floats_as(dtype, self.network)
@@ -66,13 +71,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     header = _read_header(path)
     entry = architecture(header["architecture"])
     try:
-        config = entry.config(**{key: _frozen(value) for key, value in header["config"].items()})
+        config = config_from_json(entry, header["config"])
         origin = Origin(**header["origin"])
     except TypeError as error:
         raise ModelError(f"{path}: its config does not fit this toolkit ({error})") from error
     network = entry.build(config)
     _load_state(network, load_file(path), path)
-    return Checkpoint(entry.name, config, network.eval(), origin)
+    return Checkpoint(entry.name, config, network.eval(), origin, header.get("card", ""))
+
+
+def config_from_json(entry: AnyArchitecture, settings: dict[str, Any]) -> Any:
+    """Return the architecture's config that was saved as JSON; TypeError if it does not fit."""
+    return entry.config(
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in settings.items()
+        }
+    )
 
 
 def _read_header(path: Path) -> dict[str, Any]:
@@ -97,10 +112,6 @@ def _read_header(path: Path) -> dict[str, Any]:
     if header.get("format") != _FORMAT:
         raise ModelError(f"{path}: format {header.get('format')!r}, this toolkit reads {_FORMAT}")
     return header
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:

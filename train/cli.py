@@ -26,6 +26,8 @@ _MODULES = (
     "safetensors",
     "tensorboard",
     "matplotlib",
+    "platformdirs",
+    "bracex",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SAMPLES_LICENCE = "that of the sample photographs, see samples/SOURCES.md"
@@ -42,27 +44,81 @@ def _duration(_: click.Context, param: click.Parameter, value: str | None) -> fl
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    """Split NAME=VALUE pairs."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise click.BadParameter(f"{pair!r} is not NAME=VALUE", param=param)
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
 @click.command(cls=Command, name="colorize-train", no_args_is_help=False)
-@click.option("--arch", default="unet", show_default=True, help="resnet, unet, gan or unetgan.")
+@click.option("--arch", help="resnet, unet, gan or unetgan. Default: unet, or that of --init-from.")
 @click.option("--preset", default="small", show_default=True, help="small, base or large.")
 @click.option(
     "--data",
     multiple=True,
-    help="Folder of photographs (any nesting), tar, or glob of tars; may be repeated. "
-    "Default: the sample photographs.",
+    help="Folder of photographs (any nesting) or tar; globs and {000..009} name several; may be "
+    "repeated. Default: the sample photographs.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--epochs", type=float, help="Stop after this many passes over the data.")
 @click.option("--max-time", callback=_duration, help="Stop after this time: 90s, 15m, 2h.")
-@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option(
+    "--batch-size", type=int, default=16, show_default=True, help="Of all processes together."
+)
 @click.option(
     "--size", type=int, default=128, show_default=True, help="Side of the crops in pixels."
 )
-@click.option("--lr", type=float, default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option("--lr", type=float, help="Highest learning rate. Default: 1e-3; --init-from: 2e-4.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--init-from",
+    metavar="default|FILE|RUN",
+    help="Fine-tune the bundled colorizer, a checkpoint, or the one in a run folder.",
+)
 @click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
-@click.option("--encoder-weights", metavar="FILE", help="State dict to start the encoder from.")
+@click.option(
+    "--encoder-weights",
+    metavar="NAME|FILE|none",
+    help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file.",
+)
+@click.option(
+    "--freeze-encoder",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    default=0,
+    help="Leave the pre-trained encoder as it is for so many steps.",
+)
+@click.option("--freeze-norm", is_flag=True, help="Keep batch norm's statistics: for few photos.")
+@click.option("--loss", "pixel_loss", default="huber", show_default=True, help="huber or l1.")
+@click.option(
+    "--colour-weights",
+    default="vividness",
+    show_default=True,
+    help="What counts more: vividness, rarity or none.",
+)
+@click.option("--gan-loss", "adversarial_loss", default="hinge", show_default=True,
+              help="hinge or lsgan.")  # fmt: skip
+@click.option("--perceptual", help="Add a perceptual loss: squeezenet1_1 or vgg16.")
+@click.option("--perceptual-weights", metavar="NAME|FILE", default="DEFAULT", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "bf16", "fp32"]),
+    default="auto",
+    show_default=True,
+    help="auto: bf16 where the hardware computes it.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_override,
+    help="Change any other setting, such as ema_decay=0.999; a wrong name lists them all.",
+)
 @click.option("--list", "list_only", is_flag=True, help="List the architectures and their sizes.")
+@click.option("--card", metavar="FILE", help="Print the model card in a checkpoint.")
 @click.option("--licence", help="What the model card shall say of the weights' licence.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
 @click.option(
@@ -78,9 +134,11 @@ def main(
     data: tuple[str, ...],
     max_time: float | None,
     list_only: bool,
+    card: str | None,
     licence: str | None,
     output: Path | None,
     resume: Path | None,
+    overrides: dict[str, str],
     **options: Any,
 ) -> None:
     """Train a colorizer.
@@ -93,21 +151,41 @@ def main(
     require_extra("train", _MODULES)
     if list_only:
         _list_architectures()
-        return
-    if resume is not None:
+    elif card is not None:
+        from .checkpoint import load_checkpoint
+
+        click.echo(load_checkpoint(Path(card)).card)
+    elif resume is not None:
         _refuse_other_settings(context)
         _resume(resume, max_time, options["steps"], options["epochs"])
-        return
-    from .config import TrainConfig  # torch and friends are imported once the arguments are read
+    else:
+        budget = {"max_seconds": max_time, "licence": licence}
+        _run(_config(data, {**options, **budget}, overrides), output)
 
-    unlimited = max_time is None and options["steps"] is None and options["epochs"] is None
+
+def _config(
+    data: tuple[str, ...], options: dict[str, Any], overrides: dict[str, str]
+) -> "TrainConfig":
+    """Return the config that the command line asks for; what it leaves out has the defaults."""
+    from .config import FINE_TUNING_LR, TrainConfig  # torch is imported after the arguments
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("encoder_weights") == "none":
+        del given["encoder_weights"]
     if not data:
-        licence = licence or _SAMPLES_LICENCE
-        max_time = _SAMPLE_SECONDS if unlimited else max_time
-    if licence is not None:
-        options["licence"] = licence
-    config = TrainConfig(data=data or (str(SAMPLES / "train"),), max_seconds=max_time, **options)
-    _run(config, output)
+        given.setdefault("licence", _SAMPLES_LICENCE)
+        if not given.keys() & {"steps", "epochs", "max_seconds"}:
+            given["max_seconds"] = _SAMPLE_SECONDS
+    if "init_from" in given:
+        from .build import parent_path
+        from .checkpoint import load_checkpoint
+
+        parent = load_checkpoint(parent_path(given["init_from"]))
+        given.setdefault("arch", parent.arch)
+        given.setdefault("lr", FINE_TUNING_LR)
+    given.setdefault("arch", "unet")
+    config = TrainConfig(data=data or (str(SAMPLES / "train"),), **given)
+    return config.changed(overrides)
 
 
 def _refuse_other_settings(context: click.Context) -> None:
@@ -129,24 +207,34 @@ def _resume(folder: Path, max_time: float | None, steps: int | None, epochs: flo
 
 
 def _list_architectures() -> None:
+    import torch
+
     from .architectures import ARCHITECTURES
+    from .architectures.blocks import count_flops
 
     for entry in ARCHITECTURES.values():
         click.echo(f"{entry.name}: {entry.summary}")
         for preset, config in entry.presets.items():
-            network = entry.build(config)
+            with torch.device("meta"):  # shapes alone, nothing is computed
+                network = entry.build(config)
+                flops = count_flops(network)
             weights = sum(parameter.numel() for parameter in network.parameters())
-            click.echo(f"  {preset}: {weights / 1e6:.1f} M parameters, {config}")
+            click.echo(
+                f"  {preset}: {weights / 1e6:.1f} M parameters, "
+                f"{flops / 1e9:.1f} GFLOP at 256x256, {config}"
+            )
 
 
 def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) -> None:
     from .architectures import architecture
+    from .devices import is_main_process
     from .run import Run, new_run_folder
 
     architecture(config.arch)  # an unknown name is refused before the data are read
     terminal = console()
+    terminal.quiet = not is_main_process()
     photos = _collect(config, terminal)
-    run = Run(config, photos, output or new_run_folder(config.arch))
+    run = Run(config, photos, output or new_run_folder(config.arch), resume=resume)
     weights = sum(parameter.numel() for parameter in run.state.network.parameters())
     terminal.print(
         f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
@@ -169,11 +257,14 @@ def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) ->
 
         try:
             last = run.start(
-                show, lambda step, figures: terminal.print(_line(step, figures)), resume=resume
+                show,
+                lambda step, figures: terminal.print(_line(step, figures), soft_wrap=True),
             )
         except KeyboardInterrupt:
             terminal.print(f"to go on: colorize-train --resume {run.folder}", soft_wrap=True)
             raise
+    if last is None:
+        return  # the main process tells
     terminal.print(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
     )
@@ -198,7 +289,7 @@ def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
         )
     if photos.grey or photos.unreadable:
         terminal.print(
-            f"left out: {photos.grey} grey or nearly grey, {len(photos.unreadable)} unreadable"
+            f"left out: {len(photos.grey)} grey or nearly grey, {len(photos.unreadable)} unreadable"
         )
     return photos
 

@@ -1,9 +1,13 @@
 """Everything that decides how a training goes, in one frozen object that the run folder keeps."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ..runtime.errors import ArgumentError
+
+FINE_TUNING_LR = 2e-4
+"""The default rate of a training that starts from a colorizer: keep what it knows."""
 
 
 @dataclass(frozen=True)
@@ -13,16 +17,22 @@ class TrainConfig:
     arch: str
     data: tuple[str, ...]
     preset: str = "small"
+    init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's
-    encoder_weights: str | None = None  # a torchvision weights name or a state dict file
+    encoder_weights: str | None = None  # a published name or a file
+    freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
+    freeze_norm: bool = False  # batch norm keeps its statistics: for few photos, small batches
     # The budget: whichever ends first; the learning rate follows the share that is used up.
     steps: int | None = None
     epochs: float | None = None
     max_seconds: float | None = None
     licence: str = "unstated; the rights of the training photographs apply"
     seed: int = 0
-    batch_size: int = 16  # small enough for 24 photos, large enough for batch norm
+    batch_size: int = 16  # of all processes together; small enough for 24 photos, large for norm
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
+    smallest_crop: float = 0.6  # of the short side: half of a photo mostly still shows what it is
+    precision: str = "auto"  # bf16 where the hardware computes it, else fp32
+    cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need
     validation_share: float = 0.05
     validation_limit: int = 256  # more cost time and tell nothing more
     lr: float = 1e-3  # AdamW's usual 1e-3 is stable with warm-up and clipping at this size
@@ -31,9 +41,18 @@ class TrainConfig:
     warmup_steps: int = 100  # or 5% of the budget: batch norm and AdamW's moments settle first
     clip_norm: float = 1.0
     ema_decay: float = 0.998  # averages about 500 steps: smoother colours than any single step's
+    pixel_loss: str = "huber"  # weight 1: all others are measured against it
     huber_delta: float = 12.0  # in ab units: below it errors are noise, above it outliers
+    colour_weights: str = "vividness"  # rarity is stronger, and blotchy after short trainings
     vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as grey
+    rarity_mix: float = 0.5  # half rarity, half alike: the value of Zhang et al. 2016
+    perceptual: str | None = None  # squeezenet1_1 or vgg16; None: without
+    perceptual_weights: str = "DEFAULT"  # a published name or a file
+    perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
+    adversarial_loss: str = "hinge"
     adversarial_weight: float = 0.5  # against a Huber loss of 3 to 5: sharpens, does not lead
+    discriminator_penalty: str = "spectral"  # or r1, which costs a second backward pass
+    r1_weight: float = 1.0  # of a slope near 1 or below once spectral norm is not there to hold it
     discriminator_lr: float = 4e-4  # constant, below the generator's full rate: it learns faster
     discriminator_width: int = 32
 
@@ -51,3 +70,27 @@ class TrainConfig:
             raise ArgumentError(f"seed is {self.seed}; it must lie in 0..2^32-1")
         if self.size < 32 or self.size % 32:
             raise ArgumentError(f"size is {self.size}; it must be a multiple of 32, at least 32")
+        if self.init_from is not None and (self.encoder or self.encoder_weights):
+            raise ArgumentError("--init-from brings its own encoder; leave the encoder's out")
+        if self.freeze_encoder and self.init_from is None and self.encoder_weights is None:
+            raise ArgumentError(
+                "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
+            )
+
+    def changed(self, texts: dict[str, str]) -> "TrainConfig":
+        """Return this config with fields set from TEXTS; ArgumentError lists the names."""
+        kinds = {
+            field.name: kind
+            for field in fields(self)
+            for kind in (int, float, str)
+            if field.type is kind
+        }
+        values: dict[str, Any] = {}
+        for name, text in texts.items():
+            if name not in kinds:
+                raise ArgumentError(f"no setting {name!r} to change; there are {', '.join(kinds)}")
+            try:
+                values[name] = kinds[name](text)
+            except ValueError as error:
+                raise ArgumentError(f"{name} is {text!r}; it must be a number") from error
+        return replace(self, **values)

@@ -1,19 +1,55 @@
-"""What the machine can do for a training."""
+"""What the machine can do for a training, and what a launcher such as torchrun has set up."""
 
 import os
 from typing import Literal
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+Precision = Literal["bf16-mixed", "32-true"]
+PRECISIONS: dict[str, Precision] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
-def choose_precision() -> Literal["bf16-mixed", "32-true"]:
+def fastest_precision() -> Precision:
     """Return Fabric's name of the fastest safe precision: bf16 where the hardware computes it."""
     if torch.cuda.is_available():
-        return (
-            "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-        )
-    able = torch.cpu.get_capabilities()
-    return "bf16-mixed" if able.get("amx_bf16") or able.get("avx512_bf16") else "32-true"
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        flags = torch.cpu.get_capabilities()
+        able = bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
+    return "bf16-mixed" if able else "32-true"
+
+
+def make_fabric(precision: str) -> Fabric:
+    """Return a Fabric for one device, or for all processes that torchrun or SLURM started.
+
+    PRECISION is bf16, fp32 or auto.
+    """
+    local, nodes = _processes()
+    return Fabric(
+        devices=local,
+        num_nodes=nodes,
+        strategy="ddp" if local * nodes > 1 else "auto",
+        precision=PRECISIONS[precision] if precision in PRECISIONS else fastest_precision(),
+    )
+
+
+def is_main_process() -> bool:
+    """Return whether this process is the one that prints and writes."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0) == 0
+
+
+def _processes() -> tuple[int, int]:
+    """Return how many processes each node has, and how many nodes there are."""
+    if TorchElasticEnvironment.detect():
+        total, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, total // local
+    if SLURMEnvironment.detect():
+        total, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_NNODES"])
+        return total // nodes, nodes
+    return 1, 1
 
 
 def loader_workers() -> int:

@@ -3,22 +3,26 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from ..runtime.errors import TrainingError
+from ..runtime.errors import ArgumentError, InputError, TrainingError
 from .architectures import architecture
+from .architectures.blocks import Generator
 from .config import TrainConfig
-from .data import CropDataset, EndlessDraws, Photo
-from .devices import choose_precision, loader_workers
+from .crops import CropDataset, EndlessDraws
+from .devices import loader_workers, make_fabric
 from .interrupt import Interrupt
-from .losses import chroma_huber, discriminator_hinge, generator_hinge
+from .objective import Objective
 from .schedule import Budget, learning_rate_factor
 from .state import TrainState
 
@@ -45,28 +49,33 @@ Report = Callable[[Step], None]
 def train(
     config: TrainConfig,
     state: TrainState,
-    photos: list[Photo],
+    objective: Objective,
+    crops: CropDataset,
     budget: Budget,
     *,
     resume: Path | None,
     on_step: Report,
     on_validation: Report,
 ) -> None:
-    """Train STATE's network; ON_VALIDATION is called now and then, when stopped, and at the end.
+    """Train STATE's network on CROPS; ON_VALIDATION is called now and then, when stopped, and last.
 
-    TrainingError when a loss is no longer finite, KeyboardInterrupt when the user or the system
-    asked to stop; what ON_VALIDATION saved stays good.
+    Of several processes each trains on its share of every batch, and the main one alone reports.
+    TrainingError when a loss is no longer finite, KeyboardInterrupt when the user or the
+    system asked to stop; what ON_VALIDATION saved stays good.
     """
-    fabric = Fabric(devices=1, precision=choose_precision())
+    fabric = make_fabric(config.precision)
+    fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
+    _synchronize_norm(fabric, state.network)
     generator, optimizer = fabric.setup(state.network, state.optimizer)
     if state.critic is not None and state.critic_optimizer is not None:
         discriminator, discriminator_optimizer = fabric.setup(state.critic, state.critic_optimizer)
     state.average.to(fabric.device)
+    objective.to(fabric.device)
     if resume is not None:
         state.load(resume)
-    batches = iter(fabric.setup_dataloaders(_endless_loader(config, photos, state.step)))
-    adversarial_from = architecture(config.arch).adversarial_from
+    batches = _batches(fabric, config, crops, state.step)
+    adversarial_from = architecture(config.arch).adversarial_from or 0.0
 
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
@@ -74,63 +83,118 @@ def train(
     with Interrupt() as interrupt:
         while progress < 1:
             began = time.monotonic()
+            frozen = state.step < config.freeze_encoder
+            _freeze(state.network, encoder=frozen, norm=config.freeze_norm)
             rate = learning_rate_factor(state.step + 1, progress, config)
-            _set_learning_rate(optimizer, rate)
+            _set_learning_rate(optimizer, rate, frozen=frozen)
             L, ab = next(batches)
 
             predicted = generator(L)
-            loss = chroma_huber(predicted, ab, config.huber_delta, config.vividness)
-            losses = {"huber": loss}
-            if adversarial_from is not None and progress >= adversarial_from:
-                real, fake = discriminator(L, ab), discriminator(L, predicted.detach())
-                losses["discriminator"] = discriminator_hinge(real, fake)
-                discriminator_optimizer.zero_grad()  # the generator's loss left gradients there too
-                fabric.backward(losses["discriminator"])
+            losses = objective.regression(L, predicted, ab)
+            opponent_loss = {}
+            if state.critic is not None and progress >= adversarial_from:
+                opponent_loss["discriminator"] = objective.judge(discriminator, L, predicted, ab)
+                discriminator_optimizer.zero_grad()
+                fabric.backward(opponent_loss["discriminator"])
                 discriminator_optimizer.step()
-                losses["adversarial"] = generator_hinge(discriminator(L, predicted))
-                loss = loss + config.adversarial_weight * losses["adversarial"]
-            _check_finite(losses, state.step + 1)
+                with fabric.autocast(), _fixed(state.critic):
+                    losses["adversarial"] = objective.deceive(state.critic, L, predicted)
+            _check_finite(losses | opponent_loss, state.step + 1)
             optimizer.zero_grad()
-            fabric.backward(loss)
+            fabric.backward(objective.total(losses))
             _clip(fabric, generator, optimizer, config.clip_norm)
             optimizer.step()
             state.average.update_parameters(state.network)
 
-            state.step, state.seconds = state.step + 1, time.monotonic() - start
+            state.step = state.step + 1
+            state.seconds, stop = _agree(fabric, time.monotonic() - start, interrupt.requested)
             progress = budget.progress(state.step, state.seconds)
-            values = {name: float(value.detach()) for name, value in losses.items()}
+            values = {k: float(v.detach()) for k, v in (losses | opponent_loss).items()}
             training += time.monotonic() - began  # validations are not training
             speed = (state.step - resumed_at) * config.batch_size / training
             step = Step(state.step, progress, values, speed, state.seconds)
-            on_step(step)
-            if int(progress * VALIDATIONS) > validations or interrupt.requested:
+            if fabric.is_global_zero:
+                on_step(step)
+            if int(progress * VALIDATIONS) > validations or stop:
                 validations = int(progress * VALIDATIONS)
-                on_validation(step)
-            if interrupt.requested:
+                if fabric.is_global_zero:
+                    on_validation(step)
+            if stop:
                 raise KeyboardInterrupt
     if state.step == resumed_at:
         raise TrainingError("this training has used up its budget; give it more to go on")
 
 
-def _endless_loader(
-    config: TrainConfig, photos: list[Photo], steps_done: int
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    return DataLoader(
-        CropDataset(photos, config.size, seed=config.seed),
-        config.batch_size,
-        sampler=EndlessDraws(len(photos), config.seed, start=steps_done * config.batch_size),
+def _batches(
+    fabric: Fabric, config: TrainConfig, crops: CropDataset, steps_done: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield this process's share of every batch, from the one after STEPS_DONE on, without end."""
+    if config.batch_size % fabric.world_size:
+        raise ArgumentError(
+            f"batch-size {config.batch_size} cannot be shared by {fabric.world_size} processes"
+        )
+    draws = EndlessDraws(
+        len(crops),
+        config.seed,
+        start=steps_done * config.batch_size,
+        batch=config.batch_size,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+    )
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        crops,
+        config.batch_size // fabric.world_size,
+        sampler=draws,
         num_workers=loader_workers(),
         worker_init_fn=_leave_interrupts_to_the_trainer,
     )
+    try:
+        placed = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        yield from cast(Iterator[tuple[Tensor, Tensor]], iter(placed))
+    except InputError as error:
+        # What comes out of a worker is its traceback; the last line is what was said.
+        raise InputError(str(error).strip().rpartition("InputError: ")[2]) from None
 
 
 def _leave_interrupts_to_the_trainer(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal
 
 
-def _set_learning_rate(optimizer: Optimizer, factor: float) -> None:
+def _synchronize_norm(fabric: Fabric, network: nn.Module) -> None:
+    """Let batch norm see the whole batch where several GPUs share it."""
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        # In place, as the root is no batch norm.
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+
+
+def _freeze(network: Generator, *, encoder: bool, norm: bool) -> None:
+    network.train()
+    for part in [network] if norm else [network.encoder] if encoder else []:
+        for module in part.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def _set_learning_rate(optimizer: Optimizer, factor: float, *, frozen: bool) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = group["full_lr"] * factor
+        # Not requires_grad: several processes must find the same weights trained in every step.
+        group["lr"] = 0.0 if frozen and group["name"] == "encoder" else group["full_lr"] * factor
+
+
+@contextmanager
+def _fixed(network: nn.Module) -> Iterator[None]:
+    """Let gradients pass through NETWORK without leaving any in it."""
+    network.requires_grad_(requires_grad=False)
+    yield
+    network.requires_grad_(requires_grad=True)
+
+
+def _agree(fabric: Fabric, seconds: float, stop: bool) -> tuple[float, bool]:
+    """Let all processes see the same time, and stop where one of them shall."""
+    if fabric.world_size == 1:
+        return seconds, stop
+    values = fabric.all_reduce(torch.tensor([seconds, float(stop)]), reduce_op="max")
+    return float(values[0]), bool(values[1])
 
 
 def _clip(fabric: Fabric, generator: nn.Module, optimizer: Optimizer, norm: float) -> None:

@@ -4,9 +4,10 @@ import csv
 import json
 import math
 import platform
+import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,30 +17,38 @@ import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..runtime.color import U8, lab_to_rgb, to_bytes
-from ..runtime.errors import ArgumentError, ModelError, OutputError, TrainingError
+from ..runtime.errors import ArgumentError, OutputError, TrainingError
 from ..runtime.files import whole_file
 from ..runtime.sheet import save_sheet
-from .architectures import architecture
 from .architectures.blocks import Generator
-from .architectures.encoders import PRETRAINED, EfficientNetLite0Encoder, ResNetEncoder
+from .build import Start, build, rebuild
+from .card import model_card
 from .checkpoint import Checkpoint, Origin
+from .colours import ColourShares
 from .config import TrainConfig
+from .crops import CropDataset, decoded_side
 from .curves import save_curves
-from .data import CropDataset, PhotoSet
+from .data import PhotoSet
+from .decoded import decoded_cache
+from .devices import fastest_precision, is_main_process
 from .loop import Report, Step, predictions, train
 from .metrics import colourfulness, psnr
+from .objective import Objective
 from .schedule import Budget
 from .state import TrainState
 
+_FIGURES = ("validation_loss", "ab_error", "psnr", "colourfulness")
 _GRID_PHOTOS = 8
 OnFigures = Callable[[Step, dict[str, float]], None]
 
 
 class Run:
-    """Trains one network into one folder."""
+    """Trains one network into one folder; RESUME goes on with the run that is there."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, folder: Path) -> None:
-        self.config, self.photos, self.folder = config, photos, folder
+    def __init__(
+        self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
+    ) -> None:
+        self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
             raise ArgumentError(
@@ -47,9 +56,10 @@ class Run:
                 "training photographs"
             )
         self.validation = CropDataset(held_out, config.size)
-        self.model_config, network = build_network(config)
-        self.state = TrainState(config, network)
-        self._log: list[dict[str, float]] = []
+        self._start = self._continued() if resume else build(config)
+        self.objective = Objective(config, ColourShares.of(self.training))
+        self.state = TrainState(config, self._start.network)
+        self._log: list[dict[str, float]] = self._read_log() if resume else []
 
     @property
     def checkpoint(self) -> Path:
@@ -60,66 +70,85 @@ class Run:
     def _saved_state(self) -> Path:
         return self.folder / "state.safetensors"
 
-    def start(
-        self, on_step: Report, on_figures: OnFigures = lambda *_: None, *, resume: bool = False
-    ) -> Step:
-        """Train to the end of the budget and return the last step; RESUME goes on where it stopped.
+    def start(self, on_step: Report, on_figures: OnFigures = lambda *_: None) -> Step | None:
+        """Train to the end of the budget and return the last step; None but in the main process.
 
         ON_FIGURES gets the measures of every validation; the folder is complete up to each.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot write there ({error.strerror})") from error
-        if resume:
-            self._check_data()
-            self._log = self._read_log()
-        elif (self.folder / "run.json").exists():
-            raise ArgumentError(
-                f"{self.folder}: holds a run; give another -o, or go on with it by --resume"
-            )
-        else:
-            self._write_settings()
+        if is_main_process() and not self._resume:
+            self._claim_folder()
         last: list[Step] = []
 
-        def validate(step: Step) -> None:
+        def note(step: Step) -> None:
             last[:] = [step]
+            on_step(step)
+
+        def validate(step: Step) -> None:
             figures = self._validate(step)
             self.state.save(self._saved_state)
             on_figures(step, figures)
 
-        budget = Budget.of(self.config, len(self.training))
-        train(
-            self.config,
-            self.state,
-            self.training,
-            budget,
-            resume=self._saved_state if resume else None,
-            on_step=on_step,
-            on_validation=validate,
-        )
-        return last[0]
+        limit = int(self.config.cache_gib * 2**30)
+        with decoded_cache(len(self.training), decoded_side(self.config.size), limit) as cache:
+            crops = CropDataset(
+                self.training,
+                self.config.size,
+                seed=self.config.seed,
+                smallest=self.config.smallest_crop,
+                cache=cache,
+            )
+            train(
+                self.config,
+                self.state,
+                self.objective,
+                crops,
+                Budget.of(self.config, len(self.training)),
+                resume=self._saved_state if self._resume else None,
+                on_step=note,
+                on_validation=validate,
+            )
+        return last[0] if last else None
+
+    def _claim_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot write there ({error.strerror})") from error
+        if (self.folder / "run.json").exists():
+            raise ArgumentError(
+                f"{self.folder}: holds a run; give another -o, or go on with it by --resume"
+            )
+        self._write_settings()
 
     def _validate(self, step: Step) -> dict[str, float]:
         """Measure, draw and save the averaged network."""
         network = self.state.averaged
-        measures: list[tuple[float, float, float]] = []
+        measures: list[tuple[float, float, float, float]] = []
         rows: list[list[U8]] = []
         for L, predicted, truth in predictions(network, self.validation, self.config.batch_size):
             picture, original = _to_rgb(L, predicted), _to_rgb(L, truth)
+            loss = self.objective.chroma(predicted[None], truth[None])
             error = float((predicted - truth).abs().mean())
-            measures.append((error, psnr(picture, original), colourfulness(picture)))
+            measures.append((float(loss), error, psnr(picture, original), colourfulness(picture)))
             if len(rows) < _GRID_PHOTOS:
                 rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
-        error, ratio, colour = np.mean(measures, axis=0)
-        if not math.isfinite(error):
-            raise TrainingError(f"the network answers {error} at step {step.number}; lower --lr")
-        figures = {"ab_error": float(error), "psnr": float(ratio), "colourfulness": float(colour)}
+        figures = dict(zip(_FIGURES, np.mean(measures, axis=0).tolist(), strict=True))
+        if not math.isfinite(figures["validation_loss"]):
+            raise TrainingError(f"the network answers no numbers at step {step.number}; lower --lr")
         # A kill between saving the log and the state leaves rows that are done again.
         self._log = [row for row in self._log if row["step"] < step.number]
         self._log.append(
             {"step": step.number, "seconds": round(step.seconds, 1), **step.losses, **figures}
         )
+        self._save_checkpoint(network, step, figures)
+        self._write_log()
+        self._write_events(step)
+        save_curves(self.folder / "curves.png", self._log)
+        for name in (f"validation/step-{step.number:06d}.png", "validation.png"):
+            save_sheet(self.folder / name, rows, abreast=2)
+        return figures
+
+    def _save_checkpoint(self, network: Generator, step: Step, figures: dict[str, float]) -> None:
         origin = Origin(
             self.photos.name,
             self.photos.fingerprint,
@@ -127,21 +156,21 @@ class Run:
             self.config.licence,
             step.number,
             step.number * self.config.batch_size,
+            self._start.parent,
+            figures,
         )
-        Checkpoint(self.config.arch, self.model_config, network, origin).save(self.checkpoint)
-        self._write_log()
-        self._write_events(step)
-        save_curves(self.folder / "curves.png", self._log)
-        save_sheet(self.folder / "validation.png", rows, abreast=2)
-        return figures
+        card = model_card(f"{self.config.arch} {self.config.preset}", origin)
+        checkpoint = Checkpoint(self.config.arch, self._start.config, network, origin, card)
+        checkpoint.save(self.checkpoint)
 
-    def _check_data(self) -> None:
-        """A run goes on with the photographs it began with: others would be no resumption."""
-        began = json.loads((self.folder / "run.json").read_text())["data"]["fingerprint"]
-        if began != self.photos.fingerprint:
+    def _continued(self) -> Start:
+        """Return the network of the run that goes on; other photographs would be no resumption."""
+        settings = json.loads((self.folder / "run.json").read_text())
+        if settings["data"]["fingerprint"] != self.photos.fingerprint:
             raise ArgumentError(
                 f"{self.folder}: its photographs have changed since; start a new run for them"
             )
+        return rebuild(self.config, settings)
 
     def _read_log(self) -> list[dict[str, float]]:
         with (self.folder / "log.csv").open(newline="") as file:
@@ -166,19 +195,39 @@ class Run:
         packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")
         settings: dict[str, Any] = {
             "config": asdict(self.config),
-            "model": asdict(self.model_config),
+            "model": asdict(self._start.config),
+            "parent": self._start.parent,
             "data": {
                 "name": self.photos.name,
                 "fingerprint": self.photos.fingerprint,
                 "training": len(self.training),
                 "validation": len(self.validation),
-                "grey_left_out": self.photos.grey,
-                "unreadable": self.photos.unreadable,
+                "grey_left_out": len(self.photos.grey),
+                "unreadable": len(self.photos.unreadable),
             },
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+            "precision": fastest_precision()
+            if self.config.precision == "auto"
+            else self.config.precision,
+            "source": git_state(Path(__file__).parent),
         }
+        self.photos.save_left_out(self.folder / "left_out.csv")
         with whole_file(self.folder / "run.json") as part:
             part.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return the commit of FOLDER's code and whether it was changed since; None outside of git."""
+    try:
+        commit, changed = (
+            subprocess.run(
+                ["git", "-C", str(folder), *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": bool(changed)}
 
 
 def _number(text: str) -> float:
@@ -202,41 +251,6 @@ def new_run_folder(arch: str) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
-
-
-def build_network(config: TrainConfig) -> tuple[Any, Generator]:
-    """Return the architecture's config and its network, with encoder weights if asked for."""
-    entry = architecture(config.arch)
-    if config.preset not in entry.presets:
-        raise ArgumentError(
-            f"{config.arch} has no preset {config.preset!r}; "
-            f"choose one of {', '.join(entry.presets)}"
-        )
-    model_config = entry.presets[config.preset]
-    if config.encoder is not None:
-        if not hasattr(model_config, "encoder"):
-            raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
-        model_config = replace(model_config, encoder=config.encoder)
-    torch.manual_seed(config.seed)
-    network = entry.build(model_config)
-    if config.encoder_weights is not None:
-        _load_encoder(network, config.encoder_weights)
-    return model_config, network
-
-
-def _load_encoder(network: Generator, path: str) -> None:
-    encoder = network.encoder
-    if not isinstance(encoder, ResNetEncoder | EfficientNetLite0Encoder):
-        raise ArgumentError(
-            f"--encoder-weights needs a pre-trained kind of --encoder: {', '.join(PRETRAINED)}"
-        )
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such file of encoder weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        encoder.load_pretrained(state)
-    except Exception as error:  # torch.load raises many kinds; the file is at fault in each
-        raise ModelError(f"{path}: not weights of this encoder ({error})") from error
 
 
 def _to_rgb(L: torch.Tensor, ab: torch.Tensor) -> U8:

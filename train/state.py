@@ -32,7 +32,9 @@ class TrainState:
         self.critic: PatchDiscriminator | None = None
         self.critic_optimizer: Optimizer | None = None
         if architecture(config.arch).adversarial_from is not None:
-            self.critic = PatchDiscriminator(config.discriminator_width)
+            self.critic = PatchDiscriminator(
+                config.discriminator_width, spectral=config.discriminator_penalty == "spectral"
+            )
             self.critic_optimizer = AdamW(
                 self.critic.parameters(), config.discriminator_lr, betas=(0.5, 0.99)
             )
@@ -97,9 +99,9 @@ def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _generator_optimizer(config: TrainConfig, network: Generator) -> Optimizer:
     scale = config.encoder_lr_scale if config.encoder_weights else 1.0
     groups = [
-        {"params": list(network.encoder.parameters()), "lr": config.lr * scale},
-        {"params": list(network.decoder.parameters()), "lr": config.lr},
-        {"params": list(network.head.parameters()), "lr": config.lr},
+        {"name": "encoder", "params": list(network.encoder.parameters()), "lr": config.lr * scale},
+        {"name": "decoder", "params": list(network.decoder.parameters()), "lr": config.lr},
+        {"name": "head", "params": list(network.head.parameters()), "lr": config.lr},
     ]
     for group in groups:
         group["full_lr"] = group["lr"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 AB_SCALE = 110.0
 """The head's answer of 1 stands for this much a* or b*, so that its weights stay near 1."""
@@ -127,3 +128,10 @@ def predict_any_size(network: Generator, L: Tensor) -> Tensor:
     bottom, right = -height % network.size_multiple, -width % network.size_multiple
     padded = F.pad(L, (0, right, 0, bottom), mode="replicate")
     return network(padded)[..., :height, :width]  # type: ignore[no-any-return]  # Module.__call__ is Any
+
+
+def count_flops(network: Generator, side: int = 256) -> int:
+    """Return the floating point operations (two a multiply-add) for one SIDE x SIDE picture."""
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, side, side))
+    return int(counter.get_total_flops())

@@ -133,7 +133,7 @@ class EfficientNetLite0Encoder(Encoder):
     features that are as coarse as those of the stage before.
     """
 
-    channels = (16, 24, 40, 112, 192)
+    _CHANNELS = (16, 24, 40, 112, 192)
     # expand, outputs, repeats, kernel, stride of the first
     _STAGES = (
         (1, 16, 1, 3, 1),
@@ -145,12 +145,13 @@ class EfficientNetLite0Encoder(Encoder):
     )
     _TAPS = (0, 1, 2, 4, 5)  # the last stage at each stride
 
-    def __init__(self) -> None:
+    def __init__(self, stages: int = 5) -> None:
         super().__init__()
+        self.channels = self._CHANNELS[:stages]
         self.normalize = GreyAsRGB([127 / 255] * 3, [128 / 255] * 3)  # (x*255 - 127) / 128
         self.stem = _ConvBN(3, 32, 3, 2)
-        inputs, stages = 32, []
-        for expand, outputs, repeats, kernel, stride in self._STAGES:
+        inputs, parts = 32, []
+        for expand, outputs, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:
             blocks = []
             for index in range(repeats):
                 first = index == 0
@@ -158,8 +159,8 @@ class EfficientNetLite0Encoder(Encoder):
                     _InvertedResidual(inputs, outputs, expand, kernel, stride if first else 1)
                 )
                 inputs = outputs
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+            parts.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(parts)
 
     def _blocks(self) -> list[_InvertedResidual]:
         return [module for module in self.stages.modules() if isinstance(module, _InvertedResidual)]
@@ -192,15 +193,17 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
+PretrainedEncoder = ResNetEncoder | EfficientNetLite0Encoder
+
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 PRETRAINED = (*RESNETS, "efficientnet_lite0")
 """The encoders that `--encoder-weights` can fill."""
 
 
-def pretrained_encoder(name: str, stages: int = 5) -> ResNetEncoder | EfficientNetLite0Encoder:
+def pretrained_encoder(name: str, stages: int = 5) -> PretrainedEncoder:
     """Return the encoder called NAME with random weights; ArgumentError lists the names."""
     if name in RESNETS:
         return ResNetEncoder(name, stages)
     if name == "efficientnet_lite0":
-        return EfficientNetLite0Encoder()
-    raise ArgumentError(f"unknown encoder {name!r}; choose plain, {', '.join(PRETRAINED)}")
+        return EfficientNetLite0Encoder(stages)
+    raise ArgumentError(f"unknown encoder {name!r}; choose one of {', '.join(PRETRAINED)}")

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 
-from ...runtime.errors import ArgumentError
 from .base import Architecture
 from .blocks import Decoder, Generator
-from .encoders import RESNETS, ResNetEncoder
+from .encoders import pretrained_encoder
 
 
 @dataclass(frozen=True)
 class ResNetConfig:
-    """Shape of the network; the encoder is torchvision's (He et al. 2016, arXiv:1512.03385)."""
+    """Shape of the network (residual learning: He et al. 2016, arXiv:1512.03385)."""
 
     encoder: str = "resnet18"
     stages: int = 4  # of the encoder, down to stride 2^stages
@@ -19,11 +18,7 @@ class ResNetConfig:
 
 def build_resnet(config: ResNetConfig) -> Generator:
     """Return the network with random weights."""
-    if config.encoder not in RESNETS:
-        raise ArgumentError(
-            f"resnet cannot use the encoder {config.encoder!r}; choose one of {', '.join(RESNETS)}"
-        )
-    encoder = ResNetEncoder(config.encoder, config.stages)
+    encoder = pretrained_encoder(config.encoder, config.stages)
     return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
 
 

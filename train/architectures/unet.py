@@ -11,7 +11,7 @@ from .encoders import PlainEncoder, pretrained_encoder
 class UNetConfig:
     """Shape of a U-Net (Ronneberger et al. 2015, arXiv:1505.04597)."""
 
-    encoder: str = "plain"
+    encoder: str = "plain"  # from scratch, or one of encoders.PRETRAINED
     plain_channels: tuple[int, ...] = (32, 64, 96, 160, 224)  # of the plain encoder, strides 2..32
     decoder_channels: tuple[int, ...] = (160, 96, 64, 32)  # strides 16, 8, 4, 2
 

@@ -1,0 +1,92 @@
+"""From a config to a network: built, and filled with the weights it shall start from."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..runtime.catalog import MODELS
+from ..runtime.errors import ArgumentError, ModelError
+from ..runtime.files import sha256
+from .architectures import architecture
+from .architectures.base import AnyArchitecture
+from .architectures.blocks import Generator
+from .architectures.encoders import PRETRAINED, PretrainedEncoder
+from .checkpoint import config_from_json, load_checkpoint
+from .config import TrainConfig
+from .weights import read_weights
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network at the start of a training, its architecture's config, and where it comes from."""
+
+    network: Generator
+    config: Any  # the architecture's own frozen dataclass
+    parent: str = ""  # SHA-256 of the checkpoint whose weights it has
+
+
+def build(config: TrainConfig) -> Start:
+    """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
+    entry = architecture(config.arch)
+    torch.manual_seed(config.seed)
+    if config.init_from is not None:
+        return _fine_tuned(entry, config)
+    model_config = _preset(entry, config)
+    network = entry.build(model_config)
+    if config.encoder_weights is not None:
+        _fill_encoder(network, model_config, config.encoder_weights)
+    return Start(network, model_config)
+
+
+def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
+    """Return the network of a run that goes on, by its run.json; the weights come later."""
+    entry = architecture(config.arch)
+    model_config = config_from_json(entry, settings["model"])
+    return Start(entry.build(model_config), model_config, settings["parent"])
+
+
+def parent_path(init_from: str) -> Path:
+    """Return the checkpoint that `--init-from` names: default, a file, or a run folder."""
+    path = MODELS / "default.safetensors" if init_from == "default" else Path(init_from)
+    return path / "checkpoint.safetensors" if path.is_dir() else path
+
+
+def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
+    assert config.init_from is not None
+    path = parent_path(config.init_from)
+    parent = load_checkpoint(path)
+    if not isinstance(parent.config, entry.config):
+        raise ArgumentError(
+            f"{config.init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
+            "leave --arch out"
+        )
+    return Start(parent.network, parent.config, sha256(path))
+
+
+def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
+    if config.preset not in entry.presets:
+        raise ArgumentError(
+            f"{config.arch} has no preset {config.preset!r}; "
+            f"choose one of {', '.join(entry.presets)}"
+        )
+    preset = entry.presets[config.preset]
+    if config.encoder is None:
+        return preset
+    if "encoder" not in asdict(preset):
+        raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
+    return replace(preset, encoder=config.encoder)
+
+
+def _fill_encoder(network: Generator, model_config: Any, wanted: str) -> None:
+    encoder = network.encoder
+    if not isinstance(encoder, PretrainedEncoder):
+        raise ArgumentError(
+            f"--encoder-weights needs a pre-trained kind of --encoder: {', '.join(PRETRAINED)}"
+        )
+    state = read_weights(model_config.encoder, wanted)
+    try:
+        encoder.load_pretrained(state)
+    except (RuntimeError, AttributeError) as error:  # missing or misshapen; not a state dict
+        raise ModelError(f"{wanted}: not weights of {model_config.encoder} ({error})") from error

@@ -1,0 +1,26 @@
+"""The model card that travels inside a checkpoint."""
+
+from .checkpoint import Origin
+
+
+def model_card(title: str, origin: Origin) -> str:
+    """Return what a stranger should know of the weights, as Markdown."""
+    started = f"checkpoint {origin.parent}" if origin.parent else "no colorizer's weights"
+    figures = "\n".join(f"- {name}: {value:.3f}" for name, value in origin.figures.items())
+    return f"""# {title}
+
+A network that answers CIELAB a*, b* to L*, trained with the colorize toolkit.
+
+- Photographs: {origin.data_name} (fingerprint {origin.data_fingerprint})
+- Seen in training: {origin.photos_seen} crops of {origin.native_size}x{origin.native_size} \
+in {origin.steps} steps, from {started}
+- Licence of the weights: {origin.licence}
+- Colours best at a working size of {origin.native_size}
+
+On validation photographs, kept out of the training by their content:
+
+{figures}
+
+Colours are plausible, not historical: nothing can know them from grey. Expect faults in clothes,
+walls and painted things, which come in any colour, and in what the photographs did not show.
+"""
