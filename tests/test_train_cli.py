@@ -177,7 +177,7 @@ def weights_of(folder: Path) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
 
 
-@pytest.mark.parametrize("arch", ["unet", "gan"])
+@pytest.mark.parametrize("arch", ["unet", pytest.param("gan", marks=pytest.mark.slow)])
 def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) -> None:
     settings = ("--arch", arch, "--size", "32", "--batch-size", "8")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -276,7 +276,10 @@ def test_no_validation_photograph_is_trained_on(
     assert read.isdisjoint(held)
 
 
-def test_fine_tuning_beats_training_from_scratch(tmp_path: Path) -> None:
+def test_fine_tuning_beats_training_from_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "VALIDATIONS", 1)  # the last one is enough
     losses = {}
     settings = ("--size", "128", "--batch-size", "8", "--steps", "12")
     for name, start in (("tuned", ["--init-from", "default"]), ("scratch", [])):
@@ -333,7 +336,7 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=threads)
 
 
-@pytest.mark.parametrize("arch", ["unet", "gan"])
+@pytest.mark.parametrize("arch", ["unet", pytest.param("gan", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one(arch: str, tmp_path: Path) -> None:
     settings = (
         *("--arch", arch, "--size", "32", "--batch-size", "8", "--steps", "3", "--freeze-norm"),
@@ -351,6 +354,7 @@ def test_two_processes_train_as_one(arch: str, tmp_path: Path) -> None:
             assert difference <= 1e-5 * torch.linalg.vector_norm(value.double()), key
 
 
+@pytest.mark.slow
 def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     result = torchrun("--size", "32", "--batch-size", "9", "-o", str(tmp_path / "run"))
     assert "batch-size 9 cannot be shared by 2 processes" in result.stderr
