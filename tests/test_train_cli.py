@@ -250,6 +250,19 @@ def test_a_checkpoint_brings_its_model_card(tmp_path: Path) -> None:
         assert fact in printed
 
 
+def test_the_best_weights_are_kept_too(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("--size", "32", "--batch-size", "8", "--steps", "12", "--lr", "3e-2")
+    result = train(*arguments, "-o", str(run))
+    assert result.exit_code == 0
+    losses = {int(row["step"]): float(row["validation_loss"]) for row in rows_of(run)}
+    best = min(losses, key=losses.__getitem__)
+    assert best < 12, "this rate is meant to do harm"
+    assert load_checkpoint(run / "best.safetensors").origin.steps == best
+    assert load_checkpoint(run / "checkpoint.safetensors").origin.steps == 12
+    assert f"lowest after step {best}: {run / 'best.safetensors'}" in result.stderr
+
+
 def test_no_validation_photograph_is_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,6 +268,12 @@ def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) ->
     terminal.print(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
     )
+    if run.best_step != last.number:
+        terminal.print(
+            f"the validation loss was lowest after step {run.best_step}: "
+            f"{run.folder / 'best.safetensors'}",
+            soft_wrap=True,
+        )
     for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
         click.echo(run.folder / name)
     terminal.print(f"next: colorize-export --checkpoint {run.checkpoint}", soft_wrap=True)

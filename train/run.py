@@ -67,6 +67,11 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def best_step(self) -> float:
+        """After which step the validation loss was lowest; best.safetensors is of that step."""
+        return min(self._log, key=lambda row: row["validation_loss"])["step"]
+
+    @property
     def _saved_state(self) -> Path:
         return self.folder / "state.safetensors"
 
@@ -162,6 +167,8 @@ class Run:
         card = model_card(f"{self.config.arch} {self.config.preset}", origin)
         checkpoint = Checkpoint(self.config.arch, self._start.config, network, origin, card)
         checkpoint.save(self.checkpoint)
+        if step.number == self.best_step:  # few photographs are soon known by heart
+            checkpoint.save(self.folder / "best.safetensors")
 
     def _continued(self) -> Start:
         """Return the network of the run that goes on; other photographs would be no resumption."""
