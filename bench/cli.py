@@ -1,34 +1,49 @@
 """The command colorize-bench: arguments only."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console, require_extra
-from ..runtime.files import whole_file
 
-if TYPE_CHECKING:
-    from ..runtime.color import U8
-    from .report import Results
-    from .subjects import Settings, Subject
-
-_ALL_FAILED = 1
-_SOME_FAILED = 3
-_WALL_HEIGHT = 180  # of a photograph on the wall, in pixels
+_NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
+_NETS = ("alex", "vgg", "squeeze")
 
 
-def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """Return the batch sizes in 8 or 1,8,32, each once, in the order given."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(
-            f"{value!r} is not a list of batch sizes; write 8 or 1,8,32", param=param
-        )
-    return tuple(dict.fromkeys(int(part) for part in parts))
+def _listed(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...]]:
+    """Return a callback that reads A or A,B,C, each once, in the order given."""
+
+    def read(_: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...]:
+        if value is None:
+            return (None,)
+        try:
+            return tuple(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not {what}", param=param) from error
+
+    return read
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(text)
+    return int(text)
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _path(*, folder: bool = True) -> click.Path:
+    return click.Path(path_type=Path, dir_okay=folder)
 
 
 @click.command(cls=Command, name="colorize-bench")
@@ -38,11 +53,25 @@ def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int,
     multiple=True,
     help="A bundled model or an ONNX file; may be repeated. Default: all bundled models.",
 )
+@click.option("--against", multiple=True, help="A further model beside these; may be repeated.")
+@click.option(
+    "--coloured",
+    multiple=True,
+    type=_path(),
+    help="Folder of already coloured pictures, named like --data's; may be repeated.",
+)
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=_path(),
     default=SAMPLES / "test",
-    help="Folder of colour photographs, any nesting. Default: the bundled test photographs.",
+    help="Folder (any nesting) or tar of colour photographs. Default: the bundled ones.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["native", "imagenet256"]),
+    default="native",
+    show_default=True,
+    help="Photographs as they are, or short side 256 and the 256x256 in the middle.",
 )
 @click.option(
     "--backend",
@@ -50,17 +79,25 @@ def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int,
     multiple=True,
     help="openvino or onnxruntime; may be repeated. Default: all that are installed.",
 )
-@click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    "precisions",
+    callback=_listed(_one_of(("auto", "fp32")), "auto, fp32 or auto,fp32"),
+    default="auto",
+    show_default=True,
+)
 @click.option(
     "--size",
-    type=click.IntRange(min=1),
-    help="Short side at which the network works. Default: each model's own.",
+    "sizes",
+    metavar="N,N,...",
+    callback=_listed(_positive, "a list of sizes; write 128 or 128,256"),
+    help="Short sides at which the network works. Default: each model's own.",
 )
 @click.option(
     "--batch",
     "batches",
     metavar="N,N,...",
-    callback=_batches,
+    callback=_listed(_positive, "a list of batch sizes; write 8 or 1,8,32"),
     default="1,8",
     show_default=True,
     help="Speed: pictures in one inference.",
@@ -77,110 +114,96 @@ def _batches(_: click.Context, param: click.Parameter, value: str) -> tuple[int,
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Speed: untimed runs before them.",
+    help="Speed: untimed runs before them, more until the pace is steady; 0: none.",
 )
+@click.option("--roofline", is_flag=True, help="Speed: against this machine's matrix product.")
+@click.option(
+    "--video",
+    "films",
+    multiple=True,
+    type=_path(folder=False),
+    help="Film to colour whole: fps, stages, the bound, whether colours hold still.",
+)
+@click.option(
+    "--video-frames",
+    type=click.IntRange(min=6),
+    default=100,
+    show_default=True,
+    help="Frames of a film whose colours are measured.",
+)
+@click.option(
+    "--lpips",
+    metavar="NET,...",
+    callback=_listed(_one_of(_NETS), f"a list of {', '.join(_NETS)}"),
+    default="squeeze",
+    show_default=True,
+    help=f"Networks of LPIPS: {', '.join(_NETS)}.",
+)
+@click.option(
+    "--lpips-weights",
+    multiple=True,
+    type=_path(),
+    help="torchvision's weights for them: a file or a folder; may be repeated.",
+)
+@click.option("--fid-weights", type=_path(folder=False), help="The standard Inception weights.")
+@click.option("--download", is_flag=True, help="Fetch LPIPS weights that are not here.")
 @click.option(
     "--limit-images",
     type=click.IntRange(min=1),
-    help="Quality: take only the first so many photographs.",
+    help="Quality: only so many photographs, drawn by --seed.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Quality: processes that share the photographs.",
 )
 @click.option(
     "--wall",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw a picture of all photographs here: grey, each model's, the truth.",
+    type=_path(folder=False),
+    help="Draw a picture of the first photographs here: grey, each model's, the truth.",
+)
+@click.option(
+    "--compare",
+    "documents",
+    nargs=2,
+    metavar="OLD NEW",
+    type=_path(folder=False),
+    help="Measure nothing; compare two results.json, exit with 1 on a regression.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.05,
+    show_default=True,
+    help="Compare: share by which one machine's pace differs from day to day.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("results.json"),
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bench-report"),
     show_default=True,
-    help="Where all figures go; replaced if it exists.",
+    help="Folder for results.json, index.html and results.md; replaced if they exist.",
 )
 @click.version_option(package_name="colorize-toolkit")
-def main(
-    models: tuple[str, ...],
-    data: Path,
-    backends: tuple[str, ...],
-    wall: Path | None,
-    output: Path,
-    **options: Any,
-) -> int:
+def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) -> int:
     """Measure the quality and the speed of models.
 
     Quality compares coloured photographs with the truth; speed times the network on each engine
-    in turns. Exit codes: 0 all measured, 1 no model could be measured, 2 bad arguments or unusable
-    input, 3 some failed.
+    in turns; bare, the default model is timed on every engine and the others on the fastest. Exit
+    codes: 0 all measured, 1 nothing could be measured, or --compare found a regression, 2 bad
+    arguments or unusable input, 3 some failed.
 
     Example: colorize-bench --model default --data ~/photos --batch 1,8
     """
-    require_extra("bench", ["onnxruntime"])
-    from ..runtime.sheet import save_sheet
-    from .quality import list_photos  # engines load after the arguments proved good
-    from .report import print_report
-    from .subjects import Settings, choose_backends, find_subjects
+    require_extra("bench", _NEEDED)
+    if documents:
+        from .job import compare_files
 
-    settings = Settings(backends=choose_backends(backends), **options)
-    subjects = find_subjects(models)
-    list_photos(data)
-    terminal = console()
-    with whole_file(output) as part:  # a folder that cannot be written to is refused at once
-        rows: list[list[U8]] = []
-        results = _measure(subjects, data, settings, rows if wall else None, terminal)
-        part.write_text(results.to_json(), encoding="utf-8")
-    print_report(results)
-    if wall:
-        save_sheet(wall, rows, abreast=2)
-        terminal.print(f"pictures: {wall}", soft_wrap=True, markup=False)
-    for warning in results.warnings():
-        terminal.print(f"warning: {warning}", soft_wrap=True, markup=False)
-    failures = results.failures()
-    for failure in failures:
-        line = f"colorize-bench: {failure.backend}: {failure.error}"
-        terminal.print(line, soft_wrap=True, markup=False)
-    terminal.print(f"figures: {output}", soft_wrap=True, markup=False)
-    if not failures:
-        return 0
-    return _SOME_FAILED if results.measured() else _ALL_FAILED
+        return compare_files(*documents, tolerance)
+    from .job import Request, run
 
-
-def _measure(
-    subjects: list["Subject"],
-    data: Path,
-    settings: "Settings",
-    wall: list[list["U8"]] | None,
-    terminal: Console,
-) -> "Results":
-    from ..runtime.sheet import scaled
-    from .latency import measure_speed
-    from .quality import list_photos, measure_quality
-    from .report import Results
-
-    def draw(pictures: list["U8"]) -> None:
-        if wall is not None:
-            wall.append([scaled(picture, _WALL_HEIGHT) for picture in pictures])
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as bar:
-        photos = bar.add_task("photographs", total=len(list_photos(data)[: settings.limit_images]))
-        timed = bar.add_task("models timed", total=len(subjects))
-        quality = measure_quality(
-            subjects,
-            data,
-            settings,
-            on_photo=lambda: bar.advance(photos),
-            on_pictures=draw,
-            on_remark=lambda remark: terminal.print(remark, soft_wrap=True, markup=False),
-        )
-        speed = []
-        for subject in subjects:
-            speed += measure_speed(subject, settings)
-            bar.advance(timed)
-    return Results(settings, subjects, quality, speed)
+    return run(Request(**options), console())

@@ -1,34 +1,39 @@
 """Colour of the results: photographs coloured from their own lightness, against the truth."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
-import numpy as np
+from ..runtime.errors import InputError
+from ..runtime.files import fingerprint, sha256
+from ..runtime.images import is_photo
+from .dataset import PROTOCOL_VERSIONS, DataSet
+from .entrants import GREY, TRUTH, Entrant
+from .judge import Job, Judge, Verdict, judge_elsewhere
+from .metrics import METRICS, Tally
+from .perceptual import FID_PHOTOS, Fid
+from .subjects import Failure
 
-from ..runtime.color import U8
-from ..runtime.colorizer import Colorizer
-from ..runtime.contract import ModelInfo
-from ..runtime.errors import ColorizeError, InputError
-from ..runtime.files import fingerprint, photo_files, sha256
-from ..runtime.images import is_photo, join, read_photo
-from ..train.metrics import colourfulness, psnr
-from .subjects import Failure, Settings, Subject
-
-GREY = "grey"
-TRUTH = "truth"
+KEPT = 1000
+"""Photographs whose own figures are kept, for comparisons in pairs; the rest count in the means."""
 
 
 @dataclass(frozen=True)
 class QualityRow:
-    """One model's colours, or those of a reference: no colours at all, or the truth."""
+    """One model's colours, those of a folder, or those of a reference: no colours, the truth."""
 
     model: str
-    backend: str | None  # None for the two references
+    title: str  # the model with what was asked for: default @256
+    backend: str | None  # None where no model ran
     precision: str | None
-    psnr_db: float | None  # mean over the photographs; None for the truth itself
-    colourfulness: float  # mean over the photographs
+    size: int | None  # short side at which the network worked; None: the model's own
+    means: dict[str, float | None]  # over the photographs; None: infinite, or not measured
+    errors: dict[str, float | None]  # standard errors of the means
+    per_photo: dict[str, list[float | None]]  # in the order of Quality.photos
 
 
 @dataclass(frozen=True)
@@ -36,168 +41,149 @@ class Quality:
     """What was measured on one set of photographs."""
 
     data_name: str
-    data_fingerprint: str  # of all readable photographs of the folder, as training makes it
-    photos: int  # measured
-    grey: tuple[str, ...]  # left out: they have no colours to compare with
-    unreadable: tuple[str, ...]
+    data_fingerprint: str  # of all readable photographs of the set, as training makes it
+    manifest_sha256: str | None
+    protocol: str  # name@version
+    count: int  # of photographs measured
+    photos: tuple[str, ...]  # their names, the first of them
+    left_out: tuple[tuple[str, str], ...]  # name and reason, the first of them
+    left_out_count: int
     rows: tuple[QualityRow | Failure, ...]
-    infos: dict[str, ModelInfo]  # of the models that loaded, by name
+    not_measured: dict[str, str]  # metric and reason
+    weights: dict[str, str]  # SHA-256 of the weights of metrics that are networks
 
 
-class Tally:
-    """Running means over photographs, in memory that does not grow with them."""
+@dataclass
+class _Sums:
+    """Everything that is known so far, in memory that does not grow with the photographs."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._psnr = 0.0
-        self._colour = 0.0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    fids: dict[str, Fid] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    photos: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    count: int = 0
+    left_out_count: int = 0
 
-    def add(self, picture: U8, truth: U8) -> None:
-        """Count PICTURE (H, W, 3), a rendering of TRUTH (H, W, 3)."""
+    def add(self, verdict: Verdict) -> None:
+        if verdict.sha256:
+            self.hashes.append(verdict.sha256)
+        if verdict.left_out is not None:
+            self.left_out_count += 1
+            self.left_out += [(verdict.name, verdict.left_out)][: KEPT - len(self.left_out)]
+            return
         self.count += 1
-        self._psnr += psnr(picture, truth)
-        self._colour += colourfulness(picture)
-
-    @property
-    def psnr(self) -> float:
-        """Mean in dB."""
-        return self._psnr / self.count
-
-    @property
-    def colourfulness(self) -> float:
-        """Mean colourfulness."""
-        return self._colour / self.count
-
-
-def list_photos(folder: Path) -> list[Path]:
-    """Return the photographs below FOLDER; InputError if it is no folder or has none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give --data a folder of colour photographs")
-    files = photo_files(folder)
-    if not files:
-        raise InputError(f"{folder}: no photographs in it; --data needs colour photographs")
-    return files
+        self.failures |= verdict.failures
+        for title, figures in verdict.figures.items():
+            self.tallies.setdefault(title, Tally()).add(figures)
+        if self.count <= KEPT:
+            self.photos.append(verdict.name)
+            for title, figures in verdict.figures.items():
+                own = self.kept.setdefault(title, {})
+                for name, value in figures.items():
+                    own.setdefault(name, []).append(_finite(value))
+        for title, features in verdict.features.items():
+            self.fids.setdefault(title, Fid()).add(features, verdict.features[TRUTH])
 
 
 def measure_quality(
-    models: Sequence[Subject],
-    folder: Path,
-    settings: Settings,
-    on_photo: Callable[[], None] = lambda: None,
-    on_remark: Callable[[str], None] = lambda _: None,
-    on_pictures: Callable[[list[U8]], None] = lambda _: None,
+    job: Job,
+    whole: DataSet,
+    not_measured: dict[str, str],
+    on_verdict: Callable[[Verdict], None] = lambda _: None,
 ) -> Quality:
-    """Colour the photographs of FOLDER at their own size with each of MODELS and measure them.
+    """Colour the photographs of JOB with each of its entrants and measure them.
 
-    ON_PHOTO is called after each photograph, ON_REMARK with the reason for each one left out,
-    ON_PICTURES with the grey picture, each model's and the truth.
-    InputError if none can be used; a model that fails gets a Failure and the others go on.
+    WHOLE is the data set that JOB's is a part of. ON_VERDICT is called after each photograph.
+    InputError if none can be used; an entrant that fails gets a Failure and the others go on.
     """
-    files = list_photos(folder)
-    measured = files[: settings.limit_images]
-    hashes: list[str] = []
-    grey: list[str] = []
-    unreadable: list[str] = []
-    with ExitStack() as stack:
-        race = _Race(models, settings, stack)
-        for path in measured:
-            try:
-                truth = read_photo(path).rgb
-            except InputError as error:
-                unreadable.append(path.name)
-                on_remark(f"skipped: {error}")
-            else:
-                hashes.append(sha256(path))
-                # The colours of a grey picture are unknown; its PSNR would reward grey answers.
-                if colourfulness(truth) == 0:
-                    grey.append(path.name)
-                    on_remark(f"skipped: {path}: a grey picture, it has no colours to compare with")
-                else:
-                    on_pictures(race.run(truth))
-            on_photo()
-        rows = race.rows()
-    if not rows:
+    sums = _Sums()
+    with _verdicts(job) as (verdicts, precisions, failures):
+        sums.failures |= failures
+        for verdict in verdicts:
+            sums.add(verdict)
+            on_verdict(verdict)
+    if sums.count == 0:
+        reasons = "; ".join(f"{name}: {why}" for name, why in sums.left_out[:3])
         raise InputError(
-            f"{folder}: no usable photograph among {len(measured)} "
-            f"({len(grey)} grey, {len(unreadable)} unreadable); --data needs colour photographs"
+            f"{job.data.name}: no usable photograph among {len(job.data.photos)} ({reasons}); "
+            "--data needs colour photographs"
         )
-    # A part of the training pictures is training pictures too, so the whole folder is looked at.
-    hashes += [sha256(path) for path in files[len(measured) :] if is_photo(path)]
+    if job.inception and sums.count < FID_PHOTOS:
+        not_measured = {**not_measured, "fid": fid_refusal(sums.count)}
+        sums.fids = {}
+    # A part of the training pictures is training pictures too, so the whole set is looked at.
+    rest = set(whole.photos) - set(job.data.photos)
+    hashes = sums.hashes + [
+        sha256(ref.content()) for ref in rest if ref.length is not None or is_photo(ref.path)
+    ]
+    measured = [_row(entrant, sums, precisions.get(entrant.title)) for entrant in job.entrants]
+    references = [_row(Entrant(name), sums, None) for name in (GREY, TRUTH)]
     return Quality(
-        data_name=folder.resolve().name,
+        data_name=job.data.name,
         data_fingerprint=fingerprint(hashes),
-        photos=race.truth.count,
-        grey=tuple(grey),
-        unreadable=tuple(unreadable),
-        rows=rows,
-        infos=race.infos,
+        manifest_sha256=whole.manifest_sha256,
+        protocol=f"{job.protocol}@{PROTOCOL_VERSIONS[job.protocol]}",
+        count=sums.count,
+        photos=tuple(sums.photos),
+        left_out=tuple(sums.left_out),
+        left_out_count=sums.left_out_count,
+        rows=(*measured, *references),
+        not_measured=not_measured,
+        weights={f"lpips_{net}": weights.sha256 for net, weights in job.lpips}
+        | ({"fid": job.inception.sha256} if job.inception else {}),
     )
 
 
-class _Race:
-    """The models side by side: each photograph is decoded once and coloured by all of them."""
-
-    def __init__(self, models: Sequence[Subject], settings: Settings, stack: ExitStack) -> None:
-        self.truth, self.grey = Tally(), Tally()
-        self.infos: dict[str, ModelInfo] = {}
-        self._names = [model.name for model in models]
-        self._backend = settings.backends[0]
-        self._running: dict[str, Colorizer] = {}
-        self._tallies = {name: Tally() for name in self._names}
-        self._failures: dict[str, Failure] = {}
-        for model in models:
-            try:
-                colorizer = stack.enter_context(_open(model, settings))
-            except ColorizeError as error:
-                self._fail(model.name, error)
-            else:
-                self._running[model.name] = colorizer
-                self.infos[model.name] = colorizer.info
-
-    def run(self, truth: U8) -> list[U8]:
-        """Colour TRUTH (H, W, 3) with every model that still runs; return grey, theirs, truth."""
-        grey = without_colours(truth)
-        self.truth.add(truth, truth)
-        self.grey.add(grey, truth)
-        pictures = [grey]
-        for name, colorizer in list(self._running.items()):
-            try:
-                picture = colorizer.image(truth)
-            except ColorizeError as error:
-                del self._running[name]
-                self._fail(name, error)
-            else:
-                self._tallies[name].add(picture, truth)
-                pictures.append(picture)
-        return [*pictures, truth]
-
-    def rows(self) -> tuple[QualityRow | Failure, ...]:
-        """Return a row for each model and the two references; none if no photograph was run."""
-        if self.truth.count == 0:
-            return ()
-        return (
-            *(self._failures.get(name) or self._row(name) for name in self._names),
-            QualityRow(GREY, None, None, self.grey.psnr, self.grey.colourfulness),
-            QualityRow(TRUTH, None, None, None, self.truth.colourfulness),
-        )
-
-    def _row(self, name: str) -> QualityRow:
-        engine, tally = self._running[name].engine, self._tallies[name]
-        return QualityRow(name, engine.name, engine.precision, tally.psnr, tally.colourfulness)
-
-    def _fail(self, name: str, error: ColorizeError) -> None:
-        self._failures[name] = Failure(name, self._backend, str(error))
+def fid_refusal(photos: int) -> str:
+    """Return why FID is not measured on so few PHOTOS."""
+    return f"{photos} photographs; it needs {FID_PHOTOS:,} or more"
 
 
-def _open(model: Subject, settings: Settings) -> Colorizer:
-    return Colorizer(
-        model.path,
-        backend=settings.backends[0],
-        precision=settings.precision,
-        size=settings.size,
+@contextmanager
+def _verdicts(
+    job: Job,
+) -> Iterator[tuple[Iterator[Verdict], dict[str, str | None], dict[str, str]]]:
+    """Yield the verdicts in order, each model's precision, and who could not be loaded."""
+    indices = range(len(job.data.photos))
+    with Judge(job) as own:
+        if job.workers == 1:
+            yield map(own.photo, indices), own.precisions, own.failures
+            return
+    spawn = multiprocessing.get_context("spawn")  # engines and torch do not survive a fork
+    pool = ProcessPoolExecutor(job.workers, mp_context=spawn)
+    try:
+        found = pool.map(partial(judge_elsewhere, job), indices)
+        yield iter(found), own.precisions, own.failures
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _row(entrant: Entrant, sums: _Sums, precision: str | None) -> QualityRow | Failure:
+    title = entrant.title
+    if title in sums.failures:
+        return Failure(entrant.name, entrant.backend or "-", sums.failures[title])
+    means = sums.tallies[title].means()
+    if title in sums.fids and title != TRUTH:
+        means["fid"] = sums.fids[title].value()
+    if title != TRUTH:
+        truth = sums.tallies[TRUTH].means()
+        for name in ("colourfulness", "colourfulness_ddcolor"):
+            means[f"{name}_delta"] = abs(means[name] - truth[name])
+    return QualityRow(
+        entrant.name,
+        title,
+        entrant.backend,
+        precision,
+        entrant.size,
+        {name: _finite(means.get(name)) for name in METRICS},
+        sums.tallies[title].errors(),
+        sums.kept[title],
     )
 
 
-def without_colours(rgb: U8) -> U8:
-    """Return the grey picture (H, W, 3) that has the lightness of RGB (H, W, 3)."""
-    return join(rgb, np.zeros((1, 1, 2), np.float32))
+def _finite(value: float | None) -> float | None:
+    """Return VALUE for JSON, which has no infinity: the PSNR of a perfect answer."""
+    return value if value is not None and math.isfinite(value) else None

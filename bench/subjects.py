@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.catalog import bundled_models, find_model
+from ..runtime.catalog import DEFAULT_MODEL, bundled_models, find_model
 from ..runtime.color import F32
 from ..runtime.engines.base import Precision
 from ..runtime.engines.select import available_backends
@@ -19,12 +19,17 @@ class Settings:
     """What the user chose; it stands in the results."""
 
     backends: tuple[str, ...]  # the fastest first: it colours the photographs
-    precision: Precision
-    size: int | None  # short side in pixels; None: each model's own
-    batches: tuple[int, ...]
-    runs: int
-    warmup: int
-    limit_images: int | None
+    precisions: tuple[Precision, ...] = ("auto",)
+    sizes: tuple[int | None, ...] = (None,)  # short sides in pixels; None: each model's own
+    batches: tuple[int, ...] = (1, 8)
+    runs: int = 30
+    warmup: int = 5  # at least
+    protocol: str = "native"
+    limit_images: int | None = None
+    seed: int = 0
+    workers: int = 1  # processes that share the photographs
+    lpips: tuple[str, ...] = ("squeeze",)
+    every_backend: tuple[str, ...] | None = None  # models timed on all of them; None: all models
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,21 @@ class Failure:
     error: str
 
 
-def find_subjects(names: Sequence[str]) -> list[Subject]:
-    """Return the models called NAMES, all bundled ones if empty; ModelError if there are none."""
-    chosen = list(dict.fromkeys(names)) or list(bundled_models())
+def find_subjects(names: Sequence[str], against: Sequence[str] = ()) -> list[Subject]:
+    """Return the models called NAMES, all bundled ones if empty, and those AGAINST them.
+
+    ModelError if there are none or one is missing.
+    """
+    chosen = list(dict.fromkeys([*(names or _bundled()), *against]))
     if not chosen:
         raise ModelError("no bundled model in this installation; name an ONNX file with --model")
     paths = {name: find_model(name) for name in chosen}
     return [Subject(name, path, sha256(path)) for name, path in paths.items()]
+
+
+def _bundled() -> list[str]:
+    """Return the bundled models, the default first."""
+    return sorted(bundled_models(), key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def choose_backends(names: Sequence[str]) -> tuple[str, ...]:

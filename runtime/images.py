@@ -63,10 +63,10 @@ def is_photo(path: Path) -> bool:
         return True  # a picture, but one that reading will refuse with the reason
 
 
-def read_photo(path: Path) -> Photo:
-    """Decode a photograph; InputError says what is wrong with it."""
+def read_photo(path: Path, content: bytes | None = None) -> Photo:
+    """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
     try:
-        with limited(), Image.open(path) as image:
+        with limited(), Image.open(path if content is None else io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise InputError(
                     f"{path}: {image.width}x{image.height} is above {MAX_PIXELS / 1e6:g} megapixels"

@@ -1,0 +1,199 @@
+"""Film: how fast a whole one is coloured, what bounds that, and whether its colours hold still."""
+
+import math
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.color import F32, U8, grey_to_lightness
+from ..runtime.colorizer import Colorizer
+from ..runtime.errors import ColorizeError
+from ..runtime.film_writer import FilmOptions, film_stream
+from ..runtime.frames import grey_of, layout_of, luma_of
+from ..runtime.planes import shrink
+from ..runtime.video import FilmReport, colorize_film, open_film
+from .entrants import GREY, TRUTH
+from .flicker import FilmColours, motion
+from .subjects import Failure, Settings, Subject, noise
+
+_NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """One model colouring one whole film, sound and all, with the default encoder settings."""
+
+    model: str
+    backend: str
+    precision: str
+    frames: int
+    width: int
+    height: int
+    seconds: float
+    fps: float
+    stages: dict[str, float]  # seconds of work; stages overlap
+    transcode_seconds: float  # the same film through the same encoder without a network
+    network_seconds: float  # the network alone on as many frames
+    bound_share: float  # both of these over `seconds`: 1 is as fast as they are one after another
+    bound_by: str  # encoder or network: the larger of the two
+
+
+@dataclass(frozen=True)
+class FilmColourRow:
+    """The colours of one film; None where there is no truth to compare with."""
+
+    model: str
+    frames: int
+    psnr_db: float | None
+    temporal_psnr_db: float | None
+    cdc: float | None
+    flicker: float | None
+    colourfulness: float
+
+
+@dataclass(frozen=True)
+class Film:
+    """Everything that was measured on one film."""
+
+    name: str
+    speed: tuple[FilmRow | Failure, ...]
+    colours: tuple[FilmColourRow, ...]
+
+
+def measure_film(
+    subjects: Sequence[Subject], source: Path, settings: Settings, frames: int
+) -> Film:
+    """Colour SOURCE with each of SUBJECTS; the colours of its first FRAMES frames are measured.
+
+    InputError if SOURCE is no film; a model that fails gets a Failure and the others go on.
+    """
+    open_film(source).close()
+    speed: list[FilmRow | Failure] = []
+    coloured: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for index, subject in enumerate(subjects):
+            target = Path(folder, f"{index}.mkv")
+            try:
+                speed.append(_colour(subject, source, target, settings))
+                coloured[subject.name] = target
+            except ColorizeError as error:
+                speed.append(Failure(subject.name, settings.backends[0], str(error)))
+        colours = film_colours(source, coloured, frames)
+    return Film(source.name, tuple(speed), colours)
+
+
+def _colour(subject: Subject, source: Path, target: Path, settings: Settings) -> FilmRow:
+    with Colorizer(
+        subject.path,
+        backend=settings.backends[0],
+        precision=settings.precisions[0],
+        size=settings.sizes[0],
+    ) as colorizer:
+        report = colorizer.video(source, target)
+        with closing(open_film(target)) as film:
+            stream = film_stream(film)
+            width, height = stream.codec_context.width, stream.codec_context.height
+        network = _network_seconds(colorizer, report.frames, (height, width))
+        engine = colorizer.engine
+    transcode = transcode_alone(source, target.with_suffix(".bare.mkv")).seconds
+    return FilmRow(
+        subject.name,
+        engine.name,
+        engine.precision,
+        report.frames,
+        width,
+        height,
+        report.seconds,
+        report.frames / report.seconds,
+        dict(report.stages),
+        transcode,
+        network,
+        (transcode + network) / report.seconds,
+        "network" if network > transcode else "encoder",
+    )
+
+
+def transcode_alone(source: Path, target: Path) -> FilmReport:
+    """Write SOURCE to TARGET as a coloured film is written, with grey for the network's answer."""
+
+    def grey(greys: Sequence[U8]) -> list[tuple[F32, F32]]:
+        small = [grey_to_lightness(shrink(picture, (8, 8))) for picture in greys]
+        return [(lightness, np.zeros((8, 8, 2), np.float32)) for lightness in small]
+
+    return colorize_film(grey, source, target, FilmOptions())
+
+
+def _network_seconds(colorizer: Colorizer, frames: int, shape: tuple[int, int]) -> float:
+    """Return what the network alone takes for so many FRAMES of (height, width) SHAPE."""
+    engine = colorizer.engine
+    lightness = noise(engine.best_batch, colorizer.working_shape(*shape))
+    engine.infer(lightness)
+    start = time.perf_counter()
+    for first in range(0, frames, engine.best_batch):
+        engine.infer(lightness[: frames - first])
+    return time.perf_counter() - start
+
+
+def film_colours(
+    source: Path, coloured: Mapping[str, Path], frames: int
+) -> tuple[FilmColourRow, ...]:
+    """Compare the first FRAMES frames of COLOURED films, by name, with those of SOURCE, the truth.
+
+    Rows of the truth itself and of grey follow. Where SOURCE is black and white, it is no truth.
+    """
+    with ExitStack() as stack:
+        truths = stack.enter_context(closing(_frames(source)))
+        others = {
+            name: stack.enter_context(closing(_frames(path))) for name, path in coloured.items()
+        }
+        sums = {name: FilmColours() for name in (*others, TRUTH, GREY)}
+        before: U8 | None = None
+        counted = 0
+        for truth, grey in islice(truths, frames):
+            moved = None if before is None else motion(before, grey)
+            before = grey
+            pictures = {name: next(film)[0] for name, film in others.items()}
+            pictures |= {TRUTH: truth, GREY: np.dstack([grey] * 3)}
+            for name, picture in pictures.items():
+                sums[name].add(picture, None if name == TRUTH else truth, moved)
+            counted += 1
+    means = {name: colours.means() for name, colours in sums.items()}
+    if means[TRUTH]["colourfulness"] < _NEARLY_GREY:
+        for name in (TRUTH, GREY):
+            del means[name]
+        for own in means.values():
+            own.pop("psnr_db", None)
+            own.pop("temporal_psnr_db", None)
+    return tuple(_colour_row(name, counted, own) for name, own in means.items())
+
+
+def _frames(path: Path) -> Generator[tuple[U8, U8]]:
+    """Yield each frame of a film as 8-bit RGB (H, W, 3) and grey (H, W)."""
+    with closing(open_film(path)) as film:
+        layout = None
+        for frame in film.decode(film_stream(film)):
+            layout = layout or layout_of(frame)
+            rgb: U8 = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            yield rgb, grey_of(luma_of(frame, layout), layout)
+
+
+def _colour_row(name: str, frames: int, means: Mapping[str, float]) -> FilmColourRow:
+    def known(figure: str) -> float | None:
+        value = means.get(figure)
+        return value if value is not None and math.isfinite(value) else None
+
+    return FilmColourRow(
+        name,
+        frames,
+        known("psnr_db"),
+        known("temporal_psnr_db"),
+        known("cdc"),
+        known("flicker"),
+        means["colourfulness"],
+    )
