@@ -34,7 +34,15 @@ EXPORT = [
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
     "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]
-BENCH = [*ORT]
+BENCH = [
+    *TRAIN,
+    *ORT,
+    "onnx>=1.18,<2",
+    "scikit-image>=0.25,<1",
+    "torchmetrics>=1.6,<2",
+    "torch-fidelity>=0.3,<1",  # the Inception network that FID is defined by
+    "jinja2>=3.1,<4",
+]
 EXTRAS = {
     "train": TRAIN,
     "export": EXPORT,
@@ -47,6 +55,8 @@ EXTRAS = {
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
         "scikit-image>=0.25,<1",
+        "jsonschema>=4.20,<5",
+        "playwright>=1.49,<2",  # drives the system's chromium; it brings no browser
         "ruff>=0.9,<1",
         "mypy>=1.15,<3",
         "build>=1.2,<2",
@@ -75,6 +85,7 @@ setup(
     ],
     package_data={
         "": ["py.typed"],
+        "colorize.bench": ["page.html", "results.schema.json"],
         "colorize.runtime": [
             "models/*",
             "samples/*.md",

@@ -128,11 +128,11 @@ def first_few(names: list[str]) -> str:
 
 
 def _centre_256(rgb: U8) -> U8:
-    """Short side to 256 pixels, antialiased bilinear, then the 256x256 in the middle."""
+    """Short side to 256 pixels by Lanczos' filter, then the 256x256 in the middle."""
     height, width = rgb.shape[:2]
     scale = 256 / min(height, width)
     sides = (round(width * scale), round(height * scale))
-    resized = np.asarray(Image.fromarray(rgb).resize(sides, Image.Resampling.BILINEAR))
+    resized = np.asarray(Image.fromarray(rgb).resize(sides, Image.Resampling.LANCZOS))
     top, left = (resized.shape[0] - 256) // 2, (resized.shape[1] - 256) // 2
     return np.ascontiguousarray(resized[top : top + 256, left : left + 256])
 

@@ -14,7 +14,7 @@ _TIMEOUT = 120  # seconds; such a process takes one to five
 
 
 def peak_memory(model: Path, engine: Engine, batch: int, shape: tuple[int, int]) -> float | None:
-    """Return the peak resident MB of loading MODEL and inferring as ENGINE does; None if unknown."""
+    """Return the peak resident MB of loading MODEL and inferring as ENGINE does; None: unknown."""
     job = [str(model), engine.name, _asked(engine), batch, *shape]
     command = [sys.executable, "-m", __name__, json.dumps(job)]
     try:

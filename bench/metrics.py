@@ -27,7 +27,9 @@ class Metric:
 
 METRICS = {
     "psnr_db": Metric("PSNR dB", 2, 1, "peak signal-to-noise ratio over R, G and B, 8 bits"),
-    "ssim": Metric("SSIM", 4, 1, "Wang et al. 2004, Gaussian window, sigma 1.5, over R, G and B"),
+    "ssim": Metric(
+        "SSIM", 4, 1, "Wang et al. 2004, Gaussian window inside the picture, over R, G and B"
+    ),
     "ciede2000": Metric("ΔE2000", 2, -1, "mean CIEDE2000 over the pixels, CIELAB, D65"),
     "lpips_alex": Metric("LPIPS alex", 4, -1, "Zhang et al. 2018, v0.1, AlexNet"),
     "lpips_vgg": Metric("LPIPS vgg", 4, -1, "Zhang et al. 2018, v0.1, VGG-16"),

@@ -114,6 +114,7 @@ def scatter(document: Document) -> dict[str, Any] | None:
                 "x": x.at(ms),
                 "y": y.at(value),
                 "colour": engines[_engine(row)],
+                "model": row["model"],
                 "label": f"{row['model']}, {_engine(row)}",
                 "text": f"{ms:.1f} ms a picture, {METRICS[figure].title} "
                 f"{value:.{METRICS[figure].digits}f}",

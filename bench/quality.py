@@ -139,7 +139,7 @@ def measure_quality(
 
 def fid_refusal(photos: int) -> str:
     """Return why FID is not measured on so few PHOTOS."""
-    return f"{photos} photographs; it needs {FID_PHOTOS:,} or more"
+    return f"photographs: {photos}; it needs {FID_PHOTOS:,} or more"
 
 
 @contextmanager

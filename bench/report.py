@@ -23,6 +23,7 @@ SCHEMA = 2
 PSNR_NOTE = (
     "PSNR alone rewards grey pictures: read it together with colourfulness and a perceptual figure."
 )
+FILM_NOTE = "Dull colours hold still: read CDC, flicker and temporal PSNR together with CF."
 Document = dict[str, Any]
 
 
@@ -71,6 +72,8 @@ class Results:
         notes = [PSNR_NOTE]
         if self.speed and self.settings.runs < P99_RUNS:
             notes.append(f"p99 is told from {P99_RUNS} runs on: --runs {P99_RUNS}.")
+        if self.films:
+            notes.append(FILM_NOTE)
         notes += [
             f"{METRICS[name].title}: not measured ({reason})."
             for name, reason in self.quality.not_measured.items()

@@ -89,7 +89,7 @@ def speed_table(document: Document, model: str | None = None) -> Table:
     """Return the rows of MODEL, or of all models with a column that names them."""
     rows = [row for row in document["speed"] if model in (None, row["model"])]
     timed = [row for row in rows if "error" not in row]
-    shapes = " and ".join(dict.fromkeys(f"{row['height']}x{row['width']}" for row in timed))
+    shapes = list(dict.fromkeys(f"{row['height']}x{row['width']}" for row in timed))
     baselines = dict.fromkeys(row["baseline"] for row in timed if row["baseline"])
     titles = {**_SPEED, "speedup": f"vs {'/'.join(baselines) or 'baseline'}"}
     shown = [
@@ -97,10 +97,10 @@ def speed_table(document: Document, model: str | None = None) -> Table:
         for name in titles
         if name not in _NOW_AND_THEN or any(row[name] is not None for row in timed)
     ]
-    cells = [_speed_row(row, shown) for row in rows]
+    cells = [_speed_row(row, shown, several_shapes=len(shapes) > 1) for row in rows]
     runs = document["settings"]["runs"]
     return Table(
-        f"Speed of {model or 'the network alone'} at {shapes or NONE}, runs: {runs}",
+        f"Speed of {model or 'the network alone'} at {' and '.join(shapes) or NONE}, runs: {runs}",
         ("engine",) if model else ("model", "engine"),
         tuple(titles[name] for name in shown),
         tuple(
@@ -110,14 +110,15 @@ def speed_table(document: Document, model: str | None = None) -> Table:
     )
 
 
-def _speed_row(row: Row, shown: Sequence[str]) -> tuple[Cell, ...]:
+def _speed_row(row: Row, shown: Sequence[str], *, several_shapes: bool) -> tuple[Cell, ...]:
     if "error" in row:
         return (Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * (len(shown) - 1))
     digits = {"batch": 0, "load_ms": 0, "first_ms": 0, "peak_rss_mb": 0, "joules_per_picture": 2}
     figures = (_number(row[name], digits.get(name, 1)) for name in shown if name != "speedup")
     speedup = row["speedup"]
     ratio = Cell(NONE) if speedup is None else Cell(f"{speedup:.2f}x", speedup)
-    return (Cell(f"{row['backend']} {row['precision']}"), *figures, ratio)
+    shape = f" {row['height']}x{row['width']}" if several_shapes else ""
+    return (Cell(f"{row['backend']} {row['precision']}{shape}"), *figures, ratio)
 
 
 def roofline_table(document: Document) -> Table:
@@ -142,14 +143,28 @@ def roofline_table(document: Document) -> Table:
 
 
 def film_tables(film: Row) -> list[Table]:
-    """Return the speed and the colours of one film."""
-    stages = list(dict.fromkeys(s for row in film["speed"] for s in row.get("stages", {})))
+    """Return the speed, the stages and the colours of one film."""
+    done = [row for row in film["speed"] if "error" not in row]
+    stages = list(dict.fromkeys(stage for row in done for stage in row["stages"]))
     speed = Table(
-        f"Film {film['name']}: seconds of the whole, its stages (they overlap), its bound",
-        ("model", "engine"),
-        ("frames", "fps", "wall s", *(f"{s} s" for s in stages), "transcode s", "network alone s")
-        + ("% of bound", "bound by"),
-        tuple(_film_row(row, stages) for row in film["speed"]),
+        f"Film {film['name']}: the bound is transcoding alone + the network alone",
+        ("model", "engine", "bound by"),
+        ("frames", "wall s", "fps", "of bound %"),
+        tuple(_film_row(row) for row in film["speed"]),
+    )
+    work = Table(
+        f"Seconds of work on {film['name']}: stages overlap",
+        ("model",),
+        (*(f"{stage} s" for stage in stages), "transcode alone", "network alone"),
+        tuple(
+            (
+                Cell(row["model"]),
+                *(_number(row["stages"].get(stage), 1) for stage in stages),
+                _number(row["transcode_seconds"], 1),
+                _number(row["network_seconds"], 1),
+            )
+            for row in done
+        ),
     )
     colours = Table(
         f"Colours of {film['name']}: whether they hold still",
@@ -168,28 +183,20 @@ def film_tables(film: Row) -> list[Table]:
             for row in film["colours"]
         ),
     )
-    return [speed, colours]
+    return [speed, work, colours]
 
 
-def _film_row(row: Row, stages: Sequence[str]) -> tuple[Cell, ...]:
+def _film_row(row: Row) -> tuple[Cell, ...]:
     if "error" in row:
-        return (
-            Cell(row["model"]),
-            Cell(row["backend"]),
-            Cell("failed"),
-            *[Cell(NONE)] * (len(stages) + 6),
-        )
+        return (Cell(row["model"]), Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * 4)
     return (
         Cell(row["model"]),
         Cell(f"{row['backend']} {row['precision']}"),
-        _number(row["frames"], 0),
-        _number(row["fps"], 1),
-        _number(row["seconds"], 1),
-        *(_number(row["stages"].get(stage), 1) for stage in stages),
-        _number(row["transcode_seconds"], 1),
-        _number(row["network_seconds"], 1),
-        _number(100 * row["bound_share"], 0),
         Cell(row["bound_by"]),
+        _number(row["frames"], 0),
+        _number(row["seconds"], 1),
+        _number(row["fps"], 1),
+        _number(100 * row["bound_share"], 0),
     )
 
 

@@ -1,10 +1,11 @@
-"""The bench: its statistics against fake clocks, its measures against independent formulas."""
+"""The command colorize-bench: data sets, rows, refusals, and what it writes."""
 
 import json
-import math
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,26 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio
 
-from colorize.bench import latency, machine, report
+from colorize.bench import machine
 from colorize.bench.cli import main
-from colorize.bench.quality import QualityRow, Tally, list_photos, measure_quality, without_colours
-from colorize.bench.subjects import Failure, Settings, find_subjects, noise
+from colorize.bench.dataset import PROTOCOLS, open_data
+from colorize.bench.metrics import ciede2000, ssim
+from colorize.bench.subjects import find_subjects
 from colorize.runtime.catalog import MODELS, SAMPLES
-from colorize.runtime.color import F32, U8
+from colorize.runtime.color import F32
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from colorize.runtime.engines.select import open_engine
 from colorize.runtime.errors import InputError, ModelError
 from colorize.runtime.files import fingerprint, photo_files, sha256
 from colorize.runtime.images import read_photo
 from colorize.train.metrics import colourfulness, psnr
 
 onnx = pytest.importorskip("onnx")
+torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
+Quick = Callable[..., tuple[Result, dict[str, Any]]]
 
 INFO = ModelInfo(
     architecture="tiny",
@@ -44,7 +46,6 @@ INFO = ModelInfo(
     licence="CC0",
     toolkit_version="0",
 )
-SETTINGS = Settings(("onnxruntime",), "auto", None, (1, 2), 3, 1, None)
 
 
 def write_model(
@@ -98,191 +99,97 @@ def bench(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def quick(tmp_path: Path, photos: Path) -> Callable[..., tuple[Result, dict[str, Any]]]:
+def quick(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Result, dict[str, Any]]]:
     """Return what runs the command on the two photographs and reads its JSON."""
+    monkeypatch.setattr("colorize.bench.latency.peak_memory", lambda *_: None)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
 
     def call(*arguments: object) -> tuple[Result, dict[str, Any]]:
-        target = tmp_path / "results.json"
-        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", target)
+        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", tmp_path / "report")
         result = bench(*few, *arguments)
+        target = tmp_path / "report" / "results.json"
         return result, json.loads(target.read_text()) if target.exists() else {}
 
     return call
 
 
-# Speed
+FAST = ("--backend", "onnxruntime", "--batch", "1")
 
 
-class FakeClock:
-    """Seconds that pass only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+# Data
 
 
-def test_statistics_are_numpys_percentiles() -> None:
-    seconds = np.random.default_rng(1).gamma(2.0, 0.01, 57)
-    found = latency.statistics(seconds.tolist(), batch=8)
-    for name, share in (("p50_ms", 50), ("p90_ms", 90), ("p99_ms", 99)):
-        assert found[name] == pytest.approx(np.percentile(seconds, share) * 1000)
-    assert found["mean_ms"] == pytest.approx(seconds.mean() * 1000)
-    assert found["pictures_per_second"] == pytest.approx(8 * 57 / seconds.sum())
+def write_manifest(folder: Path) -> None:
+    lines = [f"{sha256(path)}  {path.name}\n" for path in photo_files(folder)]
+    (folder / "SHA256SUMS").write_text("".join(lines))
 
 
-def test_calls_take_turns_and_only_the_second_of_each_turn_is_timed() -> None:
-    clock, order = FakeClock(), list[str]()
-
-    def caller(name: str, durations: Iterator[float]) -> Callable[[], None]:
-        def call() -> None:
-            order.append(name)
-            clock.now += next(durations)
-
-        return call
-
-    # Warm-up, then untimed and timed calls in turn.
-    calls = [caller("a", iter([9, 9, 1, 9, 2])), caller("b", iter([7, 7, 3, 7, 4]))]
-    assert latency.time_in_turns(calls, runs=2, warmup=1, clock=clock) == [[1, 2], [3, 4]]
-    assert "".join(order) == "ab" + "aabb" * 2
+def test_a_folder_and_its_tar_hold_the_same_photographs(photos: Path, tmp_path: Path) -> None:
+    write_manifest(photos)
+    tar = tmp_path / "set.tar"
+    with tarfile.open(tar, "w") as writer:
+        writer.add(photos, ".")
+    folder, packed = open_data(photos), open_data(tar)
+    assert [ref.name for ref in folder.photos] == [ref.name for ref in packed.photos]
+    for one, other in zip(folder.photos, packed.photos, strict=True):
+        np.testing.assert_array_equal(one.read(), other.read())
+    assert folder.manifest_sha256 == packed.manifest_sha256 == sha256(photos / "SHA256SUMS")
 
 
-def test_speed_rows_of_a_model_by_a_fake_clock(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = FakeClock()
-    costs = {"onnxruntime": 0.020, "openvino": 0.005}
-    real_open = open_engine
-
-    def slowed(path: Path, backend: str, precision: Any) -> Any:
-        engine = real_open(path, backend, precision)
-        clock.now += 0.5
-        infer = engine.infer
-
-        def timed(lightness: Any) -> Any:
-            clock.now += costs[backend] * len(lightness)
-            return infer(lightness)
-
-        monkeypatch.setattr(engine, "infer", timed)
-        return engine
-
-    monkeypatch.setattr(latency, "open_engine", slowed)
-    settings = replace(SETTINGS, backends=("openvino", "onnxruntime"), precision="fp32", size=44)
-    [subject] = find_subjects([str(model)])
-    rows = latency.measure_speed(subject, settings, clock)
-    first, second, *_, last = (row for row in rows if isinstance(row, latency.SpeedRow))
-    assert len(rows) == 4
-    assert (first.backend, first.batch, first.height, first.width) == ("openvino", 1, 48, 48)
-    assert first.runs == 3
-    assert [first.p50_ms, first.p99_ms] == pytest.approx([5, 5])
-    assert first.load_ms == pytest.approx(500)
-    assert first.first_ms == pytest.approx(5)
-    assert first.pictures_per_second == pytest.approx(200)
-    assert first.speedup == pytest.approx(4)
-    assert second.backend == "onnxruntime"
-    assert second.speedup == pytest.approx(1)
-    assert (last.batch, last.load_ms, last.first_ms) == (2, None, None)
-    assert last.p50_ms == pytest.approx(40)
+def test_a_set_that_does_not_match_its_manifest_is_refused(photos: Path) -> None:
+    write_manifest(photos)
+    first, second = photo_files(photos)
+    shutil.copy(first, photos / "more.png")
+    with pytest.raises(InputError, match=r"not listed against its SHA256SUMS: more\.png"):
+        open_data(photos)
+    (photos / "more.png").unlink()
+    shutil.copy(first, second)
+    with pytest.raises(InputError, match=f"changed against its SHA256SUMS: {second.name}"):
+        open_data(photos)
+    second.unlink()
+    with pytest.raises(InputError, match=f"missing against its SHA256SUMS: {second.name}"):
+        open_data(photos)
 
 
-def test_no_speedup_without_its_baseline(model: Path) -> None:
-    [subject] = find_subjects([str(model)])
-    rows = latency.measure_speed(subject, replace(SETTINGS, backends=("openvino",)))
-    assert [row.speedup for row in rows if isinstance(row, latency.SpeedRow)] == [None, None]
-
-
-# Quality
-
-
-def reference_psnr(truth: U8, other: U8) -> float:
-    return float(peak_signal_noise_ratio(truth, other))  # type: ignore[no-untyped-call]
-
-
-def pictures() -> list[U8]:
-    random = np.random.default_rng(2).integers(0, 256, (2, 31, 47, 3), np.uint8)
-    real = read_photo(photo_files(SAMPLES / "test")[0]).rgb[::7, ::7]
-    return [*random, np.ascontiguousarray(real), np.full((9, 5, 3), (200, 30, 90), np.uint8)]
-
-
-@pytest.mark.parametrize("truth", pictures())
-def test_psnr_is_scikit_images(truth: U8) -> None:
-    rng = np.random.default_rng(3)
-    other = np.clip(truth + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
-    assert psnr(other, truth) == pytest.approx(reference_psnr(truth, other))
-    assert psnr(truth, truth) == float("inf")
-
-
-def hasler_suesstrunk(picture: U8) -> float:
-    """M^(3) of the paper, pixel by pixel in plain Python."""
-    pixels = [[int(value) for value in pixel] for pixel in picture.reshape(-1, 3)]
-    opponents = [(r - g, 0.5 * (r + g) - b) for r, g, b in pixels]
-    means = [sum(axis) / len(pixels) for axis in zip(*opponents, strict=True)]
-    variances = [
-        sum((value - mean) ** 2 for value in axis) / len(pixels)
-        for axis, mean in zip(zip(*opponents, strict=True), means, strict=True)
-    ]
-    return math.sqrt(sum(variances)) + 0.3 * math.hypot(*means)
-
-
-@pytest.mark.parametrize("picture", pictures())
-def test_colourfulness_is_the_papers(picture: U8) -> None:
-    assert colourfulness(picture) == pytest.approx(hasler_suesstrunk(picture))
-
-
-def test_grey_has_no_colour() -> None:
-    grey = np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3)
-    assert colourfulness(grey) == 0
-    assert colourfulness(without_colours(pictures()[2])) < 0.1
-
-
-def test_a_tally_is_the_mean_over_photographs() -> None:
-    tally, truth = Tally(), pictures()
-    for picture in truth[:2]:
-        tally.add(255 - picture, picture)
-    ratios = [reference_psnr(picture, 255 - picture) for picture in truth[:2]]
-    assert tally.psnr == pytest.approx(np.mean(ratios))
-    colours = [hasler_suesstrunk(255 - picture) for picture in truth[:2]]
-    assert tally.colourfulness == pytest.approx(np.mean(colours))
-
-
-def test_unusable_pictures_are_reported_and_counted(model: Path, photos: Path) -> None:
-    (photos / "broken.jpg").write_bytes(b"no picture")
-    Image.new("L", (40, 30), 90).save(photos / "grey.png")
-    remarks: list[str] = []
-    quality = measure_quality(
-        find_subjects([str(model)]), photos, SETTINGS, on_remark=remarks.append
-    )
-    assert (quality.photos, quality.grey, quality.unreadable) == (2, ("grey.png",), ("broken.jpg",))
-    assert len(remarks) == 2
-    usable = [path for path in list_photos(photos) if path.name != "broken.jpg"]
-    assert quality.data_fingerprint == fingerprint(map(sha256, usable))
-
-
-def test_a_set_without_usable_pictures_is_refused(model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "bad"
-    folder.mkdir()
+def test_sets_without_photographs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no photographs in it"):
-        list_photos(folder)
-    (folder / "broken.jpg").write_bytes(b"no picture")
-    with pytest.raises(InputError, match="0 grey, 1 unreadable"):
-        measure_quality(find_subjects([str(model)]), folder, SETTINGS)
+        open_data(tmp_path / "empty")
+    (tmp_path / "text.tar").write_text("no tar")
+    with pytest.raises(InputError, match="neither a folder nor an uncompressed tar"):
+        open_data(tmp_path / "text.tar")
 
 
-def test_the_fingerprint_is_of_the_whole_folder_under_a_limit(model: Path, photos: Path) -> None:
-    subjects = find_subjects([str(model)])
-    whole = measure_quality(subjects, photos, SETTINGS)
-    part = measure_quality(subjects, photos, replace(SETTINGS, limit_images=1))
-    assert (whole.photos, part.photos) == (2, 1)
-    assert part.data_fingerprint == whole.data_fingerprint
+def test_a_sample_is_drawn_by_its_seed(photos: Path) -> None:
+    for index in range(10):
+        shutil.copy(photo_files(photos)[0], photos / f"more{index}.png")
+    data = open_data(photos)
+    drawn = data.sample(5, seed=1)
+    assert drawn == data.sample(5, seed=1)
+    assert drawn != data.sample(5, seed=2)
+    assert len(set(drawn.photos)) == 5
+    assert data.sample(99, seed=1) == data
+
+
+def test_imagenet256_is_the_middle_at_short_side_256() -> None:
+    photo = read_photo(SAMPLES / "test" / "tulips.jpg").rgb
+    cut = PROTOCOLS["imagenet256"](photo)
+    assert cut.shape == (256, 256, 3)
+    height, width = photo.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(photo[top : top + side, left : left + side])
+    expected = np.asarray(square.resize((256, 256), Image.Resampling.LANCZOS))
+    assert psnr(cut, expected) > 28  # half a pixel of rounding apart at the borders
+    assert PROTOCOLS["native"](photo) is photo
 
 
 # The command
 
 
-def test_the_command_measures_a_model(
-    model: Path, photos: Path, quick: Callable[..., tuple[Result, dict[str, Any]]]
-) -> None:
+def test_the_command_measures_a_model(model: Path, photos: Path, quick: Quick) -> None:
     result, document = quick("--model", model, "--batch", "1,3")
     assert result.exit_code == 0, result.output
     own, grey, truth = document["quality"]
@@ -291,45 +198,155 @@ def test_the_command_measures_a_model(
             (colorizer.image(photo), photo)
             for photo in (read_photo(path).rgb for path in photo_files(photos))
         ]
-    expected = np.mean([reference_psnr(photo, coloured) for coloured, photo in pairs])
-    assert own["psnr_db"] == pytest.approx(expected)
-    colours = [hasler_suesstrunk(coloured) for coloured, _ in pairs]
-    assert own["colourfulness"] == pytest.approx(np.mean(colours))
+    for name, metric in (("psnr_db", psnr), ("ssim", ssim), ("ciede2000", ciede2000)):
+        each = [metric(coloured, photo) for coloured, photo in pairs]
+        assert own["means"][name] == pytest.approx(np.mean(each))
+        assert own["errors"][name] == pytest.approx(np.std(each, ddof=1) / 2**0.5)
+        assert own["per_photo"][name] == pytest.approx(each)
+        assert truth["means"][name] is None
+    colours = np.mean([colourfulness(coloured) for coloured, _ in pairs])
+    original = np.mean([colourfulness(photo) for _, photo in pairs])
+    assert own["means"]["colourfulness"] == pytest.approx(colours)
+    assert own["means"]["colourfulness_delta"] == pytest.approx(abs(colours - original))
+    assert truth["means"]["colourfulness"] == pytest.approx(original)
     assert (grey["model"], truth["model"]) == ("grey", "truth")
-    assert grey["colourfulness"] == pytest.approx(0, abs=0.1)
-    assert truth["psnr_db"] is None
-    originals = [hasler_suesstrunk(photo) for _, photo in pairs]
-    assert truth["colourfulness"] == pytest.approx(np.mean(originals))
+    assert grey["means"]["colourfulness"] == pytest.approx(0, abs=0.1)
+    assert set(document["not_measured"]) == {"lpips_squeeze", "fid"}
+    assert document["data"]["protocol"] == "native@1"
+    assert document["data"]["names"] == [path.name for path in photo_files(photos)]
 
     backends = document["settings"]["backends"]
     assert [(row["batch"], row["backend"]) for row in document["speed"]] == [
         (batch, backend) for batch in (1, 3) for backend in backends
     ]
     assert all((row["height"], row["runs"]) == (32, 2) for row in document["speed"])
+    assert all(len(row["samples_ms"]) == 2 for row in document["speed"])
     [entry] = document["models"]
     assert entry["sha256"] == sha256(model)
     assert entry["metadata"]["architecture"] == "tiny"
-    assert document["schema"] == report.SCHEMA
     assert document["machine"]["packages"]["numpy"] == np.__version__
     assert document["warnings"] == []
 
     lines = result.stdout.splitlines()
-    [line] = [line for line in lines if f"{own['psnr_db']:.2f}" in line]
-    assert line.split()[-1] == f"{own['colourfulness']:.1f}"
+    [line] = [line for line in lines if f"{own['means']['psnr_db']:.2f}" in line]
+    assert f"{own['means']['ciede2000']:.2f}" in line
     [line] = [line for line in lines if line.split()[:1] == ["truth"]]
-    assert line.split()[-2:] == ["-", f"{truth['colourfulness']:.1f}"]
+    assert line.split()[1:3] == ["-", "-"]
     for row in document["speed"]:
         start = [row["backend"], row["precision"], str(row["batch"])]
         [line] = [line for line in lines if line.split()[:3] == start]
-        figures = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "p99_ms")]
+        figures = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "spread_ms")]
         assert line.split()[3:6] == figures
-        assert f"{row['speedup']:.2f}x" in line
-    assert report.PSNR_NOTE in lines
-    assert any("p99 of 2 runs" in line for line in lines)
+        assert line.split()[-1] == f"{row['speedup']:.2f}x"
+    assert any("PSNR alone rewards grey pictures" in line for line in lines)
+    assert any("p99 is told from 100 runs on" in line for line in lines)
+    assert any("FID: not measured (photographs: 2" in line for line in lines)
+
+
+def test_sizes_precisions_and_protocols_are_rows(model: Path, quick: Quick) -> None:
+    options = ("--size", "32,48", "--precision", "auto,fp32", "--protocol", "imagenet256")
+    result, document = quick("--model", model, *FAST, *options, "--against", model)
+    assert result.exit_code == 0, result.output
+    titles = [row["title"] for row in document["quality"][:-2]]
+    name = str(model)
+    assert titles == [f"{name} @32", f"{name} @48", f"{name} @32 fp32", f"{name} @48 fp32"]
+    assert [(row["size"], row["height"]) for row in document["speed"]] == [(32, 32)] * 2 + [
+        (48, 48)
+    ] * 2
+    assert document["data"]["protocol"] == "imagenet256@1"
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_photographs_find_the_same(model: Path, quick: Quick) -> None:
+    _, alone = quick("--model", model, *FAST)
+    result, shared = quick("--model", model, *FAST, "--workers", 2)
+    assert result.exit_code == 0, result.output
+    assert shared["quality"] == alone["quality"]
+    assert shared["data"] == alone["data"]
+
+
+def test_coloured_pictures_of_others_are_measured(
+    model: Path, photos: Path, quick: Quick, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for path in photo_files(photos):
+        Image.fromarray(255 - read_photo(path).rgb).save(theirs / f"{path.stem}.bmp")
+    result, document = quick("--model", model, *FAST, "--coloured", theirs)
+    assert result.exit_code == 0, result.output
+    row = document["quality"][1]
+    truths = [read_photo(path).rgb for path in photo_files(photos)]
+    assert row["title"] == "theirs"
+    assert row["means"]["psnr_db"] == pytest.approx(np.mean([psnr(255 - t, t) for t in truths]))
+
+
+def test_coloured_pictures_that_do_not_match_are_named(
+    model: Path, photos: Path, quick: Quick, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    result, _ = quick("--model", model, "--coloured", theirs)
+    first, second = (path.name for path in photo_files(photos))
+    assert result.exit_code == 2
+    assert f"has no picture for {first}, {second}" in " ".join(result.stderr.split())
+    for path in photo_files(photos):
+        Image.new("RGB", (9, 7)).save(theirs / path.name)
+    result, _ = quick("--model", model, "--coloured", theirs)
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert f"sizes differ from the photographs': {first} 9x7, not 60x45" in line
+
+
+def test_lpips_is_measured_with_given_weights(model: Path, quick: Quick, tmp_path: Path) -> None:
+    from torchvision.models import get_model
+
+    weights = tmp_path / "any.pth"
+    torch.save(get_model("squeezenet1_1", weights=None).state_dict(), weights)
+    result, document = quick("--model", model, *FAST, "--lpips-weights", weights)
+    assert result.exit_code == 0, result.output
+    own, grey, truth = (row["means"]["lpips_squeeze"] for row in document["quality"])
+    assert own > 0
+    assert grey > 0
+    assert truth is None
+    assert document["metric_weights"] == {"lpips_squeeze": sha256(weights)}
+    assert "lpips_squeeze" not in document["not_measured"]
+
+
+def test_unusable_pictures_are_reported_and_counted(
+    model: Path, photos: Path, quick: Quick
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    Image.new("L", (40, 40), 90).save(photos / "grey.png")
+    Image.new("RGB", (20, 40), (200, 0, 0)).save(photos / "small.png")
+    result, document = quick("--model", model, *FAST)
+    assert result.exit_code == 0, result.output
+    assert document["data"]["photos"] == 2
+    left_out = {entry["name"]: entry["reason"] for entry in document["data"]["left_out"]}
+    assert set(left_out) == {"broken.jpg", "grey.png", "small.png"}
+    assert document["data"]["left_out_count"] == 3
+    assert sum(line.startswith("skipped: ") for line in result.stderr.splitlines()) == 3
+    usable = [path for path in photo_files(photos) if path.name != "broken.jpg"]
+    assert document["data"]["fingerprint"] == fingerprint(map(sha256, usable))
+
+
+def test_a_set_without_usable_pictures_is_refused(model: Path, quick: Quick, photos: Path) -> None:
+    for path in photo_files(photos):
+        path.write_bytes(b"no picture")
+    result, document = quick("--model", model, *FAST)
+    assert result.exit_code == 2
+    assert "no usable photograph among 2" in result.stderr.splitlines()[-1]
+    assert document == {}
+
+
+def test_the_fingerprint_is_of_the_whole_folder_under_a_limit(model: Path, quick: Quick) -> None:
+    _, whole = quick("--model", model, *FAST)
+    _, part = quick("--model", model, *FAST, "--limit-images", 1)
+    assert (whole["data"]["photos"], part["data"]["photos"]) == (2, 1)
+    assert part["data"]["fingerprint"] == whole["data"]["fingerprint"]
 
 
 def test_measuring_on_the_training_pictures_warns(
-    tmp_path: Path, photos: Path, quick: Callable[..., tuple[Result, dict[str, Any]]]
+    tmp_path: Path, photos: Path, quick: Quick
 ) -> None:
     seen = fingerprint(sha256(path) for path in photo_files(photos))
     path = write_model(tmp_path / "seen.onnx", replace(INFO, data_fingerprint=seen))
@@ -347,7 +364,7 @@ def test_measuring_on_the_training_pictures_warns(
 def test_a_broken_model_gets_an_error_row_and_the_others_go_on(
     model: Path,
     tmp_path: Path,
-    quick: Callable[..., tuple[Result, dict[str, Any]]],
+    quick: Quick,
     breach: dict[str, Any],
     reason: str,
 ) -> None:
@@ -372,16 +389,19 @@ def test_a_broken_model_gets_an_error_row_and_the_others_go_on(
 
 
 def test_an_engine_that_raises_is_blamed_on_its_model(
-    model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: OnnxRuntimeEngine, lightness: F32) -> F32:
         raise RuntimeError("a trace\nout of memory")
 
     monkeypatch.setattr(OnnxRuntimeEngine, "_compute", fail)
-    first, *_ = measure_quality(find_subjects([str(model)]), photos, SETTINGS).rows
-    assert first == Failure(
-        str(model), "onnxruntime", f"{model}: onnxruntime on CPU, fp32 failed (out of memory)"
-    )
+    result, document = quick("--model", model, *FAST)
+    assert result.exit_code == 1
+    assert document["quality"][0] == {
+        "model": str(model),
+        "backend": "onnxruntime",
+        "error": f"{model}: onnxruntime on CPU, fp32 failed (out of memory)",
+    }
 
 
 @pytest.mark.parametrize(
@@ -391,13 +411,20 @@ def test_an_engine_that_raises_is_blamed_on_its_model(
         (["--model", "nothing"], "neither a file nor a bundled model"),
         (["--backend", "abacus"], "backend abacus is unknown or not installed"),
         (["--batch", "1,x"], "not a list of batch sizes"),
+        (["--lpips", "resnet"], "not a list of alex, vgg, squeeze"),
+        (["--precision", "int8"], "is not auto, fp32"),
+        (["--coloured", "nowhere"], "no such folder"),
+        (["--video", "nowhere.mp4"], "no such file"),
+        (["--fid-weights", "nowhere.pth"], "no such file"),
+        (["--lpips-weights", "nowhere.pth"], "no such file"),
+        (["--against", "nothing"], "neither a file nor a bundled model"),
         (["--batch", "0"], "not a list of batch sizes"),
         (["--runs", "0"], "--runs"),
-        (["--size", "-1"], "--size"),
+        (["--size", "-1"], "not a list of sizes"),
     ],
 )
 def test_bad_input_is_one_line(
-    quick: Callable[..., tuple[Result, dict[str, Any]]],
+    quick: Quick,
     model: Path,
     arguments: list[str],
     reason: str,
@@ -429,26 +456,11 @@ def test_an_output_that_cannot_be_written_is_refused_before_measuring(
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError("measured before the output was tried")
 
-    monkeypatch.setattr("colorize.bench.quality.measure_quality", never)
+    monkeypatch.setattr("colorize.bench.job.measure_quality", never)
     (tmp_path / "file").write_text("")
-    result = bench("--model", model, "--data", photos, "-o", tmp_path / "file" / "results.json")
+    result = bench("--model", model, "--data", photos, "-o", tmp_path / "file" / "report")
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_json_has_no_infinity() -> None:
-    row = report._plain(Failure("m", "b", "e"))
-    assert row == {"model": "m", "backend": "b", "error": "e"}
-    perfect = QualityRow("m", "b", "fp32", float("inf"), 1.0)
-    assert report._plain(perfect)["psnr_db"] is None
-
-
-def test_noise_is_lightness() -> None:
-    lightness = noise(2, (8, 16))
-    assert lightness.shape == (2, 1, 8, 16)
-    assert lightness.dtype == np.float32
-    assert lightness.min() >= 0
-    assert lightness.max() <= 100
 
 
 def test_the_machine_is_named_off_linux_too(
@@ -459,9 +471,18 @@ def test_the_machine_is_named_off_linux_too(
     assert machine.cpu_name()
 
 
-def test_the_bench_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "import colorize.bench.cli, colorize.bench.report, colorize.bench.latency"
-    )
+def test_help_needs_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None\nimport colorize.bench.cli"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_the_bare_command_measures_the_default_model_everywhere(tmp_path: Path) -> None:
+    result = bench("-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "results.json").read_text())
+    default = [row for row in document["speed"] if row["model"] == "default"]
+    assert {row["backend"] for row in default} == {"openvino", "onnxruntime", "torch"}
+    assert all(row["runs"] >= 30 and row["peak_rss_mb"] > 20 for row in document["speed"])
+    own, grey = (row["means"] for row in document["quality"] if row["title"] in ("default", "grey"))
+    assert own["ciede2000"] < grey["ciede2000"]

@@ -1,0 +1,400 @@
+"""The bench's measures, each against an independent formula or library."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import jensenshannon
+from skimage.color import rgb2lab
+from skimage.metrics import peak_signal_noise_ratio
+
+from colorize.bench import flicker as film
+from colorize.bench.entrants import without_colours
+from colorize.bench.metrics import (
+    Running,
+    Tally,
+    ciede2000,
+    colourfulness_ddcolor,
+    colours,
+    compare,
+    ssim,
+)
+from colorize.runtime.catalog import SAMPLES
+from colorize.runtime.color import F32, U8
+from colorize.runtime.errors import InputError
+from colorize.runtime.files import photo_files, sha256
+from colorize.runtime.images import read_photo
+from colorize.train.metrics import colourfulness, psnr
+
+torch = pytest.importorskip("torch")
+torchmetrics = pytest.importorskip("torchmetrics")
+
+from torchmetrics.functional.image import structural_similarity_index_measure  # noqa: E402
+from torchvision.models import get_model  # noqa: E402
+
+from colorize.bench import perceptual  # noqa: E402
+
+
+def pictures() -> list[U8]:
+    random = np.random.default_rng(2).integers(0, 256, (2, 35, 47, 3), np.uint8)
+    real = read_photo(photo_files(SAMPLES / "test")[0]).rgb[::7, ::7]
+    return [*random, np.ascontiguousarray(real), np.full((39, 35, 3), (200, 30, 90), np.uint8)]
+
+
+def near(truth: U8) -> U8:
+    rng = np.random.default_rng(3)
+    noisy: U8 = np.clip(truth + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
+    return noisy
+
+
+BLACK = np.zeros((40, 40, 3), np.uint8)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("truth", pictures())
+def test_psnr_is_scikit_images(truth: U8) -> None:
+    other = near(truth)
+    expected = peak_signal_noise_ratio(truth, other)  # type: ignore[no-untyped-call]
+    assert psnr(other, truth) == pytest.approx(float(expected))
+    assert psnr(truth, truth) == float("inf")
+
+
+@pytest.mark.parametrize("truth", pictures())
+def test_ssim_is_torchmetrics(truth: U8) -> None:
+    def tensor(picture: U8) -> Any:
+        return torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float64))
+
+    other = near(truth)
+    _, whole = structural_similarity_index_measure(
+        tensor(other), tensor(truth), data_range=255.0, return_full_image=True
+    )
+    # Where the window lies inside the picture, as Wang et al. have it; torchmetrics mirrors them.
+    expected = float(whole[..., 5:-5, 5:-5].mean())
+    assert ssim(other, truth) == pytest.approx(expected, abs=1e-5)
+    assert ssim(truth, truth) == pytest.approx(1)
+    assert ssim(BLACK, BLACK) == pytest.approx(1)
+
+
+# The test pairs that "The CIEDE2000 color-difference formula" (Sharma, Wu & Dalal 2005) gives
+# where implementations go wrong: the hue's mean across 0 degrees, neutrals, and large differences.
+SHARMA = [
+    ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+    ((50.0, -1.1848, -84.8006), (50.0, 0.0, -82.7485), 1.0000),
+    ((50.0, 0.0, 0.0), (50.0, -1.0, 2.0), 2.3669),
+    ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0009), 7.1792),
+    ((50.0, 2.5, 0.0), (61.0, -5.0, 29.0), 22.8977),
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), SHARMA)
+def test_ciede2000_is_sharmas(
+    one: tuple[float, ...],
+    other: tuple[float, ...],
+    expected: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {0: one, 1: other}
+    monkeypatch.setattr(
+        "colorize.bench.metrics.rgb_to_lab", lambda rgb: np.array([[given[int(rgb[0, 0, 0])]]])
+    )
+    picture, truth = (np.full((1, 1, 3), index, np.uint8) for index in (0, 1))
+    assert ciede2000(picture, truth) == pytest.approx(expected, abs=1e-4)
+
+
+def test_ciede2000_of_pictures_is_over_srgb_in_d65() -> None:
+    from skimage.color import deltaE_ciede2000
+
+    truth = pictures()[2]
+    other = near(truth)
+    labs = (rgb2lab(picture) for picture in (truth, other))
+    expected = deltaE_ciede2000(*labs).mean()  # type: ignore[no-untyped-call]
+    assert ciede2000(other, truth) == pytest.approx(float(expected), rel=1e-3)
+    assert ciede2000(truth, truth) == 0
+    assert ciede2000(BLACK, 255 - BLACK) == pytest.approx(100, abs=0.1)
+
+
+def hasler_suesstrunk(picture: U8, *, absolute: bool = False) -> float:
+    """M^(3) of the paper, pixel by pixel in plain Python."""
+    change = abs if absolute else float
+    pixels = [[int(value) for value in pixel] for pixel in picture.reshape(-1, 3)]
+    opponents = [(change(r - g), change(0.5 * (r + g) - b)) for r, g, b in pixels]
+    means = [sum(axis) / len(pixels) for axis in zip(*opponents, strict=True)]
+    variances = [
+        sum((value - mean) ** 2 for value in axis) / len(pixels)
+        for axis, mean in zip(zip(*opponents, strict=True), means, strict=True)
+    ]
+    return math.sqrt(sum(variances)) + 0.3 * math.hypot(*means)
+
+
+@pytest.mark.parametrize("picture", pictures())
+def test_colourfulness_is_the_papers_and_the_absolute_one_is_another(picture: U8) -> None:
+    assert colourfulness(picture) == pytest.approx(hasler_suesstrunk(picture))
+    assert colourfulness_ddcolor(picture) == pytest.approx(
+        hasler_suesstrunk(picture, absolute=True)
+    )
+
+
+def test_only_opponents_of_both_signs_tell_the_two_apart() -> None:
+    half = np.zeros((10, 10, 3), np.uint8)
+    half[:5, :, 0], half[5:, :, 1] = 200, 200
+    found = colours(half)
+    assert found["colourfulness"] > 1.5 * found["colourfulness_ddcolor"]
+
+
+def test_grey_has_no_colour() -> None:
+    grey = np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3)
+    assert colours(grey) == {"colourfulness": 0, "colourfulness_ddcolor": 0}
+    assert colourfulness(without_colours(pictures()[2])) < 0.1
+
+
+def test_no_figure_wraps_around_in_eight_bits() -> None:
+    low, high = np.full((40, 40, 3), 10, np.uint8), np.full((40, 40, 3), 250, np.uint8)
+    assert compare(low, high) | colours(low) == compare(high, low) | colours(low)
+    assert psnr(low, high) == pytest.approx(20 * math.log10(255 / 240))
+
+
+# Means
+
+
+def test_running_figures_are_numpys() -> None:
+    values = np.random.default_rng(4).normal(20, 3, 50)
+    running = Running()
+    for value in values:
+        running.add(float(value))
+    assert running.mean == pytest.approx(values.mean())
+    assert running.error == pytest.approx(values.std(ddof=1) / math.sqrt(50))
+    running.add(float("inf"))
+    running.add(1.0)
+    assert (running.mean, running.error) == (float("inf"), None)
+
+
+def test_a_tally_keeps_figures_apart() -> None:
+    tally = Tally()
+    tally.add({"a": 1.0, "b": 10.0})
+    tally.add({"a": 3.0})
+    assert tally.means() == {"a": 2.0, "b": 10.0}
+    assert tally.errors() == {"a": pytest.approx(1.0), "b": None}
+
+
+# LPIPS and FID
+
+
+@pytest.fixture(scope="module")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Torchvision's three networks with random weights, under names that say nothing."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    for index, name in enumerate(perceptual.NETWORKS.values()):
+        if name != "vgg16":  # 528 MB
+            torch.save(get_model(name, weights=None).state_dict(), folder / f"{index}.pth")
+    torch.save({"lin0.model.1.weight": torch.rand(1, 64, 1, 1)}, folder / "heads.pth")
+    return folder
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+
+
+# Layers behind which LPIPS v0.1 compares features, counted in torchvision's `features`.
+TAPS = {"alex": [1, 4, 7, 9, 11], "squeeze": [1, 4, 7, 9, 10, 11, 12]}
+
+
+def lpips_by_hand(net: str, weights: Path, picture: U8, truth: U8) -> float:
+    """Zhang et al. 2018, equation 1, with the heads that torchmetrics ships."""
+    import torchmetrics.functional.image.lpips as shipped
+
+    features = get_model(perceptual.NETWORKS[net], weights=None).eval()
+    features.load_state_dict(torch.load(weights, weights_only=True))
+    heads = torch.load(
+        Path(shipped.__file__).parent / "lpips_models" / f"{net}.pth", map_location="cpu"
+    )
+    shift, scale = (
+        torch.tensor(values).view(1, 3, 1, 1)
+        for values in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450])
+    )
+    sides = [
+        (torch.from_numpy(side.transpose(2, 0, 1)[None] / 127.5 - 1).float() - shift) / scale
+        for side in (picture, truth)
+    ]
+    total = 0.0
+    for index, layer in enumerate(features.features):
+        sides = [layer(side) for side in sides]
+        if index in TAPS[net]:
+            units = [side / side.norm(dim=1, keepdim=True) for side in sides]
+            head = heads[f"lin{TAPS[net].index(index)}.model.1.weight"]
+            total += float(((units[0] - units[1]) ** 2 * head.view(1, -1, 1, 1)).sum(1).mean())
+    return total
+
+
+@pytest.mark.parametrize("net", ["alex", "squeeze"])
+@pytest.mark.usefixtures("empty_cache")
+def test_lpips_is_the_papers(net: str, backbones: Path) -> None:
+    weights = perceptual.find_lpips(net, [backbones], download=False)
+    assert isinstance(weights, perceptual.Weights)
+    assert weights.sha256 == sha256(weights.path)
+    lpips = perceptual.Lpips(net, weights)
+    truth = read_photo(photo_files(SAMPLES / "test")[0]).rgb[:128, :96]
+    other = near(truth)
+    with torch.inference_mode():
+        expected = lpips_by_hand(net, weights.path, other, truth)
+    assert lpips(other, truth) == pytest.approx(expected, rel=1e-3)
+    assert lpips(other, truth) == pytest.approx(expected, rel=1e-3)  # nothing is left of the first
+    assert lpips(truth, truth) == 0
+    assert torch.hub.get_dir().endswith("hub")  # the user's cache is as it was
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_weights_that_are_not_here_are_a_reason_and_wrong_ones_an_error(
+    backbones: Path, tmp_path: Path
+) -> None:
+    reason = perceptual.find_lpips("vgg", [backbones], download=False)
+    assert reason == "no vgg16 weights here: give --lpips-weights or allow --download"
+    with pytest.raises(InputError, match="not the weights of torchvision's"):
+        perceptual.find_lpips("squeeze", [backbones / "heads.pth"], download=False)
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(InputError, match="not a file of weights"):
+        perceptual.find_lpips("squeeze", [tmp_path / "text.pth"], download=False)
+    with pytest.raises(InputError, match="no such file"):
+        perceptual.find_lpips("squeeze", [tmp_path / "none.pth"], download=False)
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_weights_in_torchs_cache_are_found(backbones: Path) -> None:
+    cache = Path(torch.hub.get_dir(), "checkpoints", "squeezenet1_1-b8a52dc0.pth")
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes((backbones / "2.pth").read_bytes())
+    found = perceptual.find_lpips("squeeze", [], download=False)
+    assert found == perceptual.Weights(cache, sha256(cache))
+
+
+@pytest.mark.slow
+def test_fid_is_the_frechet_distance_of_two_gaussians() -> None:
+    rng = np.random.default_rng(5)
+    truths = rng.normal(0, 1, (300, 2048)).astype(np.float32)
+    others = (truths[::-1] * 1.2 + rng.normal(0.3, 0.2, truths.shape)).astype(np.float32)
+    fid = perceptual.Fid()
+    for other, truth in zip(others, truths, strict=True):
+        fid.add(other, truth)
+    # The trace of the root of a product of covariances of 300 points: the root in 300 dimensions.
+    centred = [side.astype(np.float64) - side.mean(0) for side in (others, truths)]
+    small = centred[0] @ centred[1].T / 299
+    cross = np.trace(sqrtm(small @ small.T)).real
+    spread = sum((side**2).sum() / 299 for side in centred)
+    expected = ((others.mean(0) - truths.mean(0)) ** 2).sum() + spread - 2 * cross
+    assert fid.value() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_fid_takes_the_standard_inception_alone(tmp_path: Path) -> None:
+    assert str(perceptual.find_inception(None)).startswith("no Inception weights here")
+    other = tmp_path / "other.pth"
+    torch.save({"w": torch.zeros(1)}, other)
+    assert "does not hold the standard Inception weights" in str(perceptual.find_inception(other))
+    with pytest.raises(InputError, match="no such file"):
+        perceptual.find_inception(tmp_path / "none.pth")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_cache")
+def test_inception_features_are_torch_fidelitys(tmp_path: Path) -> None:
+    path = tmp_path / "inception.pth"
+    from torch_fidelity import feature_extractor_inceptionv3 as module
+
+    class Bare(module.FeatureExtractorInceptionV3):  # type: ignore[misc]
+        def load_state_dict(self, *_: object, **__: object) -> None:
+            torch.save(self.state_dict(), path)
+
+    torch.manual_seed(1)
+    network = Bare("inception-v3-compat", ["2048"])
+    inception = perceptual.Inception(perceptual.Weights(path, ""))
+    picture = read_photo(photo_files(SAMPLES / "test")[0]).rgb
+    resized = np.asarray(Image.fromarray(picture).resize((299, 299)))
+    pixels = torch.from_numpy(resized.transpose(2, 0, 1)[None].copy())
+    expected = network(pixels)[0].numpy().reshape(-1)
+    np.testing.assert_allclose(inception(resized), expected, rtol=1e-3, atol=1e-4)
+
+
+# Film
+
+
+def test_cdc_is_scipys_jensen_shannon_of_histograms() -> None:
+    first, second = pictures()[:2]
+    p, q = film.histograms(first), film.histograms(second)
+    np.testing.assert_allclose(
+        p[1], np.histogram(first[..., 1], 256, (0, 256))[0] / first[..., 1].size
+    )
+    expected = np.mean([jensenshannon(*pair) ** 2 for pair in zip(p, q, strict=True)])
+    assert film.jensen_shannon(p, q) == pytest.approx(expected)
+    assert film.jensen_shannon(p, p) == pytest.approx(0, abs=1e-12)
+    black, white = film.histograms(BLACK), film.histograms(255 - BLACK)
+    assert film.jensen_shannon(black, white) == pytest.approx(math.log(2))
+
+
+def test_cdc_is_the_mean_over_distances_of_one_two_and_four() -> None:
+    frames = [np.full((36, 36, 3), value, np.uint8) for value in (0, 9, 0, 9, 0, 9)]
+    colours = film.FilmColours()
+    for frame in frames:
+        colours.add(frame, None, None)
+    # At odd distances all differ, at even ones none.
+    assert colours.means()["cdc"] == pytest.approx(math.log(2) / 3)
+
+
+def scene(shift: int) -> U8:
+    """A photograph seen through a window that moves to the right, SHIFT pixels on."""
+    photo = read_photo(SAMPLES / "test" / "mountain_path.jpg").rgb
+    return np.ascontiguousarray(photo[40:200, 20 + shift : 240 + shift])
+
+
+def luma(rgb: U8) -> U8:
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
+def ab_of(rgb: U8) -> F32:
+    return np.asarray(rgb2lab(rgb)[..., 1:], np.float32)
+
+
+def test_motion_is_followed_and_what_comes_into_view_is_hidden() -> None:
+    moved = film.motion(luma(scene(0)), luma(scene(6)))
+    x = np.arange(220)
+    inner = moved.before[20:-20, 20:-30, 0] - x[20:-30]
+    assert np.median(inner) == pytest.approx(6, abs=0.3)
+    assert moved.seen[20:-20, 20:-30].mean() > 0.9
+    assert moved.seen[:, -5:].mean() < 0.3
+
+
+def test_flicker_sees_colours_that_change_and_not_things_that_move() -> None:
+    first, second = scene(0), scene(6)
+    moved = film.motion(luma(first), luma(second))
+    still = film.flicker(ab_of(first), ab_of(second), moved)
+    unmoved = np.hypot(*np.moveaxis(ab_of(second) - ab_of(first), -1, 0)).mean()
+    assert still is not None
+    assert still < 0.5 * unmoved
+    shifted = film.flicker(ab_of(first), ab_of(second) + np.float32(10), moved)
+    assert shifted == pytest.approx(math.hypot(10, 10), rel=0.15)
+
+
+def test_a_cut_does_not_flicker() -> None:
+    other = read_photo(SAMPLES / "test" / "cat.jpg").rgb[:160, :220]
+    moved = film.motion(luma(scene(0)), luma(np.ascontiguousarray(other)))
+    if moved.seen.mean() >= 0.1:
+        moved = film.Motion(moved.before, np.zeros_like(moved.seen))
+    assert film.flicker(ab_of(scene(0)), ab_of(scene(0)), moved) is None
+
+
+def test_temporal_psnr_is_that_of_the_changes() -> None:
+    before, now = near(scene(0)), near(scene(6))
+    change = now.astype(float) - before - (scene(6).astype(float) - scene(0))
+    expected = 10 * math.log10(255**2 / (change**2).mean())
+    assert film.temporal_psnr(before, now, scene(0), scene(6)) == pytest.approx(expected)
+    # A constant cast is no change.
+    cast: Callable[[U8], U8] = lambda rgb: (rgb // 2 + 20).astype(np.uint8)  # noqa: E731
+    assert film.temporal_psnr(cast(BLACK), cast(BLACK), BLACK, BLACK) == float("inf")
