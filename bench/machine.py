@@ -12,6 +12,9 @@ _PACKAGES = (
     "openvino",
     "onnxruntime",
     "onnxruntime-gpu",
+    "torch",
+    "torchmetrics",
+    "scikit-image",
     "opencv-python-headless",
     "pillow",
 )

@@ -338,6 +338,19 @@ def test_a_set_without_usable_pictures_is_refused(model: Path, quick: Quick, pho
     assert document == {}
 
 
+def test_figures_of_photographs_are_kept_for_the_first_alone(
+    model: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = quick("--model", model, *FAST)
+    monkeypatch.setattr("colorize.bench.quality.KEPT", 1)
+    _, kept = quick("--model", model, *FAST)
+    assert kept["data"]["names"] == whole["data"]["names"][:1]
+    assert kept["data"]["photos"] == 2
+    for row, other in zip(kept["quality"], whole["quality"], strict=True):
+        assert row["means"] == other["means"]
+        assert {len(values) for values in row["per_photo"].values()} == {1}
+
+
 def test_the_fingerprint_is_of_the_whole_folder_under_a_limit(model: Path, quick: Quick) -> None:
     _, whole = quick("--model", model, *FAST)
     _, part = quick("--model", model, *FAST, "--limit-images", 1)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -265,6 +266,16 @@ def test_weights_that_are_not_here_are_a_reason_and_wrong_ones_an_error(
         perceptual.find_lpips("squeeze", [tmp_path / "text.pth"], download=False)
     with pytest.raises(InputError, match="no such file"):
         perceptual.find_lpips("squeeze", [tmp_path / "none.pth"], download=False)
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_weights_that_cannot_be_fetched_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    reason = perceptual.find_lpips("alex", [], download=True)
+    assert reason == "alexnet weights could not be fetched (<urlopen error no network>)"
 
 
 @pytest.mark.usefixtures("empty_cache")

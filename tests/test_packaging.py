@@ -53,6 +53,8 @@ def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
         names = archive.namelist()
     for wanted in ("models/default.onnx", "models/default.json", "models/default.safetensors"):
         assert f"colorize/runtime/{wanted}" in names
+    for wanted in ("page.html", "results.schema.json"):
+        assert f"colorize/bench/{wanted}" in names
     for folder, least in (("train", 20), ("test", 14)):
         prefix = f"colorize/runtime/samples/{folder}/"
         assert sum(name.startswith(prefix) for name in names) >= least
