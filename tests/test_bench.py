@@ -343,7 +343,9 @@ def test_figures_of_photographs_are_kept_for_the_first_alone(
 ) -> None:
     _, whole = quick("--model", model, *FAST)
     monkeypatch.setattr("colorize.bench.quality.KEPT", 1)
-    _, kept = quick("--model", model, *FAST)
+    monkeypatch.setattr("colorize.bench.job._WALL_PHOTOS", 1)
+    result, kept = quick("--model", model, *FAST)
+    assert result.exit_code == 0, result.output
     assert kept["data"]["names"] == whole["data"]["names"][:1]
     assert kept["data"]["photos"] == 2
     for row, other in zip(kept["quality"], whole["quality"], strict=True):

@@ -325,7 +325,8 @@ def test_inception_features_are_torch_fidelitys(tmp_path: Path) -> None:
             torch.save(self.state_dict(), path)
 
     torch.manual_seed(1)
-    network = Bare("inception-v3-compat", ["2048"])
+    torch.save({}, path)
+    network = Bare("inception-v3-compat", ["2048"], str(path))
     inception = perceptual.Inception(perceptual.Weights(path, ""))
     picture = read_photo(photo_files(SAMPLES / "test")[0]).rgb
     resized = np.asarray(Image.fromarray(picture).resize((299, 299)))
