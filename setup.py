@@ -31,6 +31,7 @@ EXPORT = [
     "onnx>=1.18,<2",
     "onnxscript>=0.5,<1",
     "onnxslim>=0.1.60,<1",
+    "scikit-image>=0.25,<1",  # CIEDE2000, in which the proofs speak
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
     "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]

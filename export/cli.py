@@ -14,7 +14,16 @@ from ..runtime.errors import ArgumentError, EngineError
 if TYPE_CHECKING:
     from .tensorrt import Profile
 
-_MODULES = ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "onnxslim", "onnxruntime")
+_MODULES = (
+    "torch",
+    "torchvision",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "onnxslim",
+    "onnxruntime",
+    "skimage",
+)
 
 
 def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
@@ -87,8 +96,8 @@ def main(
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
     terminal = console()
-    job = ExportJob(source, precision, target, compact, size, overwrite)
-    job.run(lambda proof: terminal.print(f"proved: {proof}"))
+    job = ExportJob(source, precision, target, compact, overwrite)
+    job.run(lambda line: terminal.print(line, soft_wrap=True, markup=False))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
     if precision == "fp16":

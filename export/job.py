@@ -1,18 +1,18 @@
 """One export: a checkpoint becomes a proven ONNX file with its proof beside it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torch import nn
-
-from ..runtime.engines.openvino import OpenVINOEngine
-from ..runtime.errors import ArgumentError, ModelError
+from ..runtime.errors import ArgumentError, ModelError, ProofError
 from ..runtime.files import sha256, whole_file
+from ..runtime.sidecar import sidecar_path
 from ..train.checkpoint import Checkpoint, load_checkpoint
-from .onnx import deployed_network, export_onnx
-from .verify import FLOAT16, FLOAT32, Proof, onnxruntime_answer, prove, torch_answer
+from .examine import Examination, Report, examine, native_batches, tell
+from .onnx import export_onnx
+from .precision import halve
+from .verify import Proof
 
 PRECISIONS = ("fp32", "fp16")
 
@@ -25,70 +25,66 @@ class ExportJob:
     precision: str
     target: Path
     compact: bool = False
-    sides: tuple[int, ...] = ()  # of the engine's profile, in pixels
     overwrite: bool = False
 
-    def run(self, on_proof: Callable[[Proof], None]) -> None:
-        """Export, prove and only then name the file; ProofError leaves nothing under its name."""
+    def run(self, report: Report) -> None:
+        """Export, prove and only then name the file; REPORT gets the lines about it.
+
+        A file whose proof fails is kept under `refused_path`, and ProofError says so.
+        """
+        self._check_names()
+        checkpoint = load_checkpoint(self.checkpoint)
+        kept: tuple[str, ...] = ()
+        proofs: list[Proof] = []
+        if self.precision == "fp16":
+            kept, proof = halve(checkpoint.network, native_batches(checkpoint), report)
+            proofs.append(tell(proof, report))
+        model = export_onnx(
+            checkpoint, sha256(self.checkpoint), self.precision, kept=kept, compact=self.compact
+        )
+        with whole_file(self.target) as part:
+            part.write_bytes(model.SerializeToString())
+            try:
+                found = examine(part, checkpoint, self.precision, kept, report)
+                found = Examination((*proofs, *found.proofs), found.bfloat16)
+                found.demand()
+            except ProofError as error:
+                refused = refused_path(self.target)
+                part.replace(refused)
+                raise ProofError(f"{error}; kept for inspection as {refused}") from error
+        self._write_sidecar(checkpoint, found, kept)
+
+    def _check_names(self) -> None:
         if self.precision not in PRECISIONS:
             raise ArgumentError(
                 f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}"
             )
         if self.target.suffix != ".onnx":
             raise ArgumentError(f"{self.target}: give -o a name that ends in .onnx")
-        for path in (self.target, self.target.with_suffix(".json")):
+        for path in (self.target, sidecar_path(self.target)):
             if path.exists() and not self.overwrite:
                 raise ArgumentError(f"{path}: exists; give --overwrite or another -o")
-        checkpoint = load_checkpoint(self.checkpoint)
-        multiple = checkpoint.network.size_multiple
-        odd = [side for side in self.sides if side % multiple]
-        if odd:
-            raise ArgumentError(f"size {odd[0]}: this network takes multiples of {multiple}")
-        model = export_onnx(
-            checkpoint, sha256(self.checkpoint), self.precision, compact=self.compact
-        )
-        with whole_file(self.target) as part:
-            part.write_bytes(model.SerializeToString())
-            proofs = self._prove(part, checkpoint)
-            for proof in proofs:
-                on_proof(proof)
-        self._write_card(checkpoint, proofs)
 
-    def _prove(self, file: Path, checkpoint: Checkpoint) -> list[Proof]:
-        network, multiple = checkpoint.network, checkpoint.network.size_multiple
-        bound = FLOAT32 if self.precision == "fp32" and not self.compact else FLOAT16
-        # In float32: the precision that a CPU computes natively is its own, not the file's.
-        with OpenVINOEngine(file, "fp32") as engine:
-            proofs = [
-                prove("ONNX Runtime", onnxruntime_answer(file), network, multiple, bound),
-                prove("OpenVINO, float32", engine.infer, network, multiple, bound),
-            ]
-        if self.precision == "fp16":
-            # CPU engines compute FP16 models in float32; torch rounds to float16 as a GPU does.
-            halved: nn.Module = deployed_network(network, "fp16")
-            proofs.append(
-                prove(
-                    "torch, float16",
-                    torch_answer(halved),
-                    network,
-                    multiple,
-                    FLOAT16,
-                    sizes=(checkpoint.origin.native_size,),
-                )
-            )
-        return proofs
-
-    def _write_card(self, checkpoint: Checkpoint, proofs: list[Proof]) -> None:
+    def _write_sidecar(
+        self, checkpoint: Checkpoint, found: Examination, kept: Sequence[str]
+    ) -> None:
         card = {
             "onnx_sha256": sha256(self.target),
             "architecture": checkpoint.arch,
             "precision": self.precision,
+            "float32_layers": kept,
+            "refused_precisions": found.refused_precisions,
             "config": asdict(checkpoint.config),
             "origin": asdict(checkpoint.origin),
-            "proofs": [asdict(proof) for proof in proofs],
+            "proofs": [proof.to_card() for proof in found.shown],
         }
-        with whole_file(self.target.with_suffix(".json")) as part:
+        with whole_file(sidecar_path(self.target)) as part:
             part.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def refused_path(target: Path) -> Path:
+    """Return the name under which a file that failed its proof is kept."""
+    return target.with_suffix(".refused.onnx")
 
 
 def newest_or_bundled(bundled: Path, newest: Path | None) -> Path:

@@ -1,9 +1,8 @@
 """From a checkpoint to an ONNX file that keeps the runtime's contract."""
 
-import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -12,42 +11,30 @@ import onnx
 import onnxslim
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 from torch.export import Dim
-from torch.fx.experimental.optimization import fuse
 
 from ..runtime.contract import INPUT, OUTPUT, ModelInfo
-from ..train.architectures.blocks import Generator
 from ..train.checkpoint import Checkpoint
+from .precision import deployed_network
 
 OPSET = 21  # the newest that TensorRT 10.13, OpenVINO 2025.4 and ONNX Runtime 1.22 all read
 _COMPACT_FROM = 256  # elements: below it a half-size tensor does not pay for the Cast behind it
 
 
-class HalvedNetwork(nn.Module):
-    """A network computed in float16 between a float32 input and a float32 output."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network).half()
-
-    def forward(self, L: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, 2, H, W), both float32."""
-        ab: Tensor = self.network(L.half())
-        return ab.float()
-
-
-def deployed_network(network: Generator, precision: str) -> nn.Module:
-    """Return NETWORK as it is exported: batch norms folded into convolutions, halved for fp16."""
-    folded: nn.Module = fuse(network.eval())
-    return HalvedNetwork(folded) if precision == "fp16" else folded
-
-
 def export_onnx(
-    checkpoint: Checkpoint, checkpoint_sha256: str, precision: str, *, compact: bool = False
+    checkpoint: Checkpoint,
+    checkpoint_sha256: str,
+    precision: str,
+    *,
+    kept: Sequence[str] = (),
+    compact: bool = False,
 ) -> onnx.ModelProto:
-    """Return the contract file of a checkpoint; COMPACT stores its weights in half the bytes."""
-    network = deployed_network(checkpoint.network, precision)
+    """Return the contract file of a checkpoint.
+
+    KEPT names the layers that an fp16 file computes in float32; COMPACT stores float32 weights in
+    half the bytes.
+    """
+    network = deployed_network(checkpoint.network, precision, kept)
     multiple = checkpoint.network.size_multiple
     with _quiet_exporter():
         program = torch.onnx.export(

@@ -21,6 +21,7 @@ from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 
 if TYPE_CHECKING:
     from colorize.runtime.colorizer import Colorizer
+    from colorize.train.checkpoint import Checkpoint
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -228,3 +229,67 @@ def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _make_film(
         path, codec="libx264", time_base=Fraction(1, 12800), times=range(0, 5120, 512)
     )
+
+
+@pytest.fixture(scope="session")
+def trained_like() -> Callable[..., "Checkpoint"]:
+    """`trained_like(name, config=None)`: random weights, but batch norms as after training."""
+    import torch
+
+    from colorize.train.architectures import architecture
+    from colorize.train.checkpoint import Checkpoint, Origin
+
+    def make(name: str, config: object = None) -> Checkpoint:
+        torch.manual_seed(0)
+        entry = architecture(name)
+        config = config or entry.presets["small"]
+        network = entry.build(config)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                torch.nn.init.normal_(module.bias, std=0.1)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]  # a Tensor
+        origin = Origin("tests", "0" * 32, 64, "CC0", 1, 16)
+        return Checkpoint(name, config, network.eval(), origin)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(
+    trained_like: Callable[..., "Checkpoint"], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A slim U-Net: sides in multiples of 32, native size 64."""
+    from colorize.train.architectures.unet import UNetConfig
+
+    path = tmp_path_factory.mktemp("checkpoint") / "net.safetensors"
+    trained_like("unet", UNetConfig("plain", (16, 32, 32, 48, 64), (48, 32, 32, 16))).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def colorize_export(in_process: Callable[..., Finished]) -> Callable[..., Finished]:
+    """`colorize_export(*arguments)` runs colorize-export in this process."""
+    from colorize.export.cli import main
+
+    def run(*arguments: object) -> Finished:
+        return in_process(main, *arguments)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def exported(
+    checkpoint_file: Path,
+    colorize_export: Callable[..., Finished],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """`checkpoint_file` as fp32, fp16 and compact; of fp16 an engine too, where it can be built."""
+    folder = tmp_path_factory.mktemp("exported")
+    options = {"fp32": (), "fp16": ("--engine", "fp16"), "compact": ("--compact",)}
+    made = {name: folder / f"{name}.onnx" for name in options}
+    for name, path in made.items():
+        run = colorize_export("--checkpoint", checkpoint_file, "-o", path, *options[name])
+        assert run.returncode == 0, run.stderr
+        assert str(path) in run.stdout.splitlines()
+    return made

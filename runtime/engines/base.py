@@ -10,8 +10,8 @@ from ..color import F32
 from ..contract import ModelInfo
 from ..errors import EngineError, ModelError
 
-Precision = Literal["auto", "fp32"]
-"""How an engine may compute: as fast as its hardware does natively, or in float32."""
+Precision = Literal["auto", "fp32", "bf16"]
+"""How an engine computes: as fast as its hardware does natively, in float32, or in bfloat16."""
 
 
 class Engine(ABC):
@@ -21,6 +21,7 @@ class Engine(ABC):
     name: str
     device: str
     precision: str  # of the arithmetic that really runs
+    remark: str = ""  # what the user should know of the choice of precision
     info: ModelInfo
     best_batch: int = 8
 
@@ -62,7 +63,8 @@ class Engine(ABC):
         self.close()
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.device}, {self.precision}"
+        remark = f" ({self.remark})" if self.remark else ""
+        return f"{self.name} on {self.device}, {self.precision}{remark}"
 
 
 def last_line(error: Exception) -> str:

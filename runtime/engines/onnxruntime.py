@@ -20,8 +20,10 @@ class OnnxRuntimeEngine(Engine):
     device = "CPU"
     precision = "fp32"  # the CPU provider computes FP16 models in float32 too
 
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:  # noqa: ARG002  # the CPU provider has float32 alone
+    def __init__(self, model: Path, precision: Precision = "auto") -> None:
         self.model = model
+        if precision == "bf16":
+            raise EngineError("ONNX Runtime computes in float32 on CPUs, not in bf16")
         try:
             self._session = onnxruntime.InferenceSession(model, providers=[_PROVIDER])
         except Exception as error:  # its own exception classes have no public base

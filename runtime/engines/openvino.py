@@ -8,9 +8,11 @@ from openvino.frontend import FrontEndManager
 from ..color import F32
 from ..contract import ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
+from ..sidecar import refused_precisions
 from .base import Engine, Precision, last_line
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+_HINTS = {name: hint for hint, name in _PRECISIONS.items()}
 
 
 class OpenVINOEngine(Engine):
@@ -24,11 +26,13 @@ class OpenVINOEngine(Engine):
         network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
         check_signature(_specs(network.inputs), _specs(network.outputs), str(model))
+        if precision == "auto" and "bf16" in refused_precisions(model):
+            precision, self.remark = "fp32", "in bf16 this model failed its proof"
         config = {
             "PERFORMANCE_HINT": "LATENCY"
         }  # one request over all cores; frames come in batches
-        if precision == "fp32":
-            config["INFERENCE_PRECISION_HINT"] = "f32"
+        if precision != "auto":
+            config["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
         try:
             compiled = openvino.Core().compile_model(network, "CPU", config)
         except RuntimeError as error:
@@ -36,6 +40,8 @@ class OpenVINOEngine(Engine):
         self._request = compiled.create_infer_request()
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = _PRECISIONS.get(used, used)
+        if precision not in ("auto", self.precision):
+            raise EngineError(f"OpenVINO cannot compute {precision} on this CPU")
 
     def close(self) -> None:
         """See Engine: OpenVINO keeps the model's file mapped as long as it holds the model."""
