@@ -32,6 +32,7 @@ EXPORT = [
     "onnxscript>=0.5,<1",
     "onnxslim>=0.1.60,<1",
     "scikit-image>=0.25,<1",  # CIEDE2000, in which the proofs speak
+    "filelock>=3.16,<5",  # two processes may build one engine; torch brings it anyway
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
     "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]

@@ -1,7 +1,7 @@
 """The command colorize-export: arguments only."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
@@ -12,7 +12,8 @@ from ..runtime.command import Command, console, require_extra
 from ..runtime.errors import ArgumentError, EngineError
 
 if TYPE_CHECKING:
-    from .tensorrt import Profile
+    from .profiles import Range
+    from .tensorrt import BuildOptions, Report, Toolkit
 
 _MODULES = (
     "torch",
@@ -23,18 +24,26 @@ _MODULES = (
     "onnxslim",
     "onnxruntime",
     "skimage",
+    "filelock",
 )
 
 
-def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
-    """Return the smallest, best and largest of 1,8,32."""
+def _range(_: click.Context, param: click.Parameter, value: str | None) -> "Range | None":
+    """Return the smallest, best and largest of 1,8,32; of a single number all three."""
+    if value is None:
+        return None
     parts = value.split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter(f"{value!r} is not three numbers such as 1,8,32", param=param)
-    low, best, high = (int(part) for part in parts)
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"{value!r} is neither a number nor three as 1,8,32", param=param)
+    low, best, high = (int(part) for part in (parts if len(parts) == 3 else parts * 3))
     if not 0 < low <= best <= high:
         raise click.BadParameter(f"{value!r} does not ascend from above 0", param=param)
     return low, best, high
+
+
+def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the numbers in 86,89,120 or 8.6,8.9,12.0."""
+    return tuple(part.strip().replace(".", "") for part in value.split(",")) if value else ()
 
 
 @click.command(cls=Command, name="colorize-export")
@@ -54,20 +63,39 @@ def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write.")
 @click.option("--compact", is_flag=True, help="Store float32 weights in half the bytes.")
 @click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="TensorRT: cuda builds for the GPU at hand or fails; auto builds ahead of time without.",
+)
+@click.option(
+    "--compute-capability",
+    callback=_capabilities,
+    metavar="86,89,...",
+    help="TensorRT: build ahead of time for these GPUs. Default: all RTX GPUs since Ampere.",
+)
+@click.option(
     "--batch",
-    callback=_triple,
+    callback=_range,
     metavar="MIN,BEST,MAX",
     default="1,8,32",
     show_default=True,
-    help="TensorRT profile.",
+    help="TensorRT: pictures at once.",
 )
 @click.option(
     "--size",
-    callback=_triple,
+    callback=_range,
     metavar="MIN,BEST,MAX",
-    default="64,256,512",
-    show_default=True,
-    help="Same, pixels.",
+    help="TensorRT: short side in pixels. Default: 64, the network's own, 512.",
+)
+@click.option(
+    "--workspace", type=click.IntRange(min=1), help="TensorRT: MiB of GPU memory, at most."
+)
+@click.option(
+    "--optimization-level",
+    type=click.IntRange(0, 5),
+    help="TensorRT: how long the builder searches, 0 to 5.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.version_option(package_name="colorize-toolkit")
@@ -76,32 +104,42 @@ def main(
     checkpoint: Path | None,
     output: Path | None,
     compact: bool,
-    batch: tuple[int, int, int],
-    size: tuple[int, int, int],
+    device: Literal["auto", "cuda"],
+    compute_capability: tuple[str, ...],
+    batch: "Range",
+    size: "Range | None",
+    workspace: int | None,
+    optimization_level: int | None,
     overwrite: bool,
 ) -> None:
     """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
+
+    Exit codes: 0 done, 1 a proof failed or a file cannot be written, 2 bad arguments or input.
 
     Example: colorize-export --engine fp16 --checkpoint mine/checkpoint.safetensors
     """
     require_extra("export", _MODULES)
     from ..train.checkpoint import newest_checkpoint
     from .job import ExportJob, newest_or_bundled
-    from .tensorrt import Profile
+    from .tensorrt import BuildOptions
 
     if compact and precision == "fp16":
         raise ArgumentError("--compact is for fp32; fp16 weights are half the size already")
+    options = BuildOptions(batch, size, compute_capability, workspace, optimization_level)
+    # Before the minutes of exporting: what was asked for by name must be there.
+    toolkit = _toolkit(device, options) if precision == "fp16" else None
     bundled = MODELS / "default.safetensors"
     source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
     terminal = console()
-    job = ExportJob(source, precision, target, compact, overwrite)
-    job.run(lambda line: terminal.print(line, soft_wrap=True, markup=False))
+    ExportJob(source, precision, target, compact, size or (), overwrite).run(_printer(terminal))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
-    if precision == "fp16":
-        _build_engine(target, Profile(batch, size), terminal)
+    if isinstance(toolkit, EngineError):
+        terminal.print(f"no TensorRT engine was built: {toolkit}", soft_wrap=True, markup=False)
+    elif toolkit is not None:
+        _build(target, toolkit, options, terminal)
 
 
 def _stem(checkpoint: Path) -> str:
@@ -110,27 +148,34 @@ def _stem(checkpoint: Path) -> str:
     return checkpoint.parent.parent.name or "model" if in_run else checkpoint.stem
 
 
-def _build_engine(model: Path, profile: "Profile", terminal: Console) -> None:
-    """Build the engine, or say in one line why there is none: the ONNX file is good either way."""
-    from .tensorrt import build_engine, find_builder
+def _toolkit(device: Literal["auto", "cuda"], options: "BuildOptions") -> "Toolkit | EngineError":
+    """Return what builds engines; where none is and none was demanded, the reason."""
+    from .tensorrt import find_toolkit
 
     try:
-        trt, flavour = find_builder()
+        return find_toolkit(device, options.compute_capabilities)
     except EngineError as error:
-        terminal.print(f"no TensorRT engine was built: {error}", soft_wrap=True)
-        return
-    target = model.with_suffix(".rtx.engine" if flavour == "tensorrt_rtx" else ".engine")
+        if device == "cuda" or options.compute_capabilities:
+            raise
+        return error
+
+
+def _build(model: Path, toolkit: "Toolkit", options: "BuildOptions", terminal: Console) -> None:
+    from .tensorrt import build_engine
+
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("building the engine", total=None)
-        build_engine(
-            trt,
-            flavour,
-            model,
-            target,
-            profile,
-            lambda phase, step, steps: bar.update(
-                task, description=phase, completed=step, total=steps
-            ),
-        )
-    terminal.print(f"built with {flavour} {trt.__version__}")
-    click.echo(target)
+
+        def show(phase: str, step: int, steps: int) -> None:
+            bar.update(task, description=phase, completed=step, total=steps)
+
+        engine = build_engine(model, toolkit, options, show, _printer(terminal))
+    click.echo(engine)
+
+
+def _printer(terminal: Console) -> "Report":
+    return lambda line: terminal.print(line, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from ..train.checkpoint import Checkpoint, load_checkpoint
 from .examine import Examination, Report, examine, native_batches, tell
 from .onnx import export_onnx
 from .precision import halve
+from .profiles import check_sizes
 from .verify import Proof
 
 PRECISIONS = ("fp32", "fp16")
@@ -25,6 +26,7 @@ class ExportJob:
     precision: str
     target: Path
     compact: bool = False
+    sizes: tuple[int, ...] = ()  # that the engine is to take, in pixels
     overwrite: bool = False
 
     def run(self, report: Report) -> None:
@@ -34,6 +36,7 @@ class ExportJob:
         """
         self._check_names()
         checkpoint = load_checkpoint(self.checkpoint)
+        check_sizes(self.sizes, checkpoint.network.size_multiple)
         kept: tuple[str, ...] = ()
         proofs: list[Proof] = []
         if self.precision == "fp16":
