@@ -1,5 +1,6 @@
 """The command colorize-export: arguments only."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -97,6 +98,15 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
     type=click.IntRange(0, 5),
     help="TensorRT: how long the builder searches, 0 to 5.",
 )
+@click.option(
+    "--verify",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Prove an exported file again, on this machine; writes nothing.",
+)
+@click.option(
+    "--list", "list_only", is_flag=True, help="List what was exported, and what runs here."
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.version_option(package_name="colorize-toolkit")
 def main(
@@ -110,6 +120,8 @@ def main(
     size: "Range | None",
     workspace: int | None,
     optimization_level: int | None,
+    verify: Path | None,
+    list_only: bool,
     overwrite: bool,
 ) -> None:
     """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
@@ -119,6 +131,13 @@ def main(
     Example: colorize-export --engine fp16 --checkpoint mine/checkpoint.safetensors
     """
     require_extra("export", _MODULES)
+    if list_only:
+        _list()
+        return
+    terminal = console()
+    if verify:
+        _verify(verify, checkpoint, terminal)
+        return
     from ..train.checkpoint import newest_checkpoint
     from .job import ExportJob, newest_or_bundled
     from .tensorrt import BuildOptions
@@ -132,7 +151,6 @@ def main(
     source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
     folder = Path("exports") if source == bundled else source.parent
     target = output or folder / f"{_stem(source)}-{precision}.onnx"
-    terminal = console()
     ExportJob(source, precision, target, compact, size or (), overwrite).run(_printer(terminal))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
@@ -140,6 +158,24 @@ def main(
         terminal.print(f"no TensorRT engine was built: {toolkit}", soft_wrap=True, markup=False)
     elif toolkit is not None:
         _build(target, toolkit, options, terminal)
+
+
+def _list() -> None:
+    from .inventory import as_table, exported_files
+
+    rows = exported_files()
+    if rows:
+        width = None if sys.stdout.isatty() else 240  # no folds in a file
+        Console(highlight=False, markup=False, width=width).print(as_table(rows))
+    else:
+        click.echo("nothing exported below exports/ or runs/; make something with colorize-export")
+
+
+def _verify(file: Path, checkpoint: Path | None, terminal: Console) -> None:
+    from .recheck import recheck
+
+    recheck(file, checkpoint, _printer(terminal))
+    click.echo(f"{file}: good")
 
 
 def _stem(checkpoint: Path) -> str:

@@ -112,10 +112,7 @@ def _prove_bfloat16(file: Path, checkpoint: Checkpoint, report: Report) -> Proof
     except EngineError as error:
         report(f"not proved in bf16: {error}")
         return None
-    tell(proof, report)
-    if not proof.passed:
-        report("OpenVINO will run this file in float32")
-    return proof
+    return tell(proof, report)
 
 
 def is_compact(file: Path) -> bool:

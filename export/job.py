@@ -56,6 +56,8 @@ class ExportJob:
                 part.replace(refused)
                 raise ProofError(f"{error}; kept for inspection as {refused}") from error
         self._write_sidecar(checkpoint, found, kept)
+        if found.refused_precisions:
+            report("OpenVINO will run this file in float32")
 
     def _check_names(self) -> None:
         if self.precision not in PRECISIONS:

@@ -96,7 +96,14 @@ def test_files_hold_no_notes_of_the_exporter(exported: dict[str, Path]) -> None:
         assert all(not part.metadata_props and not part.doc_string for part in parts)
 
 
-@pytest.mark.parametrize("name", ["fp32", "fp16", "compact"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fp16",
+        pytest.param("fp32", marks=pytest.mark.slow),
+        pytest.param("compact", marks=pytest.mark.slow),
+    ],
+)
 def test_export_is_deterministic(
     name: str, checkpoint_file: Path, exported: dict[str, Path]
 ) -> None:

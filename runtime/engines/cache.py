@@ -63,6 +63,14 @@ def engine_path(model: Path, flavour: str) -> Path:
     return model.with_suffix(SUFFIXES[flavour])
 
 
+def model_path(engine: Path) -> Path:
+    """Return where the ONNX file lies that ENGINE was built from."""
+    for suffix in sorted(SUFFIXES.values(), key=len, reverse=True):
+        if engine.name.endswith(suffix):
+            return engine.with_name(engine.name.removesuffix(suffix) + ".onnx")
+    raise EngineError(f"{engine}: an engine's name ends in one of {', '.join(SUFFIXES.values())}")
+
+
 def store_engine(engine: Path, plan: memoryview | bytes, recipe: Recipe) -> None:
     """Write PLAN as ENGINE with the JSON file beside it, each whole or not at all."""
     card = {**asdict(recipe), "engine_sha256": sha256(bytes(plan))}

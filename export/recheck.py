@@ -1,0 +1,63 @@
+"""Prove a file again that was exported before, on this machine."""
+
+from pathlib import Path
+
+from ..runtime.catalog import MODELS, find_model
+from ..runtime.contract import ModelInfo
+from ..runtime.engines.cache import check_recipe, model_path, read_recipe
+from ..runtime.engines.openvino import OpenVINOEngine
+from ..runtime.errors import ArgumentError, ModelError
+from ..runtime.files import sha256
+from ..runtime.sidecar import read_sidecar, refused_precisions
+from ..train.checkpoint import load_checkpoint
+from .examine import Examination, Report, examine, native_batches, tell
+from .precision import prove_halved
+
+
+def recheck(file: Path, checkpoint: Path | None, report: Report) -> None:
+    """Compare FILE, an ONNX file or engine, with the checkpoint that it was made from.
+
+    Nothing is written. CHECKPOINT None: it is found by the SHA-256 in FILE's metadata. Raises
+    ProofError if a proof fails, ModelError if FILE breaks the contract or no checkpoint is found,
+    EngineError if an engine is damaged or stale.
+    """
+    model = _model_of(file, report) if file.suffix == ".engine" else find_model(file)
+    with OpenVINOEngine(model, "fp32") as engine:  # names the first breach of the contract
+        info = engine.info
+    source = _find_checkpoint(model, info, checkpoint)
+    report(f"made from {source}")
+    loaded = load_checkpoint(source)
+    kept = read_sidecar(model).get("float32_layers", ())
+    found = examine(model, loaded, info.precision, kept, report)
+    if info.precision == "fp16":
+        halved = tell(prove_halved(loaded.network, native_batches(loaded), kept), report)
+        found = Examination((*found.proofs, halved), found.bfloat16)
+    found.demand()
+    if set(found.refused_precisions) - set(refused_precisions(model)):
+        report("on CPUs with AMX run it with --precision fp32, or export it here again")
+
+
+def _model_of(engine: Path, report: Report) -> Path:
+    """Return the ONNX file of ENGINE, which must be whole and built from it."""
+    recipe, model = read_recipe(engine), find_model(model_path(engine))
+    check_recipe(engine, recipe, onnx_sha256=sha256(model))
+    report(f"{engine}: whole, built by {recipe.flavour} {recipe.version} from {model.name}")
+    report("the engine itself is not run here; what follows is about the ONNX file")
+    return model
+
+
+def _find_checkpoint(model: Path, info: ModelInfo, named: Path | None) -> Path:
+    """Return the checkpoint that MODEL was made from, known by its SHA-256."""
+    beside = model.parent.glob("*.safetensors")
+    trained = Path("runs").glob("*/*/checkpoint.safetensors")
+    candidates = [named] if named else [*MODELS.glob("*.safetensors"), *beside, *trained]
+    for path in candidates:
+        if path.is_file() and sha256(path) == info.checkpoint_sha256:
+            return path
+    origin = f"{model}: made from the checkpoint with SHA-256 {info.checkpoint_sha256[:16]}..."
+    if named:
+        raise ArgumentError(f"{origin}, which {named} is not")
+    raise ModelError(
+        f"{origin}, which is not bundled, not beside it and not below runs/; name it with "
+        "--checkpoint"
+    )
