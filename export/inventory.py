@@ -45,10 +45,7 @@ def _model_row(path: Path) -> Row:
     mib = path.stat().st_size / 2**20
     if path.name.endswith(".refused.onnx"):
         return Row(path, "-", mib, "refused", "no: it failed its proof")
-    try:
-        proof = _summary(read_sidecar(path).get("proofs", ()))
-    except ColorizeError as error:
-        proof = str(error)
+    proof = _summary(read_sidecar(path).get("proofs", ()))
     precision, able, reason = "-", [], ""
     for backend in available_backends():
         try:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
 from .files import sha256
 
 
@@ -14,19 +13,13 @@ def sidecar_path(model: Path) -> Path:
 
 
 def read_sidecar(model: Path) -> dict[str, Any]:
-    """Return what the JSON file beside MODEL says; {} if there is none or it is another file's.
-
-    ModelError if it is damaged.
-    """
-    path = sidecar_path(model)
-    if not path.is_file():
-        return {}
+    """Return what the JSON file beside MODEL says; {} if there is none or it is another file's."""
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        bound = card["onnx_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: damaged; export the model again, or delete it") from error
-    return dict(card) if bound == sha256(model) else {}
+        card = json.loads(sidecar_path(model).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    ours = isinstance(card, dict) and card.get("onnx_sha256") == sha256(model)
+    return card if ours else {}
 
 
 def refused_precisions(model: Path) -> tuple[str, ...]:

@@ -261,6 +261,17 @@ def test_a_model_that_fails_in_bf16_is_run_in_float32(
     assert refused_precisions(target) == ()
 
 
+@pytest.mark.parametrize("text", ["", "[1]", '{"name": "mine"}', "not json"])
+def test_a_json_file_of_another_kind_beside_a_model_does_not_matter(
+    text: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "net.onnx"
+    model.write_bytes(tiny_model.read_bytes())
+    model.with_suffix(".json").write_text(text)
+    with OpenVINOEngine(model) as engine:
+        assert engine.remark == ""
+
+
 @pytest.mark.usefixtures("traced_before")
 def test_a_cpu_without_bf16_leaves_it_unproved_and_says_so(
     colorize_export: Run, checkpoint_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
