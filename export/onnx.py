@@ -96,7 +96,7 @@ def _strip_source_notes(model: onnx.ModelProto) -> None:
     graph = model.graph
     for holder in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del holder.metadata_props[:]
-    for part in (model, graph, *graph.node, *graph.initializer):
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         part.doc_string = ""
 
 

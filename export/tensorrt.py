@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +148,6 @@ def _alone(engine: Path, report: Report) -> Iterator[None]:
 def _build(model: Path, toolkit: Toolkit, recipe: Recipe, on_step: OnStep) -> memoryview:
     trt = toolkit.trt
     log = _logger(trt)
-    log.errors.clear()
     builder = trt.Builder(log)
     network = builder.create_network(_strongly_typed(toolkit))
     parser = trt.OnnxParser(network, log)
@@ -232,7 +230,6 @@ def _parser_errors(parser: Any) -> str:
 
 
 # TensorRT's interfaces are subclassed inside functions because the module is an argument.
-@cache  # a process keeps the first logger that it gives to TensorRT
 def _logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]  # untyped base
         """Keeps TensorRT's errors for the message; says nothing by itself."""
