@@ -88,6 +88,8 @@ def _load(
 
 def _shape(engine: Engine, settings: Settings) -> tuple[int, int]:
     """Return the (height, width) at which the network sees a square picture."""
+    if engine.info.fixed_size is not None:
+        return engine.info.fixed_size
     size = settings.size or engine.info.native_size
     return working_shape(size, size, size, engine.info.size_multiple)
 

@@ -1,7 +1,7 @@
 """The command colorize-export: arguments only."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.progress import Progress
 from ..runtime.catalog import MODELS
 from ..runtime.command import Command, console, require_extra
 from ..runtime.errors import ArgumentError, EngineError
+from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
     from .tensorrt import Profile
@@ -32,10 +33,10 @@ def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option(
     "--engine",
     "precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Precision to build; fp16 builds a TensorRT engine too.",
+    help="Precision; fp16 builds a TensorRT engine too, int8 must be faster and near enough.",
 )
 @click.option(
     "--checkpoint",
@@ -60,7 +61,20 @@ def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, 
     show_default=True,
     help="Same, pixels.",
 )
+@click.option(
+    "--graph",
+    type=click.Choice(["network", "image"]),
+    default="network",
+    show_default=True,
+    help="image: 8-bit grey in, 8-bit RGB out, all colour science inside the ONNX file.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@import_options
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Photographs that int8 is calibrated on. Default: the samples for training.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     precision: str,
@@ -69,7 +83,10 @@ def main(
     compact: bool,
     batch: tuple[int, int, int],
     size: tuple[int, int, int],
+    graph: str,
     overwrite: bool,
+    data: Path | None,
+    foreign: ImportOptions | None,
 ) -> None:
     """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
 
@@ -77,21 +94,37 @@ def main(
     """
     require_extra("export", _MODULES)
     from ..train.checkpoint import newest_checkpoint
+    from .foreign.job import ImportJob
+    from .image_job import ImageJob
+    from .int8_job import Int8Job
     from .job import ExportJob, newest_or_bundled
     from .tensorrt import Profile
 
-    if compact and precision == "fp16":
-        raise ArgumentError("--compact is for fp32; fp16 weights are half the size already")
+    if compact and precision != "fp32":
+        raise ArgumentError(f"--compact is for fp32; {precision} weights are small already")
     bundled = MODELS / "default.safetensors"
-    source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
-    folder = Path("exports") if source == bundled else source.parent
-    target = output or folder / f"{_stem(source)}-{precision}.onnx"
+    if foreign is not None:
+        source, folder, stem = foreign.file, Path("exports"), foreign.file.stem
+    else:
+        source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
+        folder, stem = Path("exports") if source == bundled else source.parent, _stem(source)
+    mark = "-image" if graph == "image" else ""
+    target = output or folder / f"{stem}-{precision}{mark}.onnx"
     terminal = console()
-    job = ExportJob(source, precision, target, compact, size, overwrite)
-    job.run(lambda proof: terminal.print(f"proved: {proof}"))
+    computed = "fp32" if precision == "int8" else precision  # int8 is made from a float32 file
+    job: Any
+    if foreign is not None:
+        job = ImportJob.of(foreign, computed, target, overwrite)
+    else:
+        job = ExportJob(source, computed, target, compact, size, overwrite)
+    if precision == "int8":
+        job = Int8Job(job, target, overwrite, data)
+    if graph == "image":
+        job = ImageJob(job, target, overwrite)
+    job.run(lambda line: terminal.print(line, soft_wrap=True, markup=False))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
-    if precision == "fp16":
+    if precision == "fp16" and graph == "network":
         _build_engine(target, Profile(batch, size), terminal)
 
 

@@ -28,6 +28,12 @@ class Formulas:
         """Return VALUE, an input or a result of the network, as something to compute with."""
         return Term(value, self)
 
+    def constant(self, number: float | NDArray[Any]) -> Term:
+        """Return a number or array as a term."""
+        dtype = {float: np.float32, int: np.int64}.get(type(number))
+        tensor = ir.tensor(np.asarray(number, dtype), name=self._name("constant"))
+        return self.term(self._tape.initializer(tensor))
+
     def op(self, operator: str, *operands: Operand | None, **attributes: Any) -> Term:
         """Append one node of the standard OPERATOR and return its result; None skips an input."""
         values = [operand if operand is None else self._value(operand) for operand in operands]
@@ -45,10 +51,7 @@ class Formulas:
     def _value(self, operand: Operand) -> ir.Value:
         if isinstance(operand, Term):
             return operand.value
-        dtype = {float: np.float32, int: np.int64}.get(type(operand))
-        return self._tape.initializer(
-            ir.tensor(np.asarray(operand, dtype), name=self._name("constant"))
-        )
+        return self.constant(operand).value
 
     def _name(self, kind: str) -> str:
         return f"{self._prefix}.{kind}.{len(self._tape.nodes) + len(self._tape.initializers)}"

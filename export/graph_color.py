@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ..runtime.color import (
+    ENCODED_KNEE,
+    F32,
     FROM_XYZ,
     GAMUT_SLACK,
     GAMUT_STEPS,
@@ -16,16 +18,12 @@ from ..runtime.color import (
     SRGB_GAMMA,
     SRGB_OFFSET,
     SRGB_SLOPE,
+    TO_XYZ,
 )
 from ..runtime.planes import LONG_SIDE_LIMIT
 from .graph import Operand, Term
 
-FLOAT, UINT8, INT32, INT64 = (
-    ir.DataType.FLOAT,
-    ir.DataType.UINT8,
-    ir.DataType.INT32,
-    ir.DataType.INT64,
-)
+FLOAT, UINT8, INT32 = ir.DataType.FLOAT, ir.DataType.UINT8, ir.DataType.INT32
 
 
 def working_side(side: Term, other: Term, size: int, multiple: int) -> Term:
@@ -106,21 +104,22 @@ def lab_to_linear(lightness: Term, ab: Term) -> Term:
     """Return linear RGB [N, 3, H, W], outside 0..1 where sRGB cannot show the colour."""
     y = (lightness + 16.0) / 116.0
     offsets = np.array([1 / 500, 0, 0, 0, 0, -1 / 200], np.float32).reshape(2, 3, 1, 1)
-    a, b = (ab.op("Slice", np.array([i]), np.array([i + 1]), np.array([1])) for i in range(2))
-    f = y + a * offsets[0] + b * offsets[1]
-    line = (f - 4 / 29) * (3 * LAB_KNEE**2)
-    xyz = (f > LAB_KNEE).where(f * f * f, line)
-    return _mix(xyz, FROM_XYZ)
+    f = y + _channel(ab, 0) * offsets[0] + _channel(ab, 1) * offsets[1]
+    return _mix(_lab_curve_inverse(f), FROM_XYZ)
 
 
-def _mix(planes: Term, matrix: np.ndarray) -> Term:
-    """Multiply the channels by MATRIX, in products and sums: TensorRT rounds convolutions to TF32."""
-    parts = [
-        planes.op("Slice", np.array([i]), np.array([i + 1]), np.array([1]))
-        * matrix[:, i].reshape(3, 1, 1)
-        for i in range(3)
-    ]
-    return parts[0] + parts[1] + parts[2]
+def _lab_curve_inverse(f: Term) -> Term:
+    return (f > LAB_KNEE).where(f * f * f, (f - 4 / 29) * (3 * LAB_KNEE**2))
+
+
+def _channel(planes: Term, index: int) -> Term:
+    return planes.op("Slice", np.array([index]), np.array([index + 1]), np.array([1]))
+
+
+def _mix(planes: Term, matrix: F32) -> Term:
+    """Multiply the channels by MATRIX [3, 3]; in sums, as TensorRT rounds convolutions to TF32."""
+    x, y, z = (_channel(planes, i) * matrix[:, i].reshape(3, 1, 1) for i in range(3))
+    return x + y + z
 
 
 def linear_to_srgb(linear: Term) -> Term:
@@ -128,3 +127,25 @@ def linear_to_srgb(linear: Term) -> Term:
     power = linear.op("Max", LINEAR_KNEE).op("Pow", 1 / SRGB_GAMMA)
     high = power * (1 + SRGB_OFFSET) - SRGB_OFFSET
     return (linear <= LINEAR_KNEE).where(linear * SRGB_SLOPE, high)
+
+
+def srgb_to_linear(encoded: Term) -> Term:
+    """Return color.srgb_to_linear."""
+    high = ((encoded.op("Max", 0.0) + SRGB_OFFSET) / (1 + SRGB_OFFSET)).op("Pow", SRGB_GAMMA)
+    return (encoded <= ENCODED_KNEE).where(encoded / SRGB_SLOPE, high)
+
+
+def lightness_to_grey(lightness: Term) -> Term:
+    """Return the sRGB-encoded grey [N, 1, H, W] in 0..1 of L* [N, 1, H, W]."""
+    y = _lab_curve_inverse((lightness + 16.0) / 116.0)
+    return linear_to_srgb(y.op("Clip", 0.0, 1.0))
+
+
+def rgb_to_ab(rgb: Term) -> Term:
+    """Return a*, b* [N, 2, H, W] of sRGB [N, 3, H, W] in 0..1."""
+    t = _mix(srgb_to_linear(rgb), TO_XYZ)
+    line = t / (3 * LAB_KNEE**2) + 4 / 29
+    root = t.op("Max", LAB_KNEE**3).op("Pow", 1 / 3)
+    f = (t > LAB_KNEE**3).where(root, line)
+    x, y, z = (_channel(f, i) for i in range(3))
+    return rgb.formulas.op("Concat", (x - y) * 500.0, (y - z) * 200.0, axis=1)

@@ -45,12 +45,19 @@ def _lightness(levels: Term) -> Term:
 
 
 def _shrunk_lightness(levels: Term, info: ModelInfo) -> Term:
-    sides = levels.side(2), levels.side(3)
-    height, width = (
-        working_side(side, other, info.native_size, info.size_multiple)
-        for side, other in (sides, sides[::-1])
-    )
-    return _lightness(shrink(levels, height, width))
+    return _lightness(shrink(levels, *_working_shape(levels, info)))
+
+
+def _working_shape(levels: Term, info: ModelInfo) -> tuple[Term, Term]:
+    if info.fixed_size is not None:
+        height, width = (levels.formulas.constant(np.array([side])) for side in info.fixed_size)
+    else:
+        sides = levels.side(2), levels.side(3)
+        height, width = (
+            working_side(side, other, info.native_size, info.size_multiple)
+            for side, other in (sides, sides[::-1])
+        )
+    return height, width
 
 
 def _picture(levels: Term, ab: Term) -> Term:

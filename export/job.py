@@ -28,7 +28,7 @@ class ExportJob:
     sides: tuple[int, ...] = ()  # of the engine's profile, in pixels
     overwrite: bool = False
 
-    def run(self, on_proof: Callable[[Proof], None]) -> None:
+    def run(self, report: Callable[[str], None]) -> None:
         """Export, prove and only then name the file; ProofError leaves nothing under its name."""
         if self.precision not in PRECISIONS:
             raise ArgumentError(
@@ -51,7 +51,7 @@ class ExportJob:
             part.write_bytes(model.SerializeToString())
             proofs = self._prove(part, checkpoint)
             for proof in proofs:
-                on_proof(proof)
+                report(f"proved: {proof}")
         self._write_card(checkpoint, proofs)
 
     def _prove(self, file: Path, checkpoint: Checkpoint) -> list[Proof]:

@@ -23,7 +23,9 @@ class OpenVINOEngine(Engine):
         self.model = model
         network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
-        check_signature(_specs(network.inputs), _specs(network.outputs), str(model))
+        check_signature(
+            _specs(network.inputs), _specs(network.outputs), str(model), self.info.fixed_size
+        )
         config = {
             "PERFORMANCE_HINT": "LATENCY"
         }  # one request over all cores; frames come in batches
