@@ -29,18 +29,23 @@ EXPORT = [
     "onnx>=1.18,<2",
     "onnxscript>=0.5,<1",
     "onnxslim>=0.1.60,<1",
+    "onnx-ir>=0.1.15,<2",  # onnxscript's own
+    "scikit-image>=0.25,<1",  # CIEDE2000, in which proofs speak
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
     "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]
 BENCH = [*ORT]
+# Only DDColor needs these; other colorizers are imported without.
+IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 EXTRAS = {
     "train": TRAIN,
     "export": EXPORT,
+    "import": IMPORT,
     "bench": BENCH,
     # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu share one module.
     "ort": ORT,
     "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
-    "all": sorted({*TRAIN, *EXPORT, *BENCH, *ORT}),
+    "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
@@ -67,6 +72,7 @@ setup(
         "colorize.train",
         "colorize.train.architectures",
         "colorize.export",
+        "colorize.export.foreign",
         "colorize.bench",
     ],
     package_data={

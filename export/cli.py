@@ -9,13 +9,23 @@ from rich.progress import Progress
 
 from ..runtime.catalog import MODELS
 from ..runtime.command import Command, console, require_extra
+from ..runtime.contract import ModelInfo
 from ..runtime.errors import ArgumentError, EngineError
 from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
     from .tensorrt import Profile
 
-_MODULES = ("torch", "torchvision", "safetensors", "onnx", "onnxscript", "onnxslim", "onnxruntime")
+_MODULES = (
+    "torch",
+    "torchvision",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "onnxslim",
+    "onnxruntime",
+    "skimage",
+)
 
 
 def _triple(_: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
@@ -125,13 +135,22 @@ def main(
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
     if precision == "fp16" and graph == "network":
-        _build_engine(target, Profile(batch, size), terminal)
+        _build_engine(target, Profile(batch, _sides(target, size)), terminal)
 
 
 def _stem(checkpoint: Path) -> str:
     """Name exports of a run after its architecture, others after the file."""
     in_run = checkpoint.name == "checkpoint.safetensors"
     return checkpoint.parent.parent.name or "model" if in_run else checkpoint.stem
+
+
+def _sides(model: Path, asked: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the sides of the profile: those asked for, or the one that the network takes."""
+    import onnx
+
+    properties = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    fixed = ModelInfo.from_metadata(properties, str(model)).fixed_size
+    return (fixed[0], fixed[0], fixed[0]) if fixed else asked
 
 
 def _build_engine(model: Path, profile: "Profile", terminal: Console) -> None:

@@ -44,13 +44,15 @@ class Difference:
 def ciede2000(lightness: F32, ab: F32, other: F32) -> F32:
     """Return the differences (N, H, W) as the eye sees them, of ab (N, 2, H, W) and OTHER."""
     one, two = (_lab(lightness, planes) for planes in (ab, other))
-    return np.asarray(deltaE_ciede2000(one, two), np.float32)
+    apart: F32 = deltaE_ciede2000(one, two)  # type: ignore[no-untyped-call]  # skimage's own
+    return apart
 
 
 def levels(lightness: F32, ab: F32, other: F32) -> F32:
     """Return the differences (N, H, W, 3) of the 8-bit pictures."""
     one, two = (to_bytes(lab_to_rgb(_lab(lightness, planes))) for planes in (ab, other))
-    return np.abs(one.astype(np.float32) - two)
+    apart: F32 = np.abs(one.astype(np.float32) - two)
+    return apart
 
 
 def _lab(lightness: F32, ab: F32) -> F32:

@@ -41,8 +41,8 @@ def working_side(side: Term, other: Term, size: int, multiple: int) -> Term:
 def shrink(grey: Term, height: Term, width: Term) -> Term:
     """Return planes.shrink of whole greys in 0..255 [N, 1, H, W]: matrix products on both sides.
 
-    Pillow rounds to 8 bits after each direction and holds its weights in 22 bits. Halves are common,
-    so these bits decide levels; split in two, products of them are exact in float32 and in TF32.
+    Pillow rounds to 8 bits after each direction and holds its weights in 22 bits. Halves are
+    common, so these bits decide levels; split in two, their products are exact in float32 and TF32.
     """
     high, low = (part.op("Transpose", perm=[1, 0]) for part in _weights(grey.side(3), width))
     rows = _rounded(grey @ high, grey @ low)

@@ -126,7 +126,14 @@ def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figur
                 engines[f"{opened.name} {precision or opened.precision}"] = opened
         truths = [engines["onnxruntime fp32"].infer(batch) for batch in batches]
         difference = max(
-            float(np.mean([ciede2000(L, e.infer(L), ab).mean() for L, ab in zip(batches, truths, strict=True)]))
+            float(
+                np.mean(
+                    [
+                        ciede2000(L, e.infer(L), ab).mean()
+                        for L, ab in zip(batches, truths, strict=True)
+                    ]
+                )
+            )
             for name, e in engines.items()
             if name.endswith("int8")
         )
@@ -142,7 +149,10 @@ def lightness_of(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
     batches = []
     for path in photographs:
         grey = read_photo(path).grey()
-        shape = info.fixed_size or working_shape(*grey.shape, info.native_size, info.size_multiple)
+        height, width = grey.shape
+        shape = info.fixed_size or working_shape(
+            height, width, info.native_size, info.size_multiple
+        )
         batches.append(as_lightness([shrink(grey, shape)]))
     return batches
 

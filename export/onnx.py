@@ -93,15 +93,17 @@ def _dynamic_sides(multiple: int) -> dict[int, Dim]:
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Keep the exporter's remarks on its own progress from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def strip_source_notes(model: onnx.ModelProto) -> None:

@@ -29,7 +29,7 @@ def shrink(grey: U8, shape: tuple[int, int]) -> U8:
     """Resize 8-bit grey (H, W) to SHAPE with the antialiased triangle filter of training."""
     height, width = shape
     image = Image.fromarray(grey)
-    # Rows first, always: each direction rounds to 8 bits, and Pillow's order depends on its version.
+    # Rows first, always: each direction rounds to 8 bits, and Pillow's order is its own affair.
     for size in ((width, image.height), (width, height)):
         image = image.resize(size, Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -39,7 +39,7 @@ def test_a_fixed_size_is_metadata_too(tiny_info: ModelInfo) -> None:
 @pytest.mark.parametrize("text", ["256", "256x", "256x0", "8x8x8", "axb"])
 def test_a_fixed_size_that_is_none_is_named(text: str, tiny_info: ModelInfo) -> None:
     metadata = {**tiny_info.to_metadata(), "colorize.fixed_size": text}
-    with pytest.raises(ModelError, match="model.onnx: metadata colorize.fixed_size is"):
+    with pytest.raises(ModelError, match=r"model\.onnx: metadata colorize\.fixed_size is"):
         ModelInfo.from_metadata(metadata, "model.onnx")
 
 

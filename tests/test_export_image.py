@@ -66,7 +66,9 @@ def test_pictures_equal_those_of_colorize_run(shape: tuple[int, int], default_im
 
 
 def test_several_pictures_at_once(default_image: Path) -> None:
-    greys = np.stack([grey_of(name, 90, 120) for name in ("tulips.jpg", "cat.jpg", "dog_field.jpg")])
+    greys = np.stack(
+        [grey_of(name, 90, 120) for name in ("tulips.jpg", "cat.jpg", "dog_field.jpg")]
+    )
     opened = session(default_image)
     together = opened.run(None, {"grey": greys})[0]
     alone = [opened.run(None, {"grey": grey[None]})[0][0] for grey in greys]
@@ -81,7 +83,11 @@ def shrinker(size: int, multiple: int) -> Callable[[U8], U8]:
     sides = levels.side(2), levels.side(3)
     height, width = (working_side(a, b, size, multiple) for a, b in (sides, sides[::-1]))
     small = shrink(levels, height, width).value
-    small.name, small.type, small.shape = "small", ir.TensorType(FLOAT), ir.Shape(["N", 1, "h", "w"])
+    small.name, small.type, small.shape = (
+        "small",
+        ir.TensorType(FLOAT),
+        ir.Shape(["N", 1, "h", "w"]),
+    )
     graph = ir.Graph([grey], [small], nodes=[], opset_imports={"": 21}, name="part")
     formulas.add_to(graph)
     data = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
@@ -122,7 +128,7 @@ def test_networks_of_one_size_are_wrapped_too(
 
 
 def test_a_wrong_picture_is_refused(default_image: Path, tiny_model: Path) -> None:
-    with pytest.raises(ProofError, match="refused: image graph: at most .* levels"):
+    with pytest.raises(ProofError, match=r"refused: image graph: at most .* levels"):
         prove_image(default_image, tiny_model)
 
 

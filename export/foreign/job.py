@@ -20,8 +20,8 @@ from ...runtime.planes import enlarge, shrink, working_shape
 from ..difference import Difference, as_lightness, ciede2000, levels, sample_greys
 from ..image_job import refuse_existing
 from .kind import Kind
-from .options import ImportOptions
 from .load import Foreign, halved, load_onnx, load_torch
+from .options import ImportOptions
 from .to_onnx import wrap
 
 Report = Callable[[str], None]
@@ -132,15 +132,14 @@ class ImportJob:
 
 def sample_batches(foreign: Foreign) -> list[F32]:
     """Return L* (N, 1, H, W) of sample photographs, as the runtime would give it to FOREIGN."""
-    size, multiple = foreign.native_size, foreign.size_multiple
-    shapes = [
-        foreign.fixed_size or working_shape(*grey.shape, size, multiple)
-        for grey in sample_greys(_PHOTOS)
-    ]
-    return [
-        as_lightness([shrink(grey, shape)])
-        for grey, shape in zip(sample_greys(_PHOTOS), shapes, strict=True)
-    ]
+    batches = []
+    for grey in sample_greys(_PHOTOS):
+        height, width = grey.shape
+        shape = foreign.fixed_size or working_shape(
+            height, width, foreign.native_size, foreign.size_multiple
+        )
+        batches.append(as_lightness([shrink(grey, shape)]))
+    return batches
 
 
 def reference(foreign: Foreign, lightness: F32) -> F32:

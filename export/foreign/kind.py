@@ -22,7 +22,7 @@ class Range:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read LOW,HIGH or imagenet, the field's usual mean and deviation; ValueError if neither."""
+        """Read LOW,HIGH or imagenet (its mean and deviation as usual); ValueError if neither."""
         if text == "imagenet":
             pairs = list(zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True))
             return cls(tuple(-m / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs))

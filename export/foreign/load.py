@@ -184,14 +184,14 @@ def halved(foreign: Foreign) -> Foreign:
     rounded = copy.deepcopy(network).float()
 
     def compute(given: F32) -> F32:
-        with torch.inference_mode(), _RoundToHalf():
+        with torch.no_grad(), _RoundToHalf():  # type: ignore[no-untyped-call]  # torch's own
             answer: F32 = rounded(torch.from_numpy(given)).numpy()
         return answer
 
     return replace(exported, compute=compute)
 
 
-class _RoundToHalf(TorchDispatchMode):
+class _RoundToHalf(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Rounds the result of each operation to float16, as a GPU does; CPUs halve only slowly."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -243,14 +243,18 @@ def load_onnx(path: Path, kind: Kind, *, native_size: int, size_multiple: int) -
 def _only(nodes: list[Any], path: Path) -> Any:
     if len(nodes) != 1:
         names = ", ".join(node.name for node in nodes)
-        raise ModelError(f"{path}: has several inputs or outputs ({names}); one each can be wrapped")
+        raise ModelError(
+            f"{path}: has several inputs or outputs ({names}); one each can be wrapped"
+        )
     return nodes[0]
 
 
 def _check_channels(node: Any, channels: int, path: Path) -> None:
     dynamic = len(node.shape) == 4 and not isinstance(node.shape[1], int)
-    if node.type != "tensor(float)" or len(node.shape) != 4 or not (
-        dynamic or node.shape[1] == channels
+    if (
+        node.type != "tensor(float)"
+        or len(node.shape) != 4
+        or not (dynamic or node.shape[1] == channels)
     ):
         raise ModelError(
             f"{path}: {node.name} is {node.type} {node.shape}; what --takes and --gives say needs "
@@ -271,4 +275,3 @@ def _check_batches(foreign: Foreign, path: Path) -> None:
         raise ModelError(f"{path}: fails at {list(shape)} ({last_line(error)})") from error
     if together.shape != alone.shape or not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
         raise ModelError(f"{path}: takes one picture at a time; export it with a dynamic batch")
-

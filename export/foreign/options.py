@@ -54,7 +54,9 @@ _OPTIONS = (
         metavar="FILE",
         help="Wrap another's colorizer: DDColor, siggraph17, eccv16 (.pth), or any ONNX file.",
     ),
-    click.option("--takes", type=click.Choice(["L", "grey-rgb"]), help="What that ONNX file takes,"),
+    click.option(
+        "--takes", type=click.Choice(["L", "grey-rgb"]), help="What that ONNX file takes,"
+    ),
     click.option("--takes-range", metavar="LOW,HIGH|imagenet", help="as which values,"),
     click.option("--gives", type=click.Choice(["ab", "rgb"]), help="what it gives,"),
     click.option(

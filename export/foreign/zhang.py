@@ -4,6 +4,8 @@ ECCV16: Colorful Image Colorization, arXiv:1603.08511. SIGGRAPH17: Real-Time Use
 Colorization with Learned Deep Priors, arXiv:1705.02999, without hints of the user.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +23,7 @@ def _block(
 ) -> nn.Sequential:
     """3x3 convolutions from width to width, a ReLU behind each; the last one has the stride."""
     layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
-    for i, (given, made) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (given, made) in enumerate(pairwise(widths)):
         step = stride if i == len(widths) - 2 else 1
         layers += [nn.Conv2d(given, made, 3, step, dilation, dilation), nn.ReLU()]
     return nn.Sequential(*layers, *([nn.BatchNorm2d(widths[-1])] if norm else []))
@@ -48,7 +50,7 @@ class ECCV16(nn.Module):
         self.model_out = nn.Conv2d(313, 2, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; H, W multiples of 8."""
+        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; sides: n * 8."""
         for i in range(1, 9):
             x = self.get_submodule(f"model{i}")(x)
         ab: Tensor = self.model_out(x.softmax(dim=1))
@@ -81,7 +83,7 @@ class SIGGRAPH17(nn.Module):
         self.model_out = nn.Sequential(nn.Conv2d(128, 2, 1), nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; H, W multiples of 8."""
+        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; sides: n * 8."""
         nought = torch.zeros_like(x)
         level1 = self.model1(torch.cat([x, nought, nought, nought], dim=1))
         level2 = self.model2(_halved(level1))
