@@ -31,6 +31,7 @@ EXPORT = [
     "onnx>=1.18,<2",
     "onnxscript>=0.5,<1",
     "onnxslim>=0.1.60,<1",
+    "onnx-ir>=0.1.15,<2",  # onnxscript's own
     "scikit-image>=0.25,<1",  # CIEDE2000, in which the proofs speak
     "filelock>=3.16,<5",  # two processes may build one engine; torch brings it anyway
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
@@ -40,19 +41,23 @@ BENCH = [
     *TRAIN,
     *ORT,
     "onnx>=1.18,<2",
+    "onnx-ir>=0.1.15,<2",  # onnxscript's own
     "scikit-image>=0.25,<1",
     "torchmetrics>=1.6,<2",
     "torch-fidelity>=0.3,<1",  # the Inception network that FID is defined by
     "jinja2>=3.1,<4",
 ]
+# Only DDColor needs these; other colorizers are imported without.
+IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 EXTRAS = {
     "train": TRAIN,
     "export": EXPORT,
+    "import": IMPORT,
     "bench": BENCH,
     # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu share one module.
     "ort": ORT,
     "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
-    "all": sorted({*TRAIN, *EXPORT, *BENCH, *ORT}),
+    "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
@@ -83,6 +88,7 @@ setup(
         "colorize.train",
         "colorize.train.architectures",
         "colorize.export",
+        "colorize.export.foreign",
         "colorize.bench",
     ],
     package_data={

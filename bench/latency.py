@@ -129,6 +129,8 @@ def _load(
 
 def _shape(engine: Engine, size: int | None) -> tuple[int, int]:
     """Return the (height, width) at which the network sees a square picture."""
+    if engine.info.fixed_size is not None:
+        return engine.info.fixed_size
     size = size or engine.info.native_size
     return working_shape(size, size, size, engine.info.size_multiple)
 

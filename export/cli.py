@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.progress import Progress
 from ..runtime.catalog import MODELS
 from ..runtime.command import Command, console, require_extra
 from ..runtime.errors import ArgumentError, EngineError
+from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
     from .profiles import Range
@@ -51,10 +52,10 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
 @click.option(
     "--engine",
     "precision",
-    type=click.Choice(["fp32", "fp16"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Precision to build; fp16 builds a TensorRT engine too.",
+    help="Precision; fp16 builds a TensorRT engine too, int8 must be faster and near enough.",
 )
 @click.option(
     "--checkpoint",
@@ -107,7 +108,20 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
 @click.option(
     "--list", "list_only", is_flag=True, help="List what was exported, and what runs here."
 )
+@click.option(
+    "--graph",
+    type=click.Choice(["network", "image"]),
+    default="network",
+    show_default=True,
+    help="image: 8-bit grey in, 8-bit RGB out, all colour science inside the ONNX file.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@import_options
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Photographs that int8 is calibrated on. Default: the samples for training.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     precision: str,
@@ -122,7 +136,10 @@ def main(
     optimization_level: int | None,
     verify: Path | None,
     list_only: bool,
+    graph: str,
     overwrite: bool,
+    data: Path | None,
+    foreign: ImportOptions | None,
 ) -> None:
     """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
 
@@ -139,19 +156,37 @@ def main(
         _verify(verify, checkpoint, terminal)
         return
     from ..train.checkpoint import newest_checkpoint
+    from .foreign.job import ImportJob
+    from .image_job import ImageJob
+    from .int8_job import Int8Job
     from .job import ExportJob, newest_or_bundled
     from .tensorrt import BuildOptions
 
-    if compact and precision == "fp16":
-        raise ArgumentError("--compact is for fp32; fp16 weights are half the size already")
+    if compact and precision != "fp32":
+        raise ArgumentError(f"--compact is for fp32; {precision} weights are small already")
     options = BuildOptions(batch, size, compute_capability, workspace, optimization_level)
     # Before the minutes of exporting: what was asked for by name must be there.
-    toolkit = _toolkit(device, options) if precision == "fp16" else None
+    builds = precision == "fp16" and graph == "network"
+    toolkit = _toolkit(device, options) if builds else None
     bundled = MODELS / "default.safetensors"
-    source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
-    folder = Path("exports") if source == bundled else source.parent
-    target = output or folder / f"{_stem(source)}-{precision}.onnx"
-    ExportJob(source, precision, target, compact, size or (), overwrite).run(_printer(terminal))
+    if foreign is not None:
+        source, folder, stem = foreign.file, Path("exports"), foreign.file.stem
+    else:
+        source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
+        folder, stem = Path("exports") if source == bundled else source.parent, _stem(source)
+    mark = "-image" if graph == "image" else ""
+    target = output or folder / f"{stem}-{precision}{mark}.onnx"
+    computed = "fp32" if precision == "int8" else precision  # int8 is made from a float32 file
+    job: Any
+    if foreign is not None:
+        job = ImportJob.of(foreign, computed, target, overwrite)
+    else:
+        job = ExportJob(source, computed, target, compact, size or (), overwrite)
+    if precision == "int8":
+        job = Int8Job(job, target, overwrite, data)
+    if graph == "image":
+        job = ImageJob(job, target, overwrite)
+    job.run(_printer(terminal))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
     if isinstance(toolkit, EngineError):

@@ -36,7 +36,7 @@ def export_onnx(
     """
     network = deployed_network(checkpoint.network, precision, kept)
     multiple = checkpoint.network.size_multiple
-    with _quiet_exporter():
+    with quiet_exporter():
         program = torch.onnx.export(
             network,
             (torch.rand(2, 1, 2 * multiple, 3 * multiple) * 100,),
@@ -49,7 +49,7 @@ def export_onnx(
         )
     assert program is not None  # None is for the old exporter, which writes files itself
     model: onnx.ModelProto = onnxslim.slim(program.model_proto)
-    _strip_source_notes(model)
+    strip_source_notes(model)
     _name_sides(model)
     if compact:
         _store_weights_in_half(model)
@@ -78,20 +78,22 @@ def _dynamic_sides(multiple: int) -> dict[int, Dim]:
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep the exporter's remarks on its own progress from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _strip_source_notes(model: onnx.ModelProto) -> None:
+def strip_source_notes(model: onnx.ModelProto) -> None:
     """Remove the exporter's notes: they hold paths of the machine that exported."""
     graph = model.graph
     for holder in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):

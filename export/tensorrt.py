@@ -21,7 +21,7 @@ from ..runtime.cuda import devices
 from ..runtime.engines.cache import Recipe, check_recipe, engine_path, read_recipe, store_engine
 from ..runtime.errors import ArgumentError, EngineError
 from ..runtime.files import sha256, whole_file
-from .profiles import BATCH, Range, default_sizes, profiles
+from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
 
 OnStep = Callable[[str, int, int], None]
 """Gets a phase's name, its step and its number of steps."""
@@ -124,7 +124,9 @@ def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
         precision=info.precision,
         compute_capabilities=(gpu.compute_capability,) if gpu else options.compute_capabilities,
         device=gpu.name if gpu else "",
-        profiles=profiles(options.batch, options.size or default_sizes(info), info.size_multiple),
+        profiles=(fixed_profile(options.batch, info.fixed_size),)
+        if info.fixed_size
+        else profiles(options.batch, options.size or default_sizes(info), info.size_multiple),
         workspace_mib=options.workspace_mib,
         optimization_level=options.optimization_level,
     )

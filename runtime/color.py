@@ -23,13 +23,20 @@ _RGB_TO_XYZ = np.array(
     ]
 )
 _WHITE = _RGB_TO_XYZ.sum(axis=1)
+# Between linear RGB and XYZ of white 1, 1, 1. Public names are for graphs that hold these formulas.
 TO_XYZ = (_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 FROM_XYZ = np.linalg.inv(_RGB_TO_XYZ / _WHITE[:, None]).astype(np.float32)
 
+# IEC 61966-2-1: below the knee a line, above it a power.
+SRGB_SLOPE, SRGB_OFFSET, SRGB_GAMMA = 12.92, 0.055, 2.4
+ENCODED_KNEE, LINEAR_KNEE = 0.04045, 0.0031308
+# CIE 15: the cube root is a line below the cube of this.
+LAB_KNEE = 6 / 29
+
 # How far a linear value may leave 0..1 and still count as inside the gamut (float32 noise).
-_GAMUT_SLACK = 1e-4
+GAMUT_SLACK = 1e-4
 # 2^-10 of a chroma of 100 is 0.1: no eye sees less.
-_GAMUT_STEPS = 10
+GAMUT_STEPS = 10
 
 _LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {  # Kr, Kb
     "bt601": (0.299, 0.114),
@@ -40,16 +47,17 @@ _LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {  # Kr, Kb
 
 def srgb_to_linear(encoded: F32) -> F32:
     """Decode sRGB values in 0..1 to linear light in 0..1."""
-    low = encoded / 12.92
-    high = ((np.maximum(encoded, 0) + 0.055) / 1.055) ** 2.4
-    return np.where(encoded <= 0.04045, low, high).astype(np.float32)
+    low = encoded / SRGB_SLOPE
+    high = ((np.maximum(encoded, 0) + SRGB_OFFSET) / (1 + SRGB_OFFSET)) ** SRGB_GAMMA
+    return np.where(encoded <= ENCODED_KNEE, low, high).astype(np.float32)
 
 
 def linear_to_srgb(linear: F32) -> F32:
     """Encode linear light in 0..1 to sRGB values in 0..1."""
-    low = linear * 12.92
-    high = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear <= 0.0031308, low, high).astype(np.float32)
+    low = linear * SRGB_SLOPE
+    power = np.maximum(linear, LINEAR_KNEE) ** (1 / SRGB_GAMMA)
+    high = (1 + SRGB_OFFSET) * power - SRGB_OFFSET
+    return np.where(linear <= LINEAR_KNEE, low, high).astype(np.float32)
 
 
 @cache
@@ -63,13 +71,13 @@ def _lightness_of_byte() -> F32:
 
 
 def _lab_curve(t: F32) -> F32:
-    return np.where(t > (6 / 29) ** 3, np.cbrt(t), t * (29 / 6) ** 2 / 3 + 4 / 29).astype(
-        np.float32
-    )
+    line = t / (3 * LAB_KNEE**2) + 4 / 29
+    return np.where(t > LAB_KNEE**3, np.cbrt(t), line).astype(np.float32)
 
 
 def _lab_curve_inverse(f: F32) -> F32:
-    return np.where(f > 6 / 29, f * f * f, 3 * (6 / 29) ** 2 * (f - 4 / 29)).astype(np.float32)
+    line = 3 * LAB_KNEE**2 * (f - 4 / 29)
+    return np.where(f > LAB_KNEE, f * f * f, line).astype(np.float32)
 
 
 def rgb_to_lab(rgb: U8) -> F32:
@@ -121,7 +129,7 @@ def _lab_to_linear(lab: F32) -> F32:
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = np.all(
-        (linear >= -_GAMUT_SLACK) & (linear <= 1 + _GAMUT_SLACK), axis=-1
+        (linear >= -GAMUT_SLACK) & (linear <= 1 + GAMUT_SLACK), axis=-1
     )
     return inside
 
@@ -130,7 +138,7 @@ def _scale_into_gamut(lab: F32) -> F32:
     """Bisect the largest chroma scale in 0..1 that sRGB can show; grey, scale 0, it always can."""
     low, high = np.zeros(len(lab), np.float32), np.ones(len(lab), np.float32)
     scaled = lab.copy()
-    for _ in range(_GAMUT_STEPS):
+    for _ in range(GAMUT_STEPS):
         middle = (low + high) / 2
         scaled[:, 1:] = lab[:, 1:] * middle[:, None]
         inside = _in_gamut(_lab_to_linear(scaled))

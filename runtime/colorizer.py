@@ -45,6 +45,10 @@ class Colorizer:
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
         self.engine: Engine = open_engine(find_model(model), backend, precision)
+        fixed = self.info.fixed_size
+        if fixed is not None and size is not None:
+            self.close()
+            raise ArgumentError(f"size is {size}; this model takes {fixed[1]}x{fixed[0]} alone")
         self.size = self.info.native_size if size is None else size
         if not self.info.size_multiple <= self.size <= MAX_SIZE:
             self.close()
@@ -60,6 +64,8 @@ class Colorizer:
 
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a picture of this size."""
+        if self.info.fixed_size is not None:
+            return self.info.fixed_size
         return working_shape(height, width, self.size, self.info.size_multiple)
 
     def chroma(self, greys: Sequence[U8]) -> list[tuple[F32, F32]]:

@@ -3,8 +3,9 @@
     L  float32 [N, 1, H, W]  CIELAB L* in 0..100
     ab float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
 
-N, H and W are dynamic, H and W multiples of `size_multiple`. Everything else that a program must
-know before it runs the model stands in the ONNX metadata, one key a field of `ModelInfo`.
+N, H and W are dynamic, H and W multiples of `size_multiple`; a network that takes one size alone
+says so in `fixed_size`. Everything else that a program must know before it runs the model stands in
+the ONNX metadata, one key a field of `ModelInfo`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,10 +35,15 @@ class ModelInfo:
     licence: str
     toolkit_version: str
     contract_version: int = CONTRACT_VERSION
+    fixed_size: tuple[int, int] | None = None  # (H, W), if the network takes no other
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ONNX metadata, text to text."""
-        return {_PREFIX + name: str(value) for name, value in asdict(self).items()}
+        values = asdict(self)
+        size = values.pop("fixed_size")
+        if size is not None:
+            values["fixed_size"] = "{}x{}".format(*size)
+        return {_PREFIX + name: str(value) for name, value in values.items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], source: str) -> Self:
@@ -53,13 +59,24 @@ class ModelInfo:
                 f"{source}: follows contract version {version}, this toolkit reads "
                 f"{CONTRACT_VERSION}; export the model again"
             )
-        values: dict[str, str | int] = {}
+        values: dict[str, str | int | tuple[int, ...]] = {}
         for field in fields(cls):
             text = metadata.get(_PREFIX + field.name)
+            if field.name == "fixed_size":
+                if text is not None:
+                    values[field.name] = _two_sides(text, source)
+                continue
             if text is None:
                 raise ModelError(f"{source}: metadata lacks {_PREFIX}{field.name}; export it again")
             values[field.name] = _positive(text, field.name, source) if field.type is int else text
         return cls(**values)  # type: ignore[arg-type]  # each value was read by its field's type
+
+
+def _two_sides(text: str, source: str) -> tuple[int, ...]:
+    sides = text.split("x")
+    if len(sides) != 2:
+        raise ModelError(f"{source}: metadata {_PREFIX}fixed_size is {text!r}, not as 256x256")
+    return tuple(_positive(side, "fixed_size", source) for side in sides)
 
 
 def _positive(text: str, name: str, source: str) -> int:
@@ -78,9 +95,13 @@ class TensorSpec:
 
 
 def check_signature(
-    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], source: str
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    source: str,
+    fixed_size: tuple[int, int] | None = None,
 ) -> None:
     """Raise ModelError naming the first way in which the model breaks the contract."""
+    wanted = (-1, *(fixed_size or (-1, -1)))
     for specs, name, role in ((inputs, INPUT, "input"), (outputs, OUTPUT, "output")):
         if [spec.name for spec in specs] != [name]:
             found = ", ".join(spec.name for spec in specs) or "none"
@@ -93,6 +114,7 @@ def check_signature(
                 f"{source}: {role} {name} has shape {list(spec.shape)}, the contract has "
                 f"[N, {_CHANNELS[name]}, H, W]"
             )
-        fixed = [axis for axis in (0, 2, 3) if spec.shape[axis] != -1]
-        if fixed:
-            raise ModelError(f"{source}: {role} {name} fixes axis {fixed[0]}, it must be dynamic")
+        for axis, length in zip((0, 2, 3), wanted, strict=True):
+            if spec.shape[axis] not in (-1, length):
+                must = "be dynamic" if length == -1 else f"be {length}, as its fixed_size says"
+                raise ModelError(f"{source}: {role} {name} fixes axis {axis}, it must {must}")

@@ -1,5 +1,7 @@
 """Between a picture and the network: one shrink of lightness, one enlarge of chroma."""
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -14,18 +16,23 @@ def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[in
     """Return the (height, width) at which the network sees a picture of HEIGHT x WIDTH pixels.
 
     The short side becomes SIZE and the aspect is kept, up to LONG_SIDE_LIMIT; then each side is
-    rounded to MULTIPLE, which the network's strides ask for.
+    rounded to MULTIPLE, which the network's strides ask for, halves to the even one.
     """
-    scale = size / min(height, width)
-    sides = (min(side * scale, LONG_SIDE_LIMIT * size) for side in (height, width))
-    h, w = (max(multiple, round(side / multiple) * multiple) for side in sides)
+    short = min(height, width)
+    sides = (min(side, LONG_SIDE_LIMIT * short) * size for side in (height, width))
+    # In fractions: ties are common, and graphs that hold this rule must agree on them.
+    h, w = (max(1, round(Fraction(side, short * multiple))) * multiple for side in sides)
     return h, w
 
 
 def shrink(grey: U8, shape: tuple[int, int]) -> U8:
     """Resize 8-bit grey (H, W) to SHAPE with the antialiased triangle filter of training."""
     height, width = shape
-    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+    image = Image.fromarray(grey)
+    # Rows first, always: each direction rounds to 8 bits, and Pillow's order is its own affair.
+    for size in ((width, image.height), (width, height)):
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def enlarge(plane: F32, shape: tuple[int, int]) -> F32:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.contract import ModelInfo, TensorSpec, check_signature
 from colorize.runtime.engines.select import available_backends, open_engine
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError
@@ -14,7 +15,7 @@ from colorize.runtime.errors import ArgumentError, EngineError, ModelError
 SaveModel = Callable[..., Path]
 L = TensorSpec("L", "float32", (-1, 1, -1, -1))
 AB = TensorSpec("ab", "float32", (-1, 2, -1, -1))
-FIELDS = [field.name for field in dataclasses.fields(ModelInfo)]
+FIELDS = [field.name for field in dataclasses.fields(ModelInfo) if field.name != "fixed_size"]
 
 backends = pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 
@@ -27,6 +28,44 @@ def test_metadata_is_text_under_a_prefix(tiny_info: ModelInfo) -> None:
     metadata = tiny_info.to_metadata()
     assert set(metadata) == {f"colorize.{name}" for name in FIELDS}
     assert all(isinstance(text, str) for text in metadata.values())
+
+
+def test_a_fixed_size_is_metadata_too(tiny_info: ModelInfo) -> None:
+    info = dataclasses.replace(tiny_info, fixed_size=(256, 320))
+    assert info.to_metadata()["colorize.fixed_size"] == "256x320"
+    assert ModelInfo.from_metadata(info.to_metadata(), "model") == info
+
+
+@pytest.mark.parametrize("text", ["256", "256x", "256x0", "8x8x8", "axb"])
+def test_a_fixed_size_that_is_none_is_named(text: str, tiny_info: ModelInfo) -> None:
+    metadata = {**tiny_info.to_metadata(), "colorize.fixed_size": text}
+    with pytest.raises(ModelError, match=r"model\.onnx: metadata colorize\.fixed_size is"):
+        ModelInfo.from_metadata(metadata, "model.onnx")
+
+
+def test_a_fixed_signature_must_be_that_of_the_metadata() -> None:
+    lightness = TensorSpec("L", "float32", (-1, 1, 48, 64))
+    ab = TensorSpec("ab", "float32", (-1, 2, 48, 64))
+    check_signature([lightness], [ab], "model", (48, 64))
+    check_signature([L], [AB], "model", (48, 64))
+    with pytest.raises(ModelError, match="input L fixes axis 2, it must be dynamic"):
+        check_signature([lightness], [ab], "model")
+    with pytest.raises(ModelError, match="input L fixes axis 3, it must be 48, as its fixed_size"):
+        check_signature([lightness], [ab], "model", (48, 48))
+
+
+@backends
+def test_models_of_one_size_colour_pictures_of_any(
+    backend: str, tiny_info: ModelInfo, save_model: SaveModel, tmp_path: Path
+) -> None:
+    metadata = dataclasses.replace(tiny_info, fixed_size=(48, 64)).to_metadata()
+    path = save_model(tmp_path / "fixed.onnx", metadata, sides=("N", 48, 64))
+    grey = np.tile(np.arange(200, dtype=np.uint8), (90, 1))
+    with Colorizer(path, backend=backend) as colorizer:
+        assert colorizer.working_shape(90, 200) == (48, 64)
+        assert colorizer.image(grey).shape == (90, 200, 3)
+    with pytest.raises(ArgumentError, match="size is 64; this model takes 64x48 alone"):
+        Colorizer(path, backend=backend, size=64)
 
 
 def test_other_metadata_is_passed_over(tiny_info: ModelInfo) -> None:

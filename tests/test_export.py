@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from colorize.export.onnx import _strip_source_notes, export_onnx
+from colorize.export.onnx import strip_source_notes, export_onnx
 from colorize.export.precision import deployed_network
 from colorize.export.verify import (
     FLOAT32,
@@ -103,7 +103,7 @@ def test_notes_are_stripped_wherever_they_stand(exported: dict[str, Path]) -> No
     for part in (graph, graph.node[0], graph.input[0], graph.output[0]):
         part.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="/home/me/net.py")
         part.doc_string = "/home/me/net.py"
-    _strip_source_notes(model)
+    strip_source_notes(model)
     assert b"/home/me" not in model.SerializeToString()
 
 
@@ -130,7 +130,7 @@ def test_export_is_deterministic(
 EXPORT = """
 import sys
 from pathlib import Path
-from colorize.export.onnx import _strip_source_notes, export_onnx
+from colorize.export.onnx import strip_source_notes, export_onnx
 from colorize.runtime.files import sha256
 from colorize.train.checkpoint import load_checkpoint
 

@@ -220,7 +220,7 @@ def test_ort_and_gpu_exclude_each_other(setup_arguments: dict[str, Any]) -> None
 def test_all_holds_every_extra_but_gpu(setup_arguments: dict[str, Any]) -> None:
     extras = setup_arguments["extras_require"]
     everything = set(extras["all"])
-    for name in ("train", "export", "bench", "ort"):
+    for name in ("train", "export", "import", "bench", "ort"):
         assert set(extras[name]) <= everything, name
     assert not _names(extras["all"]) & (_names(extras["gpu"]) - _names(extras["ort"]))
 

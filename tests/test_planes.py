@@ -42,6 +42,12 @@ def test_every_shape_keeps_the_rules(size: int, multiple: int) -> None:
             assert abs(max(shape) - size * aspect) <= multiple / 2
 
 
+def test_halves_are_rounded_to_the_even_multiple() -> None:
+    assert working_shape(96, 108, 128, 32) == (128, 128)  # 4.5 x 32
+    assert working_shape(96, 132, 128, 32) == (128, 192)  # 5.5 x 32
+    assert working_shape(49, 77, 98, 28) == (112, 168)  # 3.5 and 5.5 x 28
+
+
 def test_long_side_limit_is_kept_when_size_is_no_multiple() -> None:
     assert max(working_shape(100, 1000, 248, 32)) <= LONG_SIDE_LIMIT * 248 + 16
 
@@ -62,6 +68,13 @@ def test_shrink_is_bilinear_of_pillow(shape: tuple[int, int]) -> None:
     grey = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
     expected = grey.resize(shape[::-1], Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(shrink(np.asarray(grey), shape), np.asarray(expected))
+
+
+def test_shrink_goes_along_rows_first_whatever_pillow_does() -> None:
+    grey = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
+    rows = grey.resize((452, grey.height), Image.Resampling.BILINEAR)
+    expected = rows.resize((452, 100), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(shrink(np.asarray(grey), (100, 452)), np.asarray(expected))
 
 
 def test_shrink_averages_fine_lines() -> None:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
-from colorize.runtime.catalog import SAMPLES
+from colorize.export.image_graph import image_graph
+from colorize.runtime.catalog import MODELS, SAMPLES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,11 +38,14 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     shutil.copy(SAMPLES / "test" / "temple.jpg", tmp_path / "photo.jpg")
     shutil.copy(SAMPLES / "clip.mp4", tmp_path / "film.mp4")
+    picture = image_graph(onnx.load(MODELS / "default.onnx"))  # as the command before it makes
+    (tmp_path / "picture.onnx").write_bytes(picture.SerializeToString())
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert blocks
     for block in blocks:
         subprocess.run([sys.executable, "-c", block], check=True)
     assert (tmp_path / "film_in_colour.mp4").is_file()
+    assert (tmp_path / "photo_by_onnxruntime.png").is_file()
 
 
 @pytest.mark.slow

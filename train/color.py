@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-from ..runtime.color import FROM_XYZ
+from ..runtime.color import (
+    FROM_XYZ,
+    LAB_KNEE,
+    LINEAR_KNEE,
+    SRGB_GAMMA,
+    SRGB_OFFSET,
+    SRGB_SLOPE,
+)
 
 
 def lab_to_rgb(L: Tensor, ab: Tensor) -> Tensor:
@@ -13,10 +20,11 @@ def lab_to_rgb(L: Tensor, ab: Tensor) -> Tensor:
     """
     y = (L + 16) / 116
     f = torch.cat([y + ab[:, :1] / 500, y, y - ab[:, 1:] / 200], dim=1)
-    xyz = torch.where(f > 6 / 29, f**3, (f - 4 / 29) * (3 * (6 / 29) ** 2))
+    xyz = torch.where(f > LAB_KNEE, f**3, (f - 4 / 29) * (3 * LAB_KNEE**2))
     matrix = torch.from_numpy(FROM_XYZ).to(xyz)
     linear = torch.einsum("rx,bxhw->brhw", matrix, xyz).clamp(0, 1)
-    low = linear * 12.92
+    low = linear * SRGB_SLOPE
     # The clamp keeps the power's slope finite in the branch that is not taken.
-    high = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, low, high)
+    power = linear.clamp(min=LINEAR_KNEE) ** (1 / SRGB_GAMMA)
+    high = (1 + SRGB_OFFSET) * power - SRGB_OFFSET
+    return torch.where(linear <= LINEAR_KNEE, low, high)

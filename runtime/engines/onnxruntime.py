@@ -34,7 +34,10 @@ class OnnxRuntimeEngine(Engine):
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.info = ModelInfo.from_metadata(metadata, str(model))
         check_signature(
-            _specs(self._session.get_inputs()), _specs(self._session.get_outputs()), str(model)
+            _specs(self._session.get_inputs()),
+            _specs(self._session.get_outputs()),
+            str(model),
+            self.info.fixed_size,
         )
 
     def _compute(self, lightness: F32) -> F32:

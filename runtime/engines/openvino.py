@@ -25,7 +25,9 @@ class OpenVINOEngine(Engine):
         self.model = model
         network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
-        check_signature(_specs(network.inputs), _specs(network.outputs), str(model))
+        check_signature(
+            _specs(network.inputs), _specs(network.outputs), str(model), self.info.fixed_size
+        )
         if precision == "auto" and "bf16" in refused_precisions(model):
             precision, self.remark = "fp32", "in bf16 this model failed its proof"
         config = {

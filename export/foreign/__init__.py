@@ -1,0 +1,1 @@
+"""Other people's colorizers, wrapped into the contract."""

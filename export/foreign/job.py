@@ -1,0 +1,181 @@
+"""The job of `--import`: another's colorizer becomes a proven contract file."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from onnx import helper
+from skimage.color import rgb2lab
+
+from ...runtime.color import F32, lab_to_rgb
+from ...runtime.contract import ModelInfo
+from ...runtime.engines.onnxruntime import OnnxRuntimeEngine
+from ...runtime.errors import ArgumentError, ProofError
+from ...runtime.files import sha256, whole_file
+from ...runtime.planes import enlarge, shrink, working_shape
+from ..difference import Difference, as_lightness, ciede2000, levels, sample_greys
+from ..image_job import refuse_existing
+from .kind import Kind
+from .load import Foreign, halved, load_onnx, load_torch
+from .options import ImportOptions
+from .to_onnx import wrap
+
+Report = Callable[[str], None]
+
+_PHOTOS = 2  # these networks are large, and each is compared at its full size
+_EXACT = (0.5, 1.0)  # levels of the 8-bit picture; the wrapper is arithmetic alone
+_FLOAT16 = (0.3, 2.0)  # CIEDE2000: the eye sees a difference of about 1 side by side
+
+
+@dataclass(frozen=True)
+class ImportJob:
+    """What to import, how it is spoken to, and where the contract file goes."""
+
+    file: Path
+    kind: Kind | None  # of an ONNX file; the others tell theirs by their weights
+    precision: str
+    target: Path
+    overwrite: bool = False
+    native_size: int = 256
+    size_multiple: int = 32
+    licence: str = "unstated"
+    source: str = "unstated"
+
+    @classmethod
+    def of(cls, options: ImportOptions, precision: str, target: Path, overwrite: bool) -> Self:
+        """Return the job that the command's options ask for."""
+        return cls(
+            options.file,
+            options.kind(),
+            precision,
+            target,
+            overwrite,
+            options.native_size,
+            options.size_multiple,
+            options.licence,
+            options.source,
+        )
+
+    def run(self, report: Report) -> None:
+        """Wrap, prove and only then name the file; ProofError leaves nothing under its name."""
+        refuse_existing(self.target, self.overwrite)
+        foreign = self._load()
+        batches = sample_batches(foreign)
+        truths = [reference(foreign, batch) for batch in batches]
+        if self.precision == "fp16":
+            foreign = halved(foreign)
+        proofs = []
+        with whole_file(self.target) as part:
+            resized = truths[0].shape != foreign.compute(_given(foreign, batches[0])).shape
+            info = self._info(foreign)
+            model = wrap(foreign.to_onnx(), foreign.kind, info, resized=resized)
+            helper.set_model_props(model, {**info.to_metadata(), "colorize.source": self.source})
+            part.write_bytes(model.SerializeToString())
+            for proof in self._prove(part, foreign, batches, truths):
+                report(f"{'proved' if proof.passed else 'failed'}: {proof}")
+                if not proof.passed:
+                    raise ProofError(f"refused: {proof}")
+                proofs.append(proof.to_card())
+        card = {
+            "onnx_sha256": sha256(self.target),
+            "architecture": foreign.architecture,
+            "precision": self.precision,
+            "source": self.source,
+            "licence": self.licence,
+            "kind": asdict(foreign.kind),
+            "proofs": proofs,
+        }
+        with whole_file(self.target.with_suffix(".json")) as part:
+            part.write_text(json.dumps(card, indent=2) + "\n")
+
+    def _load(self) -> Foreign:
+        if self.file.suffix.lower() != ".onnx":
+            return load_torch(self.file)
+        if self.kind is None:
+            raise ArgumentError(f"{self.file}: say with --takes and --gives what it computes")
+        return load_onnx(
+            self.file, self.kind, native_size=self.native_size, size_multiple=self.size_multiple
+        )
+
+    def _info(self, foreign: Foreign) -> ModelInfo:
+        return ModelInfo(
+            architecture=foreign.architecture,
+            precision=self.precision,
+            native_size=foreign.native_size,
+            size_multiple=foreign.size_multiple,
+            checkpoint_sha256=sha256(self.file),
+            data_name="unstated",
+            data_fingerprint="unstated",
+            licence=self.licence,
+            toolkit_version=version("colorize-toolkit"),
+            fixed_size=foreign.fixed_size,
+        )
+
+    def _prove(
+        self, file: Path, foreign: Foreign, batches: list[F32], truths: list[F32]
+    ) -> list[Difference]:
+        with OnnxRuntimeEngine(file) as engine:
+            answers = [engine.infer(batch) for batch in batches]
+        if self.precision == "fp32":
+            return [_compare("wrapped file", "levels", levels, _EXACT, batches, answers, truths)]
+        # ONNX Runtime computes FP16 files in float32 on CPUs; torch rounds as a GPU does.
+        rounded = [reference(foreign, batch) for batch in batches]
+        return [
+            _compare(subject, "CIEDE2000", ciede2000, _FLOAT16, batches, given, truths)
+            for subject, given in (("torch, float16", rounded), ("wrapped file", answers))
+        ]
+
+
+def sample_batches(foreign: Foreign) -> list[F32]:
+    """Return L* (N, 1, H, W) of sample photographs, as the runtime would give it to FOREIGN."""
+    batches = []
+    for grey in sample_greys(_PHOTOS):
+        height, width = grey.shape
+        shape = foreign.fixed_size or working_shape(
+            height, width, foreign.native_size, foreign.size_multiple
+        )
+        batches.append(as_lightness([shrink(grey, shape)]))
+    return batches
+
+
+def reference(foreign: Foreign, lightness: F32) -> F32:
+    """Return ab (N, 2, H, W) as the network gives it, with nothing of the ONNX wrapper."""
+    answer = foreign.compute(_given(foreign, lightness))
+    if foreign.kind.gives == "ab":
+        ab = answer * np.float32(foreign.kind.ab_scale)
+    else:
+        low, span = foreign.kind.gives_range.columns(3)
+        rgb = np.clip((answer - low) / span, 0, 1)
+        ab = rgb2lab(rgb, channel_axis=1)[:, 1:]
+    planes = [enlarge(one.transpose(1, 2, 0), lightness.shape[2:]) for one in ab]
+    return np.stack(planes).transpose(0, 3, 1, 2)
+
+
+def _given(foreign: Foreign, lightness: F32) -> F32:
+    unit = lightness / 100
+    if foreign.kind.takes == "grey-rgb":
+        unit = np.stack([lab_to_rgb(np.stack([L, 0 * L, 0 * L], -1))[..., 0] for L in lightness])
+    low, span = foreign.kind.takes_range.columns(1 if foreign.kind.takes == "L" else 3)
+    return np.asarray(unit * span + low, np.float32)
+
+
+def _compare(
+    subject: str,
+    unit: str,
+    measure: Callable[[F32, F32, F32], F32],
+    most: tuple[float, float],
+    batches: list[F32],
+    answers: list[F32],
+    truths: list[F32],
+) -> Difference:
+    apart = np.concatenate(
+        [measure(*one).ravel() for one in zip(batches, answers, truths, strict=True)]
+    )
+    quantile = 1.0 if unit == "levels" else 0.999
+    return Difference(
+        subject, unit, float(apart.mean()), float(np.quantile(apart, quantile)), most, quantile
+    )
