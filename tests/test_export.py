@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from colorize.export.onnx import strip_source_notes, export_onnx
+from colorize.export.onnx import export_onnx, strip_source_notes
 from colorize.export.precision import deployed_network
 from colorize.export.verify import (
     FLOAT32,
