@@ -95,8 +95,10 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: no such checkpoint")
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise ModelError(
-            f"{path}: pickle checkpoints can run any code and are not read; save the state dict "
-            "with safetensors, or train with colorize-train"
+            f"{path}: pickle checkpoints can run any code and are not read; another's colorizer: "
+            f"colorize-export --import {path}; weights alone: python -c 'import torch, "
+            "safetensors.torch as s, sys; s.save_file(torch.load(sys.argv[1], weights_only=True), "
+            f"sys.argv[2])' {path} {path.with_suffix('.safetensors')}"
         )
     try:
         with safe_open(path, framework="pt") as file:
