@@ -23,6 +23,7 @@ from .flicker import FilmColours, motion
 from .subjects import Failure, Settings, Subject, noise
 
 _NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
+_UNSTEADY = ".unsteady.mkv"
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,17 @@ def measure_film(
     open_film(source).close()
     speed: list[FilmRow | Failure] = []
     coloured: dict[str, Path] = {}
+    bare: dict[str, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
         for index, subject in enumerate(subjects):
             target = Path(folder, f"{index}.mkv")
             try:
                 speed.append(_colour(subject, source, target, settings))
                 coloured[subject.name] = target
+                bare[f"{subject.name}, not stabilized"] = target.with_suffix(_UNSTEADY)
             except ColorizeError as error:
                 speed.append(Failure(subject.name, settings.backends[0], str(error)))
-        colours = film_colours(source, coloured, frames)
+        colours = film_colours(source, coloured | bare, frames)
     return Film(source.name, tuple(speed), colours)
 
 
@@ -96,6 +99,7 @@ def _colour(subject: Subject, source: Path, target: Path, settings: Settings) ->
         size=settings.sizes[0],
     ) as colorizer:
         report = colorizer.video(source, target)
+        colorizer.video(source, target.with_suffix(_UNSTEADY), FilmOptions(stabilize=False))
         with closing(open_film(target)) as film:
             stream = film_stream(film)
             width, height = stream.codec_context.width, stream.codec_context.height

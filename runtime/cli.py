@@ -48,6 +48,12 @@ SOME_FAILED = 3
 @click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
+@click.option(
+    "--stabilize/--no-stabilize",
+    default=True,
+    show_default=True,
+    help="Film: hold the colours still from frame to frame.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     inputs: tuple[Path, ...],
@@ -62,6 +68,7 @@ def main(
     codec: str | None,
     crf: int | None,
     preset: str | None,
+    stabilize: bool,
 ) -> int:
     """Give photographs and films their colour.
 
@@ -83,7 +90,7 @@ def main(
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
         terminal.print(line, soft_wrap=True, markup=False)
-        return _run(jobs, colorizer, FilmOptions(codec, crf, preset), terminal)
+        return _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
 
 
 def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:

@@ -15,6 +15,7 @@ from .errors import ArgumentError
 from .film_writer import FilmOptions
 from .images import Photo, join
 from .planes import shrink, working_shape
+from .stabilize import Stabilizer
 from .video import FilmReport, Progress, colorize_film
 
 MAX_SIZE = 2048
@@ -105,14 +106,19 @@ class Colorizer:
         options: FilmOptions | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> FilmReport:
-        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film."""
+        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
+
+        Colours are held still from frame to frame unless OPTIONS say stabilize=False.
+        """
+        options = options or FilmOptions()
         return colorize_film(
             self.chroma,
             Path(source),
             Path(target),
-            options or FilmOptions(),
+            options,
             batch=self.engine.best_batch,
             saturation=self.saturation,
+            stabilizer=Stabilizer() if options.stabilize else None,
             on_progress=on_progress,
         )
 

@@ -39,11 +39,12 @@ _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own 
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """How a film is encoded; None: the encoder's default here."""
+    """How a film is written; None: the encoder's default here."""
 
     codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, libsvtav1, ffv1
     crf: int | None = None
     preset: str | None = None
+    stabilize: bool = True  # colours are held still from frame to frame
 
 
 def film_stream(container: InputContainer) -> VideoStream:

@@ -1,4 +1,4 @@
-"""Film: decode, shrink, infer, enlarge, encode; sound and timing as they were."""
+"""Film: decode, shrink, infer, stabilize, enlarge, encode; sound and timing as they were."""
 
 import heapq
 import time
@@ -27,6 +27,7 @@ from .film_writer import (
 )
 from .frames import FrameLayout, Plane, chroma_planes, grey_of, layout_of, luma_of
 from .pipeline import Stopwatch, prefetch
+from .stabilize import Stabilizer
 
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
 """Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
@@ -71,12 +72,15 @@ def colorize_film(
     *,
     batch: int = 8,
     saturation: float = 1.0,
+    stabilizer: Stabilizer | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> FilmReport:
     """Write SOURCE in colour to TARGET, whole or not at all; its suffix names the container.
 
     The decoded luma plane reaches the encoder bit for bit; frame count, timestamps, sound,
-    subtitles and chapters are kept. Raises InputError, OutputError or ArgumentError.
+    subtitles and chapters are kept. STABILIZER holds the colours still from frame to frame; where
+    it comes from an earlier part of the film, it goes on from there.
+    Raises InputError, OutputError or ArgumentError.
     """
     start, watch, damaged = time.monotonic(), Stopwatch(), list[str]()
     encoder_settings(target, options)  # refused before anything is opened
@@ -88,7 +92,9 @@ def colorize_film(
         writer = FilmWriter(reader, container, target, options)
         total, source_frames = _frame_count(reader), film_stream(reader).frames
         decoded = prefetch(watch.timed("decode", _decode(reader, damaged)), 2 * batch)
-        colored = prefetch(_colorize(decoded, chroma, batch, saturation, watch), _COLORED_AHEAD)
+        colored = prefetch(
+            _colorize(decoded, chroma, batch, stabilizer, saturation, watch), _COLORED_AHEAD
+        )
         with closing(decoded), closing(colored):
             for item in colored:
                 began = time.perf_counter()
@@ -189,6 +195,7 @@ def _colorize(
     items: Iterable[_Picture | AnyPacket],
     chroma: Chroma,
     batch: int,
+    stabilizer: Stabilizer | None,
     saturation: float,
     watch: Stopwatch,
 ) -> Iterator[tuple[_Picture, Plane] | AnyPacket]:
@@ -200,22 +207,30 @@ def _colorize(
             continue
         waiting.append(item)
         if len(waiting) == batch:
-            yield from _colorize_batch(waiting, chroma, saturation, watch)
+            yield from _colorize_batch(waiting, chroma, stabilizer, saturation, watch)
             waiting = []
     if waiting:
-        yield from _colorize_batch(waiting, chroma, saturation, watch)
+        yield from _colorize_batch(waiting, chroma, stabilizer, saturation, watch)
 
 
 def _colorize_batch(
-    pictures: list[_Picture], chroma: Chroma, saturation: float, watch: Stopwatch
+    pictures: list[_Picture],
+    chroma: Chroma,
+    stabilizer: Stabilizer | None,
+    saturation: float,
+    watch: Stopwatch,
 ) -> list[tuple[_Picture, Plane]]:
     start = time.perf_counter()
     answers = chroma([grey_of(picture.luma, picture.layout) for picture in pictures])
     inferred = time.perf_counter()
+    watch.add("network", inferred - start)
+    if stabilizer is not None:
+        answers = [(lightness, stabilizer.steady(lightness, ab)) for lightness, ab in answers]
+        watch.add("stabilize", time.perf_counter() - inferred)
+    steadied = time.perf_counter()
     colored = [
         (picture, chroma_planes(lightness, ab * np.float32(saturation), picture.layout))
         for picture, (lightness, ab) in zip(pictures, answers, strict=True)
     ]
-    watch.add("network", inferred - start)
-    watch.add("enlarge", time.perf_counter() - inferred)
+    watch.add("enlarge", time.perf_counter() - steadied)
     return colored

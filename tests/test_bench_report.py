@@ -71,8 +71,10 @@ def test_what_the_command_writes_follows_the_schema(
     alone = speed["transcode_seconds"] + speed["network_seconds"]
     assert speed["bound_share"] == pytest.approx(alone / speed["seconds"])
     assert {"decode", "network", "encode"} <= set(speed["stages"])
-    own, truth, grey = film["colours"]
-    assert [row["model"] for row in (own, truth, grey)] == [str(tiny_model), "truth", "grey"]
+    own, bare, truth, grey = film["colours"]
+    assert (own["model"], bare["model"]) == (str(tiny_model), f"{tiny_model}, not stabilized")
+    assert own["flicker"] < bare["flicker"]
+    assert (truth["model"], grey["model"]) == ("truth", "grey")
     assert {row["frames"] for row in film["colours"]} == {7}
     assert (truth["psnr_db"], grey["flicker"]) == (None, pytest.approx(0, abs=0.01))
     assert own["psnr_db"] > 5
