@@ -8,7 +8,8 @@ BASE = [
     "numpy>=1.26,<3",
     # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
     "opencv-python-headless>=4.10,<6",
-    "pillow>=11,<14",
+    "pillow>=11.3,<14",
+    "imagecodecs>=2025.3.30",  # colour profiles beyond 8 bits; Pillow's have 8
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
@@ -44,6 +45,7 @@ BENCH = [
     "jinja2>=3.1,<4",
 ]
 EXTRAS = {
+    "heif": ["pillow-heif>=1,<2"],
     "train": TRAIN,
     "export": EXPORT,
     "bench": BENCH,

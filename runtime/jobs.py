@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,14 +67,19 @@ class Job:
         return [*report.remarks, speed]
 
     def _photo(self, colorizer: "Colorizer") -> list[str]:
-        from .images import can_write, read_photo, write_photo
+        from .images import read_photo
+        from .photo_writer import format_of, write_photo
 
-        if not can_write(self.target.suffix):
+        if format_of(self.target.suffix) is None:
             raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
-        photo = read_photo(self.source)
-        write_photo(self.target, replace(photo, rgb=colorizer.image(photo.rgb)))
-        more = photo.pictures - 1
-        return [f"only the first of its {photo.pictures} pictures was coloured"] if more else []
+        photo = colorizer.photo(read_photo(self.source))
+        write_photo(self.target, photo)
+        if photo.pictures > 1:
+            return [
+                *photo.remarks,
+                f"only the first of its {photo.pictures} pictures was coloured",
+            ]
+        return list(photo.remarks)
 
 
 def plan(
