@@ -40,6 +40,13 @@ def format_of(suffix: str) -> str | None:
     return name if name in Image.SAVE else None
 
 
+def pipe_format(photo: Photo) -> str:
+    """Return the format for an output without a name: the photograph's own, else PNG."""
+    if photo.form == "MPO":  # a JPEG file with more than one picture
+        return "JPEG"
+    return photo.form if photo.form in _WITH_PROFILE else "PNG"
+
+
 def write_photo(path: Path, photo: Photo) -> None:
     """Write a photograph in the format that PATH's suffix names, whole or not at all."""
     name = format_of(path.suffix)
