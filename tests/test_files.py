@@ -151,5 +151,5 @@ def test_models_are_found_by_name(tiny_model: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no .onnx file in this folder"):
+    with pytest.raises(ModelError, match=r"no \.onnx file in this folder"):
         find_model(tmp_path)

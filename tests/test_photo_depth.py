@@ -16,7 +16,8 @@ from colorize.runtime import images
 from colorize.runtime.color import Codes, srgb_to_linear
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, MissingExtraError
-from colorize.runtime.images import Photo, jpeg_quality, limited, read_photo
+from colorize.runtime.images import Photo, limited, read_photo
+from colorize.runtime.jpeg import jpeg_quality
 from colorize.runtime.photo_writer import write_photo
 from colorize.runtime.profiles import to_linear
 
