@@ -8,7 +8,8 @@ BASE = [
     "numpy>=1.26,<3",
     # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
     "opencv-python-headless>=4.10,<6",
-    "pillow>=11,<14",
+    "pillow>=11.3,<14",
+    "imagecodecs>=2025.3.30",  # colour profiles beyond 8 bits; Pillow's have 8
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
@@ -50,6 +51,7 @@ BENCH = [
 # Only DDColor needs these; other colorizers are imported without.
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 EXTRAS = {
+    "heif": ["pillow-heif>=1,<2"],
     "train": TRAIN,
     "export": EXPORT,
     "import": IMPORT,

@@ -1,8 +1,12 @@
-"""What the package brings along: sample pictures and models by name."""
+"""What the package brings along, and models by name: found, listed, held against their cards."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import ModelError
+from .files import sha256
 
 SAMPLES = Path(__file__).with_name("samples")
 """Free photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
@@ -11,18 +15,80 @@ MODELS = Path(__file__).with_name("models")
 DEFAULT_MODEL = "default"
 
 
+@dataclass(frozen=True)
+class ModelCard:
+    """What <model>.json, written by colorize-export beside <model>.onnx, says of a model."""
+
+    path: Path
+    architecture: str = "?"
+    precision: str = "?"
+    native_size: int | None = None  # short side in pixels at which it colours best
+    licence: str = "not stated: it has no card beside it"
+    figures: dict[str, float] | None = None  # measured on its validation photographs
+
+    @classmethod
+    def of(cls, path: Path) -> "ModelCard":
+        """Read the card beside the ONNX file at PATH; ModelError if the card is damaged."""
+        fields = _card(path)
+        if not fields:
+            return cls(path)
+        origin = fields.get("origin", {})
+        return cls(
+            path,
+            fields.get("architecture", "?"),
+            fields.get("precision", "?"),
+            origin.get("native_size"),
+            origin.get("licence", "not stated"),
+            origin.get("figures"),
+        )
+
+
 def bundled_models() -> dict[str, Path]:
     """Return the ONNX files that the package brings, by name."""
-    return {path.stem: path for path in sorted(MODELS.glob("*.onnx"))}
+    return models_in(MODELS)
+
+
+def models_in(folder: Path) -> dict[str, Path]:
+    """Return the ONNX files of a folder, by name."""
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def find_model(name: str | Path) -> Path:
-    """Return the ONNX file NAME, a bundled model's name or a path; ModelError if there is none."""
+    """Return the ONNX file NAME: a bundled model's name, a file, or a folder with one in it.
+
+    ModelError if there is none, or if it is not the file that its card was written for.
+    """
     bundled = bundled_models()
-    if str(name) in bundled:
-        return bundled[str(name)]
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = ", ".join(bundled) or "none"
-    raise ModelError(f"{name}: neither a file nor a bundled model (these are: {known})")
+    path = bundled.get(str(name), Path(name))
+    if path.is_dir():
+        path = _only_model(path)
+    if not path.is_file():
+        known = ", ".join(bundled) or "none"
+        raise ModelError(f"{name}: neither a file nor a bundled model (these are: {known})")
+    expected = _card(path).get("onnx_sha256")
+    if expected is not None and sha256(path) != expected:
+        raise ModelError(
+            f"{path}: damaged or replaced: its SHA-256 is not the one in "
+            f"{path.with_suffix('.json').name}; export or install it again"
+        )
+    return path
+
+
+def _only_model(folder: Path) -> Path:
+    found = models_in(folder)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if not found:
+        raise ModelError(f"{folder}: no .onnx file in this folder")
+    raise ModelError(f"{folder}: holds {', '.join(found)}; name one of these files")
+
+
+def _card(path: Path) -> dict[str, Any]:
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        return {}
+    try:
+        fields = json.loads(card.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{card}: damaged; export the model again ({error})") from error
+    return fields if isinstance(fields, dict) else {}

@@ -8,10 +8,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .catalog import DEFAULT_MODEL
+from .catalog import DEFAULT_MODEL, ModelCard, bundled_models, models_in
 from .command import Command, console
-from .errors import ColorizeError
-from .jobs import Job, plan
+from .errors import ArgumentError, ColorizeError, ModelError
+from .jobs import PIPE, Job, plan
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
@@ -23,9 +23,7 @@ SOME_FAILED = 3
 
 
 @click.command(cls=Command, name="colorize-run")
-@click.argument(
-    "inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT..."
-)
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path), metavar="INPUT...")
 @click.option(
     "-o",
     "--output",
@@ -35,7 +33,13 @@ SOME_FAILED = 3
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--recursive", is_flag=True, help="Look into sub-folders too.")
 @click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file."
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help="A bundled model, an ONNX file, or a folder with one in it.",
+)
+@click.option(
+    "--list-models", is_flag=True, help="List the bundled models, or those of the folder --model."
 )
 @click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
 @click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True)
@@ -45,6 +49,12 @@ SOME_FAILED = 3
 @click.option(
     "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours."
 )
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    help="Refuse photographs with more pixels. Default: 250 million.",
+)
+@click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
 @click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
@@ -61,10 +71,13 @@ def main(
     overwrite: bool,
     recursive: bool,
     model: str,
+    list_models: bool,
     backend: str,
     precision: str,
     size: int | None,
     saturation: float,
+    max_pixels: int | None,
+    show: bool,
     codec: str | None,
     crf: int | None,
     preset: str | None,
@@ -74,9 +87,18 @@ def main(
 
     Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
 
+    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a photograph from stdin.
+
     Example: colorize-run film.mp4 photos/ -o coloured/
     """
-    jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive)
+    if list_models:
+        _list_models(Path(model))
+        return 0
+    if not inputs:
+        raise click.UsageError("Missing argument 'INPUT...'.")
+    jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive, max_pixels=max_pixels)
+    if show and (len(jobs) > 1 or jobs[0].target == PIPE):
+        raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
     from .film_writer import FilmOptions
 
@@ -90,7 +112,25 @@ def main(
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
         terminal.print(line, soft_wrap=True, markup=False)
-        return _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
+        code = _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
+    if show and click.launch(str(jobs[0].target)) != 0:
+        terminal.print("--show: this system has no viewer that could be opened")
+    return code
+
+
+def _list_models(folder: Path) -> None:
+    """Print the models in FOLDER, or the bundled ones if it is none."""
+    paths = models_in(folder) if folder.is_dir() else bundled_models()
+    if not paths:
+        raise ModelError(f"{folder}: no .onnx file in this folder")
+    for name, path in paths.items():
+        card = ModelCard.of(path)
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        works_at = f", colours best at {card.native_size} pixels" if card.native_size else ""
+        click.echo(f"{name}: {card.architecture}, {card.precision}, {size}{works_at}")
+        figures = ", ".join(f"{key} {value:.3g}" for key, value in (card.figures or {}).items())
+        click.echo(f"  quality: {figures or 'not measured'}")
+        click.echo(f"  licence: {card.licence}")
 
 
 def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
@@ -125,7 +165,8 @@ def _run(
             try:
                 for remark in job.run(colorizer, options, _show_film(bar, job)):
                     terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
-                click.echo(job.target)
+                if job.target != PIPE:
+                    click.echo(job.target)
             except ColorizeError as error:
                 if len(jobs) == 1:
                     raise

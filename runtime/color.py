@@ -5,12 +5,15 @@ Arrays hold the channels last. "Grey" is always an sRGB-encoded grey value, 0..2
 """
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+Codes = NDArray[np.uint8 | np.uint16]  # sample values, 0 to the type's largest
+Depth = TypeVar("Depth", np.uint8, np.uint16)
 F32 = NDArray[np.float32]
 Matrix = Literal["bt601", "bt709", "bt2020"]
 
@@ -34,7 +37,7 @@ ENCODED_KNEE, LINEAR_KNEE = 0.04045, 0.0031308
 LAB_KNEE = 6 / 29
 
 # How far a linear value may leave 0..1 and still count as inside the gamut (float32 noise).
-GAMUT_SLACK = 1e-4
+GAMUT_SLACK = 1e-5
 # 2^-10 of a chroma of 100 is 0.1: no eye sees less.
 GAMUT_STEPS = 10
 
@@ -61,13 +64,13 @@ def linear_to_srgb(linear: F32) -> F32:
 
 
 @cache
-def _linear_of_byte() -> F32:
-    return srgb_to_linear(np.arange(256, dtype=np.float32) / np.float32(255))
+def _linear_of_code(largest: int) -> F32:
+    return srgb_to_linear(np.arange(largest + 1, dtype=np.float32) / np.float32(largest))
 
 
 @cache
 def _lightness_of_byte() -> F32:
-    return (116 * _lab_curve(_linear_of_byte()) - 16).astype(np.float32)
+    return (116 * _lab_curve(_linear_of_code(255)) - 16).astype(np.float32)
 
 
 def _lab_curve(t: F32) -> F32:
@@ -80,21 +83,36 @@ def _lab_curve_inverse(f: F32) -> F32:
     return np.where(f > LAB_KNEE, f * f * f, line).astype(np.float32)
 
 
-def rgb_to_lab(rgb: U8) -> F32:
-    """Convert 8-bit sRGB (..., 3) to CIELAB (..., 3): L* in 0..100, a* and b* about -110..110."""
-    f = _lab_curve(_linear_of_byte()[rgb] @ TO_XYZ.T)
+def rgb_to_linear(rgb: Codes) -> F32:
+    """Return linear light in 0..1 of 8- or 16-bit sRGB, of any shape."""
+    return _linear_of_code(int(np.iinfo(rgb.dtype).max))[rgb]
+
+
+def rgb_to_lab(rgb: Codes) -> F32:
+    """Convert 8- or 16-bit sRGB (..., 3) to CIELAB: L* in 0..100, a*, b* about -110..110."""
+    f = _lab_curve(rgb_to_linear(rgb) @ TO_XYZ.T)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def rgb_to_lightness(rgb: U8) -> F32:
-    """Return L* (...) in 0..100 of 8-bit sRGB (..., 3)."""
-    return (116 * _lab_curve(_linear_of_byte()[rgb] @ TO_XYZ[1]) - 16).astype(np.float32)
+def rgb_to_lightness(rgb: Codes) -> F32:
+    """Return L* (...) in 0..100 of 8- or 16-bit sRGB (..., 3)."""
+    return linear_to_lightness(rgb_to_linear(rgb))
 
 
-def rgb_to_grey(rgb: U8) -> U8:
-    """Return the 8-bit grey (...) that has the lightness of 8-bit sRGB (..., 3)."""
-    return to_bytes(linear_to_srgb(_linear_of_byte()[rgb] @ TO_XYZ[1]))
+def linear_to_lightness(linear: F32) -> F32:
+    """Return L* (...) of linear light (..., 3), which may leave 0..1 where sRGB ends."""
+    return (116 * _lab_curve(np.maximum(linear @ TO_XYZ[1], 0)) - 16).astype(np.float32)
+
+
+def rgb_to_grey(rgb: Codes) -> U8:
+    """Return the 8-bit grey (...) that has the lightness of 8- or 16-bit sRGB (..., 3)."""
+    return linear_to_grey(rgb_to_linear(rgb))
+
+
+def linear_to_grey(linear: F32) -> U8:
+    """Return the 8-bit grey (...) that has the lightness of linear light (..., 3)."""
+    return to_bytes(linear_to_srgb(linear @ TO_XYZ[1]))
 
 
 def grey_to_lightness(grey: U8) -> F32:
@@ -105,6 +123,14 @@ def grey_to_lightness(grey: U8) -> F32:
 def to_bytes(unit: F32) -> U8:
     """Round values in 0..1 to 0..255, clipping what lies outside."""
     rounded: U8 = np.clip(unit * 255 + 0.5, 0, 255).astype(np.uint8)
+    return rounded
+
+
+def to_codes(unit: F32, dtype: np.dtype[Any]) -> Codes:
+    """Round values in 0..1 to the codes of DTYPE, uint8 or uint16, clipping what lies outside."""
+    if dtype == np.uint8:
+        return to_bytes(unit)
+    rounded: U16 = np.clip(unit * np.float32(65535) + 0.5, 0, 65535).astype(np.uint16)
     return rounded
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .catalog import DEFAULT_MODEL, find_model
-from .color import F32, U8, grey_to_lightness
+from .color import F32, U8, Depth, grey_to_lightness
 from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
 from .film_writer import FilmOptions
-from .images import Photo, join
+from .images import Photo, colour
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
 from .video import FilmReport, Progress, colorize_film
@@ -81,23 +82,28 @@ class Colorizer:
         ab = np.concatenate(answers).transpose(0, 2, 3, 1)
         return list(zip(lightness, np.ascontiguousarray(ab), strict=True))
 
-    def image(self, rgb: U8) -> U8:
-        """Colorize one photograph: 8-bit sRGB (H, W, 3) or grey (H, W) to 8-bit sRGB (H, W, 3).
+    def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
+        """Colorize one picture: sRGB (H, W, 3) or grey (H, W), 8 or 16 bits, to sRGB as deep.
 
         The lightness L* of the input is kept at full size; its own colours are ignored.
         """
         if (
             not rgb.size
-            or rgb.dtype != np.uint8
+            or rgb.dtype not in (np.uint8, np.uint16)
             or rgb.ndim not in (2, 3)
             or rgb.shape[2:] not in ((), (3,))
         ):
             raise ArgumentError(
-                f"a picture is {rgb.dtype} {rgb.shape}; give uint8 of shape (H, W, 3) or (H, W)"
+                f"a picture is {rgb.dtype} {rgb.shape}; "
+                "give uint8 or uint16 of shape (H, W, 3) or (H, W)"
             )
-        rgb = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
-        [(_, ab)] = self.chroma([Photo(rgb).grey()])
-        return join(rgb, ab, self.saturation)
+        colour_planes = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
+        return self.photo(Photo(colour_planes)).codes.astype(rgb.dtype, copy=False)
+
+    def photo(self, photo: Photo) -> Photo:
+        """Colorize what `images.read_photo` read, in its own depth and colour space."""
+        [(_, ab)] = self.chroma([photo.grey()])
+        return colour(photo, ab, self.saturation)
 
     def video(
         self,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .errors import OutputError
 
-PHOTO_SUFFIXES = frozenset(
+HEIF_SUFFIXES = frozenset([".heic", ".heif"])
+PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
     [
         ".jpg",
         ".jpeg",

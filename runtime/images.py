@@ -1,20 +1,37 @@
-"""Photographs: read by content, written whole, with their size and what their files say kept."""
+"""Photographs: read by content, coloured at full size, with what their files say kept."""
 
 import io
+import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
 
-from .color import F32, U8, lab_to_rgb, rgb_to_grey, rgb_to_lightness, to_bytes
-from .errors import InputError, OutputError
-from .files import whole_file
-from .planes import enlarge
+from .color import (
+    F32,
+    U8,
+    U16,
+    Codes,
+    Depth,
+    lab_to_rgb,
+    linear_to_grey,
+    linear_to_lightness,
+    linear_to_srgb,
+    to_bytes,
+    to_codes,
+)
+from .errors import InputError, MissingExtraError
+from .jpeg import jpeg_quality
+from .planes import enlarge, enlarge_rows
+from .profiles import from_srgb, grey_to_srgb, is_srgb, to_linear
 
 MAX_PIXELS = 250_000_000
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
@@ -26,52 +43,113 @@ _TIFF_DESCRIPTIONS = frozenset(
     (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
 )
 _STRIP_PIXELS = 1 << 20  # full-size colour is computed in strips of about this many pixels
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-    "WEBP": {"quality": 95},
-    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
-    "TIFF": {"compression": "tiff_deflate"},
+_UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
+    2: np.fliplr,
+    3: lambda codes: codes[::-1, ::-1],
+    4: np.flipud,
+    5: lambda codes: codes.swapaxes(0, 1),
+    6: lambda codes: np.rot90(codes, -1),
+    7: lambda codes: codes[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
 }
-_WITHOUT_ALPHA = {"JPEG", "BMP", "PPM"}
+_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+_UNFIT = "its colour profile is damaged or of another kind of picture; it was left out"
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded photograph, upright, in sRGB."""
+    """A decoded photograph, upright."""
 
-    rgb: U8  # (H, W, 3)
-    alpha: U8 | None = None  # (H, W)
+    codes: Codes  # (H, W, 3), 8 or 16 bits, in the colour space of `profile`
+    alpha: Codes | None = None  # (H, W), as many bits
+    profile: bytes | None = None  # ICC, of RGB; None: sRGB
     pictures: int = 1  # in the file; the first is read
-    tags: dict[str, Any] = field(default_factory=dict)  # EXIF and DPI, as Pillow's save takes them
+    tags: dict[str, Any] = field(
+        default_factory=dict
+    )  # EXIF, DPI, ICC, as Pillow's save takes them
+    form: str = ""  # Pillow's name of the format
+    jpeg_quality: int = 0  # 0..100, of the file it was read from
+    remarks: tuple[str, ...] = ()  # what became of it in reading, for the user
+
+    @property
+    def rgb(self) -> U8:
+        """8-bit sRGB (H, W, 3)."""
+        if self.profile is None and self.codes.dtype == np.uint8:
+            return self.codes.astype(np.uint8, copy=False)
+        rgb = np.empty(self.codes.shape, np.uint8)
+        for strip in strips(self.codes):
+            rgb[strip] = to_bytes(linear_to_srgb(to_linear(self.codes[strip], self.profile)))
+        return rgb
 
     def grey(self) -> U8:
         """Return the 8-bit grey (H, W) of equal lightness, which is what networks see."""
-        grey = np.empty(self.rgb.shape[:2], np.uint8)
-        for strip in strips(self.rgb):
-            grey[strip] = rgb_to_grey(self.rgb[strip])
+        grey = np.empty(self.codes.shape[:2], np.uint8)
+        for strip in strips(self.codes):
+            grey[strip] = linear_to_grey(to_linear(self.codes[strip], self.profile))
         return grey
 
 
-def is_photo(path: Path) -> bool:
+class _Relaxed:
+    """Pillow's limit and warnings off while anybody reads: both are globals of the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self._undo.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
+                Image.MAX_IMAGE_PIXELS = None
+
+    def leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._undo.close()
+
+
+_RELAXED = _Relaxed()
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Put our own limit, checked before anything is decoded, in the place of Pillow's.
+
+    Threads may overlap: the first one in sets Pillow's globals, the last one out restores them.
+    """
+    _RELAXED.enter()
+    try:
+        yield
+    finally:
+        _RELAXED.leave()
+
+
+def is_photo(path: Path, content: bytes | None = None) -> bool:
     """Return whether the content of PATH is a picture format, whatever its name says."""
     try:
-        with limited(), Image.open(path) as image:
+        with limited(), _opened(path, content) as image:
             return image.format != "MPEG"  # Pillow knows films of this kind, but only their size
     except UnidentifiedImageError:
         return False
-    except UNREADABLE:
+    except (*UNREADABLE, MissingExtraError):
         return True  # a picture, but one that reading will refuse with the reason
 
 
-def read_photo(path: Path, content: bytes | None = None) -> Photo:
+def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
     try:
-        with limited(), Image.open(path if content is None else io.BytesIO(content)) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with limited(), _opened(path, content) as image:
+            if image.width * image.height > max_pixels:
                 raise InputError(
-                    f"{path}: {image.width}x{image.height} is above {MAX_PIXELS / 1e6:g} megapixels"
+                    f"{path}: {image.width}x{image.height} is above {max_pixels / 1e6:g} megapixels"
+                    "; --max-pixels raises the limit"
                 )
-            return _decode(image)
+            return _decode(image, content or path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
@@ -80,43 +158,136 @@ def read_photo(path: Path, content: bytes | None = None) -> Photo:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
 
 
-@contextmanager
-def limited() -> Iterator[None]:
-    """Put MAX_PIXELS, checked before anything is decoded, in the place of Pillow's own limit."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+def _opened(path: Path, content: bytes | None) -> Image.Image:
+    def opened() -> Image.Image:
+        return Image.open(path if content is None else io.BytesIO(content))
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+        return opened()
+    except UnidentifiedImageError:
+        start = _first_bytes(path) if content is None else content[:12]
+        if start[4:] not in _HEIF_BRANDS:
+            raise
+        if not register_heif():
+            raise MissingExtraError(
+                f"{path}: HEIF needs pillow-heif: pip install 'colorize-toolkit[heif]' "
+                "(in a clone: pip install '.[heif]')"
+            ) from None
+        return opened()
 
 
-def _decode(image: Image.Image) -> Photo:
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)
+
+
+@cache
+def register_heif() -> bool:
+    """Let Pillow read and write HEIF if pillow-heif is installed; return whether it is."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _decode(image: Image.Image, source: bytes | Path) -> Photo:
+    # Pillow takes deep colours for 8-bit ones: OpenCV reads those.
+    tiles = getattr(image, "tile", [])
+    deep = image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(t.args) for t in tiles)
     image.load()
-    tags: dict[str, Any] = {}
     exif = image.getexif()
+    turn = _UPRIGHT.get(exif.get(_ORIENTATION, 1), np.asarray)
+    codes: Codes
+    alpha: Codes | None = None
+    if deep:
+        codes, alpha = _deep_samples(source)
+    else:
+        codes = _samples(image)
+        if image.has_transparency_data:
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    codes, profile, icc, remarks = _profiled(image, codes)
+    return Photo(
+        np.ascontiguousarray(turn(codes)),
+        None if alpha is None else np.ascontiguousarray(turn(alpha)),
+        profile,
+        getattr(image, "n_frames", 1),
+        _tags(image, exif, icc),
+        image.format or "",
+        jpeg_quality(image),
+        remarks,
+    )
+
+
+def _tags(image: Image.Image, exif: Image.Exif, icc: bytes | None) -> dict[str, Any]:
     if image.format == "TIFF":
         for tag in exif.keys() - _TIFF_DESCRIPTIONS:
             del exif[tag]  # how this file stores its pixels, not what they show
-    upright = ImageOps.exif_transpose(image)
+    tags: dict[str, Any] = {}
     if exif:
         exif.pop(_ORIENTATION, None)  # it is applied here
         tags["exif"] = exif.tobytes()
     if "dpi" in image.info:
         tags["dpi"] = image.info["dpi"]
-    alpha = None
-    if upright.has_transparency_data:
-        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
-    pictures = getattr(image, "n_frames", 1)
-    return Photo(np.asarray(to_srgb(upright)), alpha, pictures, tags)
+    if icc:
+        tags["icc_profile"] = icc
+    return tags
+
+
+def _deep_samples(source: bytes | Path) -> tuple[U16, U16 | None]:
+    data = np.frombuffer(source if isinstance(source, bytes) else source.read_bytes(), np.uint8)
+    samples = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
+        raise ValueError("16-bit samples stored in a way that OpenCV does not read")
+    bgr = samples.astype(np.uint16, copy=False)
+    return bgr[..., 2::-1], (bgr[..., 3] if bgr.shape[2] == 4 else None)
+
+
+def _samples(image: Image.Image) -> Codes:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return np.dstack([_sixteen_bits(image)] * 3)
+    rgb = to_srgb(image) if image.mode == "CMYK" else image.convert("RGB")
+    codes = np.empty((image.height, image.width, 3), np.uint8)
+    for strip in strips(codes):  # Pillow copies twice what NumPy asks for
+        rows = strip.indices(image.height)
+        codes[strip] = np.asarray(rgb.crop((0, rows[0], image.width, rows[1])))
+    return codes
+
+
+def _sixteen_bits(image: Image.Image) -> U16:
+    values = np.asarray(image).astype(np.float32)
+    top = 1.0 if image.mode == "F" else 65535.0
+    if values.min() < 0 or values.max() > top:
+        raise ValueError(f"values outside 0..{top:g} in mode {image.mode}")
+    return to_codes(values / top, np.dtype(np.uint16)).astype(np.uint16, copy=False)
+
+
+def _profiled(
+    image: Image.Image, codes: Codes
+) -> tuple[Codes, bytes | None, bytes | None, tuple[str, ...]]:
+    """Return the codes, the profile they are in, the one to write, and remarks."""
+    icc: bytes = image.info.get("icc_profile") or b""
+    space = icc[16:20]
+    if image.mode == "CMYK":
+        return codes, None, None, ("its CMYK colours became sRGB",)
+    if space == b"GRAY" and image.mode in ("L", "LA", "I;16"):
+        try:
+            return grey_to_srgb(codes[..., 0], icc), None, None, ("its grey profile became sRGB",)
+        except ValueError:
+            return codes, None, None, (_UNFIT,)
+    if space == b"RGB ":  # of a grey picture too: equal parts of each are grey there
+        try:
+            return codes, None if is_srgb(icc) else icc, icc, ()
+        except ValueError:
+            return codes, None, None, (_UNFIT,)
+    return codes, None, None, (_UNFIT,) if icc else ()
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
     """Return a picture of any mode as 8-bit sRGB, by its ICC profile if it has one that fits."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_sixteen_to_eight(image)).convert("RGB")
+        return Image.fromarray((_sixteen_bits(image) / 257 + 0.5).astype(np.uint8)).convert("RGB")
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
         source = image.convert("RGB") if image.mode == "RGBA" else image
@@ -128,61 +299,36 @@ def to_srgb(image: Image.Image) -> Image.Image:
                 outputMode="RGB",
             )
         except (ImageCms.PyCMSError, OSError):
-            return image.convert(
-                "RGB"
-            )  # a profile that fits another mode: pictures carry many such
+            # A profile that fits another mode: pictures carry many such.
+            return image.convert("RGB")
         if converted is not None:
             return converted
     return image.convert("RGB")
 
 
-def _sixteen_to_eight(image: Image.Image) -> U8:
-    values = np.asarray(image).astype(np.float32)
-    top = 1.0 if image.mode == "F" else 65535.0
-    if values.min() < 0 or values.max() > top:
-        raise ValueError(f"values outside 0..{top:g} in mode {image.mode}")
-    return to_bytes(values / top)
-
-
-def strips(rgb: U8) -> Iterator[slice]:
+def strips(picture: Codes) -> Iterator[slice]:
     """Yield rows of (H, W, 3) by the strip: float planes of a whole photograph are too large."""
-    height, width = rgb.shape[:2]
+    height, width = picture.shape[:2]
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         yield slice(top, top + rows)
 
 
-def join(rgb: U8, ab: F32, saturation: float = 1.0) -> U8:
-    """Give the exact lightness of RGB (H, W, 3) the chroma AB (h, w, 2), enlarged to its size.
+def colour(photo: Photo, ab: F32, saturation: float = 1.0) -> Photo:
+    """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
 
-    Returns 8-bit sRGB (H, W, 3). Chroma is multiplied by SATURATION first.
+    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's.
     """
-    height, width = rgb.shape[:2]
-    full = enlarge(ab * np.float32(saturation), (height, width))
-    result = np.empty_like(rgb)
-    for strip in strips(rgb):
-        lab = np.dstack([rgb_to_lightness(rgb[strip]), full[strip]])
-        result[strip] = to_bytes(lab_to_rgb(lab))
-    return result
+    height, width = photo.codes.shape[:2]
+    wide = enlarge(ab * np.float32(saturation), (len(ab), width))
+    codes = np.empty_like(photo.codes)
+    for strip in strips(codes):
+        lightness = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
+        lab = np.dstack([lightness, enlarge_rows(wide, (height, width), strip)])
+        codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
+    return replace(photo, codes=codes)
 
 
-def can_write(suffix: str) -> bool:
-    """Return whether a photograph can be written under a name that ends in SUFFIX."""
-    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE
-
-
-def write_photo(path: Path, photo: Photo) -> None:
-    """Write a photograph in the format that PATH's suffix names, whole or not at all."""
-    name = Image.registered_extensions().get(path.suffix.lower(), "")
-    if name not in Image.SAVE:
-        raise OutputError(
-            f"{path}: cannot write {path.suffix or 'files without a suffix'}; use .png"
-        )
-    image = Image.fromarray(photo.rgb)
-    if photo.alpha is not None and name not in _WITHOUT_ALPHA:
-        image.putalpha(Image.fromarray(photo.alpha))
-    with whole_file(path) as part:
-        try:
-            image.save(part, name, **_SAVE_OPTIONS.get(name, {}), **photo.tags)
-        except ValueError as error:  # too large for the format, or its EXIF is
-            raise OutputError(f"{path}: {name} cannot hold it ({error}); use .png") from error
+def join(rgb: NDArray[Depth], ab: F32, saturation: float = 1.0) -> NDArray[Depth]:
+    """Return `colour` of sRGB (H, W, 3), 8 or 16 bits, as an array like it."""
+    return colour(Photo(rgb), ab, saturation).codes.astype(rgb.dtype, copy=False)

@@ -1,8 +1,11 @@
 """From what the user names to what is done: one job a file, each with its own target."""
 
+import glob
+import io
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +40,8 @@ FILM_SUFFIXES = frozenset(
 )
 _WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
 _MARK = "_colorized"
+PIPE = Path("-")
+"""Stands for standard input and output."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Job:
     source: Path
     target: Path
     overwrite: bool
+    max_pixels: int | None = None  # of a photograph; None: images.MAX_PIXELS
 
     def run(
         self,
@@ -58,29 +64,57 @@ class Job:
 
         if self.target.exists() and not self.overwrite:
             raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
-        if is_photo(self.source):
-            return self._photo(colorizer)
+        content = sys.stdin.buffer.read() if self.source == PIPE else None
+        if is_photo(self.source, content):
+            return self._photo(colorizer, content)
+        if content is not None:
+            raise InputError("-: standard input is not a picture in any format known here")
+        if self.target == PIPE:
+            raise ArgumentError(f"{self.source}: a film is not written to -; give -o a file")
         report = colorizer.video(self.source, self.target, options, on_progress)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
         rate = report.frames / max(report.seconds, 1e-9)
         speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [*report.remarks, speed]
 
-    def _photo(self, colorizer: "Colorizer") -> list[str]:
-        from .images import can_write, read_photo, write_photo
+    def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[str]:
+        from .images import MAX_PIXELS, read_photo
+        from .photo_writer import encode_photo, format_of, pipe_format, write_photo
 
-        if not can_write(self.target.suffix):
+        if self.target != PIPE and format_of(self.target.suffix) is None:
             raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
-        photo = read_photo(self.source)
-        write_photo(self.target, replace(photo, rgb=colorizer.image(photo.rgb)))
-        more = photo.pictures - 1
-        return [f"only the first of its {photo.pictures} pictures was coloured"] if more else []
+        limit = MAX_PIXELS if self.max_pixels is None else self.max_pixels
+        photo = colorizer.photo(read_photo(self.source, content, limit))
+        if self.target == PIPE:
+            whole = io.BytesIO()
+            encode_photo(whole, pipe_format(photo), photo, "-")
+            sys.stdout.buffer.write(whole.getbuffer())
+        else:
+            write_photo(self.target, photo)
+        if photo.pictures > 1:
+            return [
+                *photo.remarks,
+                f"only the first of its {photo.pictures} pictures was coloured",
+            ]
+        return list(photo.remarks)
 
 
 def plan(
-    inputs: Sequence[Path], output: Path | None, *, overwrite: bool, recursive: bool
+    inputs: Sequence[Path],
+    output: Path | None,
+    *,
+    overwrite: bool,
+    recursive: bool,
+    max_pixels: int | None = None,
 ) -> list[Job]:
-    """Return the jobs for INPUTS, files and folders; ArgumentError or InputError if none."""
+    """Return the jobs for INPUTS: files, folders, globs, `-`; ArgumentError or InputError if none.
+
+    MAX_PIXELS is the most that a photograph may have.
+    """
+    if PIPE in (*inputs, output):
+        if len(inputs) > 1 or inputs[0].is_dir() or (output is not None and output.is_dir()):
+            raise ArgumentError("-: takes one file in and one out")
+        return [Job(inputs[0], output or PIPE, overwrite, max_pixels)]
     sources = [
         (path, base) for given in inputs for path, base in _files_of(given, recursive=recursive)
     ]
@@ -104,7 +138,8 @@ def plan(
     if twice:
         raise ArgumentError(f"{min(twice)}: two inputs would be written there; colorize them apart")
     return [
-        Job(source, target, overwrite) for (source, _), target in zip(sources, targets, strict=True)
+        Job(source, target, overwrite, max_pixels)
+        for (source, _), target in zip(sources, targets, strict=True)
     ]
 
 
@@ -113,7 +148,10 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
     if given.is_file():
         return [(given, given.parent)]
     if not given.is_dir():
-        raise InputError(f"{given}: no such file or folder")
+        matching = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]  # noqa: PTH207  # Path.glob takes no absolute pattern
+        if not matching:
+            raise InputError(f"{given}: no such file or folder")
+        return [(path, path.parent) for path in matching if path.is_file()]
     found = sorted(given.rglob("*") if recursive else given.iterdir())
     files = [
         (path, given)

@@ -40,3 +40,17 @@ def enlarge(plane: F32, shape: tuple[int, int]) -> F32:
     height, width = shape
     resized = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
+
+
+def enlarge_rows(plane: F32, shape: tuple[int, int], rows: slice) -> F32:
+    """Return those ROWS of `enlarge(plane, shape)`: a whole one of a large photograph is too much.
+
+    PLANE (h, w, C) must have the width of SHAPE already, which costs little: `enlarge` it first.
+    """
+    height = len(plane)
+    y = (np.arange(*rows.indices(shape[0]), dtype=np.float64) + 0.5) * height / shape[0] - 0.5
+    y = y.clip(0, height - 1)
+    above = np.floor(y).astype(int)
+    below = np.minimum(above + 1, height - 1)
+    share = (y - above).astype(np.float32)[:, None, None]
+    return np.asarray(plane[above] * (1 - share) + plane[below] * share, np.float32)

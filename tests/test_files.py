@@ -150,6 +150,6 @@ def test_models_are_found_by_name(tiny_model: Path, monkeypatch: pytest.MonkeyPa
         find_model("huge")
 
 
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="neither a file nor a bundled model"):
+def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no \.onnx file in this folder"):
         find_model(tmp_path)

@@ -1,0 +1,168 @@
+"""colorize-run on photographs: pipes, patterns, limits, the viewer; and models by name."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import rgb2lab
+
+from colorize.runtime.catalog import find_model
+from colorize.runtime.errors import ModelError
+from colorize.runtime.files import sha256
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: Path) -> Path:
+    """A folder with two small photographs, a.png and sub/b.jpg."""
+    small = Image.open(photo).resize((120, 80))
+    (tmp_path / "pictures" / "sub").mkdir(parents=True)
+    small.save(tmp_path / "pictures" / "a.png")
+    small.save(tmp_path / "pictures" / "sub" / "b.jpg", quality=97)
+    return tmp_path / "pictures"
+
+
+def _model_folder(tmp_path: Path, tiny_model: Path, **card: object) -> Path:
+    target = tmp_path / "models"
+    target.mkdir()
+    shutil.copy(tiny_model, target / "tiny.onnx")
+    fields = {"onnx_sha256": sha256(tiny_model), "architecture": "unet", "precision": "fp32"}
+    (target / "tiny.json").write_text(json.dumps(fields | card))
+    return target
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.png", "PNG"), ("sub/b.jpg", "JPEG")])
+def test_a_photo_goes_through_a_pipe(name: str, form: str, folder: Path, tiny_model: Path) -> None:
+    source = folder / name
+    command = [sys.executable, "-m", "colorize.runtime.cli", "-", "-o", "-"]
+    command += ["--model", str(tiny_model)]
+    run = subprocess.run(command, input=source.read_bytes(), capture_output=True, check=True)
+    with Image.open(io.BytesIO(run.stdout)) as result, Image.open(source) as original:
+        assert result.format == form
+        lab, source_lab = rgb2lab(result), rgb2lab(original.convert("RGB"))
+    assert np.abs(lab[..., 0] - source_lab[..., 0]).mean() < 0.3
+    assert np.abs(lab[..., 1:] - source_lab[..., 1:]).mean() > 5
+
+
+@pytest.mark.parametrize("content", [b"", b"This is a letter.", b"\x89PNG\r\n\x1a\n"])
+def test_a_pipe_without_a_photo_is_refused(content: bytes, tiny_model: Path) -> None:
+    command = [sys.executable, "-m", "colorize.runtime.cli", "-"]
+    command += ["--model", str(tiny_model)]
+    run = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert run.returncode == 2
+    assert run.stdout == b""
+    assert b"Traceback" not in run.stderr
+
+
+def test_pipes_take_one_input(folder: Path, colorize_run: Run) -> None:
+    assert colorize_run("-", folder / "a.png").returncode == 2
+    assert colorize_run(folder, "-o", "-").returncode == 2
+
+
+def test_patterns_that_the_shell_left_are_expanded(folder: Path, colorize_run: Run) -> None:
+    out = folder.parent / "out"
+    assert colorize_run(f"{folder}/**/*.*g", "-o", out).returncode == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a_colorized.png", "b_colorized.jpg"]
+    assert colorize_run(f"{folder}/*.tif", "-o", out).returncode == 2
+
+
+def test_a_file_whose_name_looks_like_a_pattern(folder: Path, colorize_run: Run) -> None:
+    shutil.move(folder / "a.png", folder / "[a].png")
+    assert colorize_run(folder / "[a].png").returncode == 0
+    assert (folder / "[a]_colorized.png").is_file()
+
+
+def test_max_pixels_refuses_and_permits(folder: Path, colorize_run: Run) -> None:
+    run = colorize_run(folder / "a.png", "--max-pixels", 120 * 80 - 1)
+    assert run.returncode == 2
+    assert "120x80 is above" in run.stderr
+    assert "--max-pixels" in run.stderr
+    assert colorize_run(folder / "a.png", "--max-pixels", 120 * 80).returncode == 0
+
+
+def test_show_opens_the_result(
+    folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def launch(url: str) -> int:
+        opened.append(url)
+        return 0
+
+    monkeypatch.setattr(click, "launch", launch)
+    assert colorize_run(folder / "a.png", "--show").returncode == 0
+    assert opened == [str(folder / "a_colorized.png")]
+    assert colorize_run(folder, "--recursive", "--show", "--overwrite").returncode == 2
+
+
+def test_a_viewer_that_is_missing_is_said(
+    folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click, "launch", lambda url: 1)
+    run = colorize_run(folder / "a.png", "--show")
+    assert run.returncode == 0
+    assert "no viewer" in run.stderr
+
+
+def test_bundled_models_are_listed(colorize_run: Run, in_process: Run) -> None:
+    from colorize.runtime.cli import main
+
+    run = in_process(main, "--list-models")
+    assert run.returncode == 0
+    assert run.stdout.startswith("default: unet, fp32, ")
+    assert "licence: research only" in run.stdout
+
+
+def test_a_folders_models_are_listed_with_their_figures(
+    colorize_run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    origin = {"native_size": 64, "licence": "CC0", "figures": {"psnr": 21.53, "ab_error": 11.2}}
+    models = _model_folder(tmp_path, tiny_model, origin=origin)
+    shutil.copy(tiny_model, models / "other.onnx")
+    run = colorize_run("--list-models", "--model", models)
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith("other: ?")
+    assert "not measured" in lines[1]
+    assert lines[3].startswith("tiny: unet, fp32, 0.0 MB, colours best at 64 pixels")
+    assert lines[4:] == ["  quality: psnr 21.5, ab_error 11.2", "  licence: CC0"]
+
+
+def test_a_folder_is_a_model(folder: Path, colorize_run: Run, tiny_model: Path) -> None:
+    models = _model_folder(folder.parent, tiny_model)
+    assert find_model(models) == models / "tiny.onnx"
+    assert colorize_run(folder / "a.png", "--model", models).returncode == 0
+    shutil.copy(tiny_model, models / "other.onnx")
+    with pytest.raises(ModelError, match="holds other, tiny"):
+        find_model(models)
+
+
+def test_damaged_models_are_refused_by_their_checksum(
+    folder: Path, colorize_run: Run, tiny_model: Path
+) -> None:
+    models = _model_folder(folder.parent, tiny_model)
+    data = bytearray((models / "tiny.onnx").read_bytes())
+    data[data.index(b"unet")] ^= 1  # ONNX itself does not notice
+    (models / "tiny.onnx").write_bytes(data)
+    run = colorize_run(folder / "a.png", "--model", models / "tiny.onnx")
+    assert run.returncode == 2
+    assert "SHA-256 is not the one in tiny.json" in run.stderr
+
+
+@pytest.mark.parametrize("card", ["{", "[]", "{}"])
+def test_cards_of_other_kinds(card: str, tiny_model: Path, tmp_path: Path) -> None:
+    models = _model_folder(tmp_path, tiny_model)
+    (models / "tiny.json").write_text(card)
+    if card == "{":
+        with pytest.raises(ModelError, match="damaged"):
+            find_model(models)
+    else:
+        assert find_model(models) == models / "tiny.onnx"
