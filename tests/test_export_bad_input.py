@@ -32,7 +32,8 @@ def test_a_pickle_is_refused_with_how_to_convert(
     run = colorize_export("--checkpoint", path, "-o", tmp_path / "net.onnx")
     line = the_line(run, 2)
     assert "pickle checkpoints can run any code" in line
-    assert "save the state dict with safetensors" in line
+    assert f"colorize-export --import {path}" in line
+    assert f"{path} {path.with_suffix('.safetensors')}" in line
     assert list(tmp_path.iterdir()) == [path]
 
 

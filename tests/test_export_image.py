@@ -161,7 +161,8 @@ class Copying:
 
     def run(self, report: Callable[[str], None]) -> None:
         shutil.copy(MODELS / "default.onnx", self.target)
-        self.target.with_suffix(".json").write_text('{"architecture": "unet", "onnx_sha256": "0"}')
+        card = {"architecture": "unet", "onnx_sha256": sha256(self.target)}
+        self.target.with_suffix(".json").write_text(json.dumps(card))
 
 
 def test_the_job_leaves_one_proven_file_and_its_card(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ def test_a_changed_file_fails(shelf: Path, checkpoint_file: Path, colorize_expor
             scaled = numpy_helper.to_array(weight) * np.float32(1.05)
             weight.CopyFrom(numpy_helper.from_array(scaled, weight.name))
     onnx.save(model, path)
+    known = colorize_export("--verify", path, "--checkpoint", checkpoint_file)
+    assert known.returncode == 2
+    assert "damaged or replaced" in known.stderr
+    sidecar_path(path).unlink()
     run = colorize_export("--verify", path, "--checkpoint", checkpoint_file)
     assert run.returncode == 1
     assert "failed: ONNX Runtime: |Δab| mean" in run.stderr
