@@ -1,12 +1,11 @@
 """What the package brings along, and models by name: found, listed, held against their cards."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import ModelError
 from .files import sha256
+from .sidecar import read_card
 
 SAMPLES = Path(__file__).with_name("samples")
 """Free photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
@@ -29,7 +28,7 @@ class ModelCard:
     @classmethod
     def of(cls, path: Path) -> "ModelCard":
         """Read the card beside the ONNX file at PATH; ModelError if the card is damaged."""
-        fields = _card(path)
+        fields = read_card(path)
         if not fields:
             return cls(path)
         origin = fields.get("origin", {})
@@ -65,7 +64,7 @@ def find_model(name: str | Path) -> Path:
     if not path.is_file():
         known = ", ".join(bundled) or "none"
         raise ModelError(f"{name}: neither a file nor a bundled model (these are: {known})")
-    expected = _card(path).get("onnx_sha256")
+    expected = read_card(path).get("onnx_sha256")
     if expected is not None and sha256(path) != expected:
         raise ModelError(
             f"{path}: damaged or replaced: its SHA-256 is not the one in "
@@ -81,14 +80,3 @@ def _only_model(folder: Path) -> Path:
     if not found:
         raise ModelError(f"{folder}: no .onnx file in this folder")
     raise ModelError(f"{folder}: holds {', '.join(found)}; name one of these files")
-
-
-def _card(path: Path) -> dict[str, Any]:
-    card = path.with_suffix(".json")
-    if not card.is_file():
-        return {}
-    try:
-        fields = json.loads(card.read_bytes())
-    except ValueError as error:
-        raise ModelError(f"{card}: damaged; export the model again ({error})") from error
-    return fields if isinstance(fields, dict) else {}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .errors import ModelError
 from .files import sha256
 
 
@@ -12,14 +13,25 @@ def sidecar_path(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
-def read_sidecar(model: Path) -> dict[str, Any]:
-    """Return what the JSON file beside MODEL says; {} if there is none or it is another file's."""
-    try:
-        card = json.loads(sidecar_path(model).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+def read_card(model: Path) -> dict[str, Any]:
+    """Return the JSON object beside MODEL, {} if there is none; ModelError if it is damaged."""
+    path = sidecar_path(model)
+    if not path.is_file():
         return {}
-    ours = isinstance(card, dict) and card.get("onnx_sha256") == sha256(model)
-    return card if ours else {}
+    try:
+        card = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged; export the model again ({error})") from error
+    return card if isinstance(card, dict) else {}
+
+
+def read_sidecar(model: Path) -> dict[str, Any]:
+    """Return what was measured of MODEL; {} if that is not there or of another file."""
+    try:
+        card = read_card(model)
+    except ModelError:
+        return {}
+    return card if card.get("onnx_sha256") == sha256(model) else {}
 
 
 def refused_precisions(model: Path) -> tuple[str, ...]:
