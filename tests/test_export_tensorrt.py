@@ -201,8 +201,14 @@ def exported_before(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) 
 @needs_rtx
 @pytest.mark.usefixtures("exported_before")
 def test_ctrl_c_leaves_no_engine(
-    checkpoint_file: Path, colorize_export: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint_file: Path,
+    colorize_export: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     real = tensorrt._monitor
     made = []
 
