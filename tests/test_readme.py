@@ -59,3 +59,15 @@ def test_the_examples_run_one_after_another(tmp_path: Path) -> None:
             [commands / name, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, f"{command}\n{result.stderr}"
+
+
+@pytest.mark.slow
+def test_the_fine_tuning_example_runs(tmp_path: Path) -> None:
+    """Word for word, but for the photographs and the hour."""
+    [block] = re.findall(r"```sh\n(colorize-train --init-from.*?)```", README, re.S)
+    shutil.copy(SAMPLES / "test" / "temple.jpg", tmp_path / "old_photo.jpg")
+    commands = Path(sys.executable).parent
+    for line in block.replace("~/photos", str(SAMPLES / "train")).replace("1h", "15s").splitlines():
+        name, *arguments = shlex.split(line)
+        subprocess.run([commands / name, *arguments], cwd=tmp_path, check=True)
+    assert (tmp_path / "old_photo_colorized.jpg").is_file()
