@@ -36,6 +36,7 @@ class Colorizer:
         *,
         backend: str = "auto",
         precision: Precision = "auto",
+        device: str = "auto",
         size: int | None = None,
         saturation: float = 1.0,
     ) -> None:
@@ -46,7 +47,7 @@ class Colorizer:
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
-        self.engine: Engine = open_engine(find_model(model), backend, precision)
+        self.engine: Engine = open_engine(find_model(model), backend, precision, device)
         fixed = self.info.fixed_size
         if fixed is not None and size is not None:
             self.close()

@@ -20,10 +20,14 @@ class OnnxRuntimeEngine(Engine):
     device = "CPU"
     precision = "fp32"  # the CPU provider computes FP16 models in float32 too
 
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
-        if precision == "bf16":
-            raise EngineError("ONNX Runtime computes in float32 on CPUs, not in bf16")
+        if device not in ("auto", "cpu"):
+            raise EngineError(
+                f"device {device}: onnxruntime computes on the CPU alone; give --device cpu"
+            )
+        if precision not in ("auto", "fp32"):
+            raise EngineError(f"ONNX Runtime computes in float32 on CPUs, not in {precision}")
         try:
             self._session = onnxruntime.InferenceSession(model, providers=[_PROVIDER])
         except Exception as error:  # its own exception classes have no public base

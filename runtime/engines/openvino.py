@@ -21,8 +21,12 @@ class OpenVINOEngine(Engine):
     name = "openvino"
     device = "CPU"
 
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
+        if device not in ("auto", "cpu"):
+            raise EngineError(
+                f"device {device}: openvino computes on the CPU alone; give --device cpu"
+            )
         network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(network), str(model))
         check_signature(

@@ -1,38 +1,88 @@
 """Choose an engine: the one asked for or none; for `auto` the fastest that works, saying which."""
 
 import importlib.util
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
 from ..errors import ArgumentError, EngineError
-from .base import Engine, Precision
+from .base import Engine, EngineDevice, Precision
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where an engine is found."""
+
+    class_name: str  # in the module of this package that is called like the engine
+    library: str = ""  # that the module imports; "": it imports without and tells itself what lacks
+    extra: str = ""  # that installs it; "": always there
+
 
 # In the order `auto` tries them. On CPUs with AMX, OpenVINO in bf16 was measured at 7 times the
 # speed of ONNX Runtime; on others the two are about level.
-_ENGINES = {"openvino": "OpenVINOEngine", "onnxruntime": "OnnxRuntimeEngine"}
+_ENGINES = {
+    "tensorrt": _Entry("TensorRTEngine", extra="gpu"),
+    "openvino": _Entry("OpenVINOEngine", "openvino"),
+    "onnxruntime": _Entry("OnnxRuntimeEngine", "onnxruntime", extra="ort"),
+}
 BACKENDS = ("auto", *_ENGINES)
 
 
-def open_engine(model: Path, backend: str = "auto", precision: Precision = "auto") -> Engine:
-    """Load MODEL with BACKEND; EngineError says why that backend cannot be used and the mend."""
+def open_engine(
+    model: Path, backend: str = "auto", precision: Precision = "auto", device: str = "auto"
+) -> Engine:
+    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used and the mend."""
     if backend == "auto":
         backend = available_backends()[0]
+    return engine_class(backend)(model, precision, device)
+
+
+def engine_class(backend: str) -> type[Engine]:
+    """Return the engine called BACKEND; EngineError if its library is not installed."""
     if backend not in _ENGINES:
         raise ArgumentError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     refuse_two_onnxruntimes()
-    if backend not in available_backends():
-        raise EngineError(
-            f"backend {backend} is not installed: pip install 'colorize-toolkit[ort]' "
-            "(in a clone: pip install '.[ort]')"
-        )
+    problem = _not_installed(backend)
+    if problem:
+        raise EngineError(f"backend {backend} {problem}")
     module = import_module(f".{backend}", __package__)
-    engine: type[Engine] = getattr(module, _ENGINES[backend])
-    return engine(model, precision)
+    found: type[Engine] = getattr(module, _ENGINES[backend].class_name)
+    return found
+
+
+def engine_devices() -> dict[str, list[EngineDevice]]:
+    """Return, by backend, the devices that it may compute on; loads every library there is."""
+    found = {}
+    for name in _ENGINES:
+        try:
+            found[name] = engine_class(name).devices()
+        except EngineError as error:
+            found[name] = [EngineDevice("", "", str(error).removeprefix(f"backend {name} "))]
+    return found
 
 
 def available_backends() -> list[str]:
-    """Return the installed backends, the fastest first; OpenVINO always is."""
-    return [name for name in _ENGINES if importlib.util.find_spec(name) is not None]
+    """Return the backends that are installed and have a device, the fastest first."""
+    return [name for name in _ENGINES if not _not_installed(name) and _has_device(name)]
+
+
+def _not_installed(backend: str) -> str:
+    """Return what lacks to import BACKEND, and the mend; "" if nothing."""
+    entry = _ENGINES[backend]
+    if importlib.util.find_spec(f".{backend}", __package__) is None:
+        return "is not part of this version"
+    if not entry.library or importlib.util.find_spec(entry.library) is not None:
+        return ""
+    return (
+        f"is not installed: pip install 'colorize-toolkit[{entry.extra}]' "
+        f"(in a clone: pip install '.[{entry.extra}]')"
+    )
+
+
+def _has_device(backend: str) -> bool:
+    if _ENGINES[backend].library:  # each of them computes on the CPU at least
+        return True
+    return any(not device.problem for device in engine_class(backend).devices())
 
 
 def refuse_two_onnxruntimes() -> None:
