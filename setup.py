@@ -63,6 +63,7 @@ EXTRAS = {
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
+        "hypothesis>=6.100,<7",
         "scikit-image>=0.25,<1",
         "jsonschema>=4.20,<5",
         "playwright>=1.49,<2",  # drives the system's chromium; it brings no browser

@@ -1,6 +1,7 @@
 """The command colorize-run: arguments only."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from .catalog import DEFAULT_MODEL, ModelCard, bundled_models, models_in
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
-from .jobs import PIPE, Job, plan
+from .jobs import PIPE, Job, plan, run_all
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
@@ -69,6 +70,13 @@ SOME_FAILED = 3
     "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours."
 )
 @click.option(
+    "--refine/--no-refine",
+    default=False,
+    show_default=True,
+    help="Photographs: colours follow the edges of lightness. Brings true colours, shrunk to 128 "
+    "pixels, 0.73 dB nearer (Kodak24), and the bundled model's 0.003 dB.",
+)
+@click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
     help="Refuse photographs with more pixels. Default: 250 million.",
@@ -97,6 +105,7 @@ def main(
     precision: "Precision",
     size: int | None,
     saturation: float,
+    refine: bool,
     max_pixels: int | None,
     show: bool,
     codec: str | None,
@@ -140,6 +149,7 @@ def main(
         device=device,
         size=size,
         saturation=saturation,
+        refine=refine,
         on_note=note,
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
@@ -193,9 +203,9 @@ def _run(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as bar:
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
-        for job in jobs:
+        for job, outcome in run_all(jobs, colorizer, options, partial(_show_film, bar)):
             try:
-                for remark in job.run(colorizer, options, _show_film(bar, job)):
+                for remark in outcome.result():
                     terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
                 if job.target != PIPE:
                     click.echo(job.target)

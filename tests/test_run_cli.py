@@ -365,7 +365,7 @@ def test_ctrl_c_is_said_in_one_line(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Colorizer, "photo", interrupted)
+    monkeypatch.setattr(Colorizer, "chroma", interrupted)
     run = colorize_run(folder / "photo.png")
     assert run.returncode == 130
     assert run.stderr.splitlines()[-1] == "colorize-run: interrupted"
