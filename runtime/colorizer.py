@@ -13,6 +13,7 @@ from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
+from .files import sha256
 from .film_writer import FilmOptions
 from .images import Photo, colour
 from .planes import shrink, working_shape
@@ -111,9 +112,11 @@ class Colorizer:
         target: str | Path,
         options: FilmOptions | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_remark: Callable[[str], None] | None = None,
     ) -> FilmReport:
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
+        A run that was stopped is gone on with: the same call again finishes the film.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         options = options or FilmOptions()
@@ -126,6 +129,12 @@ class Colorizer:
             saturation=self.saturation,
             stabilizer=Stabilizer() if options.stabilize else None,
             on_progress=on_progress,
+            on_remark=on_remark,
+            made_by={
+                "model": sha256(self.engine.model),
+                "engine": str(self.engine),
+                "working size": str(self.size),
+            },
         )
 
     def close(self) -> None:
