@@ -55,7 +55,11 @@ SOME_FAILED = 3
     help="Refuse photographs with more pixels. Default: 250 million.",
 )
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
-@click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
+@click.option(
+    "--codec",
+    help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1, ffv1, or of hardware: "
+    "h264_nvenc, hevc_nvenc, h264_qsv, h264_vaapi, h264_videotoolbox and their like.",
+)
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
 @click.option(
@@ -87,7 +91,10 @@ def main(
 
     Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
 
-    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a photograph from stdin.
+    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a
+    photograph or raw film (y4m) from stdin; -o - writes such to stdout.
+
+    A film that was stopped is gone on with by the same command.
 
     Example: colorize-run film.mp4 photos/ -o coloured/
     """
@@ -141,7 +148,7 @@ def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
         nonlocal task
         if task is None:
             task = bar.add_task(job.source.name, rate="", total=progress.total)
-        rate = f"{progress.frames / max(progress.seconds, 1e-9):.1f} fps"
+        rate = f"{(progress.frames - progress.resumed) / max(progress.seconds, 1e-9):.1f} fps"
         bar.update(task, completed=progress.frames, rate=rate)
 
     return show
@@ -163,8 +170,12 @@ def _run(
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
         for job in jobs:
             try:
-                for remark in job.run(colorizer, options, _show_film(bar, job)):
+
+                def say(remark: str, job: Job = job) -> None:
                     terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
+
+                for remark in job.run(colorizer, options, _show_film(bar, job), say):
+                    say(remark)
                 if job.target != PIPE:
                     click.echo(job.target)
             except ColorizeError as error:

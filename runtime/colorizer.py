@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from .film_writer import FilmOptions
 from .images import Photo, colour
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
-from .video import FilmReport, Progress, colorize_film
+from .video import FilmReport, Progress, colorize_film, colorize_to_y4m
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
@@ -108,27 +108,43 @@ class Colorizer:
 
     def video(
         self,
-        source: str | Path,
-        target: str | Path,
+        source: str | Path | BinaryIO,
+        target: str | Path | BinaryIO,
         options: FilmOptions | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_remark: Callable[[str], None] | None = None,
     ) -> FilmReport:
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
-        A run that was stopped is gone on with: the same call again finishes the film.
+        A run that was stopped is gone on with: the same call again finishes the film. A binary
+        stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         options = options or FilmOptions()
+        pipe = None if isinstance(source, str | Path) else source
+        path = source if isinstance(source, str | Path) else "-"
+        stabilizer = Stabilizer() if options.stabilize else None
+        if not isinstance(target, str | Path):
+            return colorize_to_y4m(
+                self.chroma,
+                Path(path),
+                target,
+                batch=self.engine.best_batch,
+                saturation=self.saturation,
+                stabilizer=stabilizer,
+                on_progress=on_progress,
+                pipe=pipe,
+            )
         return colorize_film(
             self.chroma,
-            Path(source),
+            Path(path),
             Path(target),
             options,
             batch=self.engine.best_batch,
             saturation=self.saturation,
-            stabilizer=Stabilizer() if options.stabilize else None,
+            stabilizer=stabilizer,
             on_progress=on_progress,
+            pipe=pipe,
             on_remark=on_remark,
             made_by={
                 "model": sha256(self.engine.model),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
 from .files import PHOTO_SUFFIXES
@@ -58,23 +58,42 @@ class Job:
         colorizer: "Colorizer",
         options: "FilmOptions",
         on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Do it and return remarks for the user. A file is what its content says, not its name."""
         from .images import is_photo
+        from .y4m import SIGNATURE, Prefixed
 
         if self.target.exists() and not self.overwrite:
             raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
-        content = sys.stdin.buffer.read() if self.source == PIPE else None
+        content: bytes | None = None
+        film: Path | BinaryIO = self.source
+        if self.source == PIPE:
+            content = sys.stdin.buffer.read(len(SIGNATURE))
+            if content == SIGNATURE:
+                film = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
+                return self._film(colorizer, film, options, on_progress, on_remark)
+            content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         if content is not None:
-            raise InputError("-: standard input is not a picture in any format known here")
-        if self.target == PIPE:
-            raise ArgumentError(f"{self.source}: a film is not written to -; give -o a file")
-        report = colorizer.video(self.source, self.target, options, on_progress)
+            raise InputError("-: standard input is neither a picture known here nor y4m")
+        return self._film(colorizer, film, options, on_progress, on_remark)
+
+    def _film(
+        self,
+        colorizer: "Colorizer",
+        source: Path | BinaryIO,
+        options: "FilmOptions",
+        on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None,
+    ) -> list[str]:
+        target = sys.stdout.buffer if self.target == PIPE else self.target
+        report = colorizer.video(source, target, options, on_progress, on_remark)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
-        rate = report.frames / max(report.seconds, 1e-9)
-        speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
+        frames = report.frames - report.resumed
+        rate = frames / max(report.seconds, 1e-9)
+        speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [*report.remarks, speed]
 
     def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[str]:

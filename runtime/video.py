@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .color import F32, U8
 from .encoders import encoder_settings, fitting
 from .errors import ColorizeError, InputError
 from .film_identity import film_identity
-from .film_reader import FilmReader, Picture, Position, film_stream, frame_count, open_y4m
+from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
 from .film_reader import open_film as open_film
 from .film_writer import FilmOptions, StreamFacts, create_container
 from .frames import FrameLayout, chroma_planes, grey_of
@@ -22,6 +22,7 @@ from .pipeline import Stopwatch, prefetch
 from .recorder import ColoredPicture, Recorder, join
 from .segments import WorkFolder
 from .stabilize import Stabilizer
+from .y4m import Y4MWriter
 
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
 """Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
@@ -121,7 +122,7 @@ def colorize_film(
                     seconds = time.monotonic() - start
                     on_progress(Progress(recorder.frames, total, seconds, resumed))
                 recorder.finish()
-            if not work.segments:
+            if work.end is None:
                 raise InputError(f"{source}: not one frame of it could be decoded")
             began = time.perf_counter()
             if pipe is None:
@@ -132,17 +133,55 @@ def colorize_film(
                 said = join(work, container, target, fit)
             watch.add("join", time.perf_counter() - began)
             frames = work.frames
-            remarks += [*said, *_shortcomings(work, promised)]
+            remarks += [*said, *_shortcomings(work.end.flaws, frames, promised)]
             work.remove()
     return FilmReport(frames, time.monotonic() - start, watch.seconds, remarks, resumed)
 
 
-def _shortcomings(work: WorkFolder, promised: int) -> list[str]:
-    if work.end is None:
-        return []
-    said = list(work.end.flaws.remarks)
-    if work.frames < promised:
-        said.append(f"only {work.frames} of {promised} frames could be read")
+def colorize_to_y4m(
+    chroma: Chroma,
+    source: Path,
+    sink: BinaryIO,
+    *,
+    batch: int = 8,
+    saturation: float = 1.0,
+    stabilizer: Stabilizer | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    pipe: Any = None,
+) -> FilmReport:
+    """Write SOURCE, or the y4m that PIPE gives, in colour to SINK as y4m, frame by frame.
+
+    Luma goes through bit for bit; sound is left out. Raises InputError or OutputError.
+    """
+    start, watch = time.monotonic(), Stopwatch()
+    with open_film(source) if pipe is None else open_y4m(pipe) as container:
+        stream = film_stream(container)
+        total, promised = frame_count(container), stream.frames
+        writer = Y4MWriter(sink, StreamFacts.of(stream))
+        reader = FilmReader(source, None if pipe is None else container)
+        painter = Painter(chroma, batch, saturation, stabilizer, batch, lambda layout: layout)
+        last: ColoredPicture | None = None
+        with colored(reader, None, painter, watch) as items:
+            for item in items:
+                began = time.perf_counter()
+                writer.add(item)
+                last = item
+                watch.add("write", time.perf_counter() - began)
+                on_progress(Progress(writer.frames, total, time.monotonic() - start))
+        if last is None:
+            raise InputError(f"{source}: not one frame of it could be decoded")
+        others = len(container.streams) - 1
+    remarks = [*last.layout.remarks, *writer.remarks]
+    if others:
+        remarks.append(f"y4m holds no sound: {others} other streams were left out")
+    remarks += _shortcomings(last.picture.flaws, writer.frames, promised)
+    return FilmReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
+
+
+def _shortcomings(flaws: Flaws, frames: int, promised: int) -> list[str]:
+    said = list(flaws.remarks)
+    if frames < promised:
+        said.append(f"only {frames} of {promised} frames could be read")
     return said
 
 
