@@ -13,6 +13,7 @@ BASE = [
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
+    "filelock>=3.16,<5",  # two runs may write one film
     "rich>=13.9,<16",
     "platformdirs>=4.3,<5",
 ]

@@ -82,7 +82,11 @@ SOME_FAILED = 3
     help="Refuse photographs with more pixels. Default: 250 million.",
 )
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
-@click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
+@click.option(
+    "--codec",
+    help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1, ffv1, or of hardware: "
+    "h264_nvenc, hevc_nvenc, h264_qsv, h264_vaapi, h264_videotoolbox and their like.",
+)
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
 @click.option(
@@ -117,7 +121,10 @@ def main(
 
     Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
 
-    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a photograph from stdin.
+    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a
+    photograph or raw film (y4m) from stdin; -o - writes such to stdout.
+
+    A film that was stopped is gone on with by the same command.
 
     Example: colorize-run film.mp4 photos/ -o coloured/
     """
@@ -183,10 +190,14 @@ def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
         nonlocal task
         if task is None:
             task = bar.add_task(job.source.name, rate="", total=progress.total)
-        rate = f"{progress.frames / max(progress.seconds, 1e-9):.1f} fps"
+        rate = f"{(progress.frames - progress.resumed) / max(progress.seconds, 1e-9):.1f} fps"
         bar.update(task, completed=progress.frames, rate=rate)
 
     return show
+
+
+def _say(terminal: Console, job: Job, remark: str) -> None:
+    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
 
 
 def _run(
@@ -203,10 +214,11 @@ def _run(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as bar:
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
-        for job, outcome in run_all(jobs, colorizer, options, partial(_show_film, bar)):
+        say = partial(_say, terminal)
+        for job, outcome in run_all(jobs, colorizer, options, partial(_show_film, bar), say):
             try:
                 for remark in outcome.result():
-                    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
+                    say(job, remark)
                 if job.target != PIPE:
                     click.echo(job.target)
             except ColorizeError as error:

@@ -3,8 +3,9 @@
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,14 @@ from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
+from .files import sha256
 from .film_writer import FilmOptions
 from .images import Photo, colour
 from .photo_stream import Steps, stream
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
 from .thrift import OnNote, Thrift
-from .video import FilmReport, Progress, colorize_film
+from .video import FilmReport, Progress, colorize_film, colorize_to_y4m
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
@@ -142,26 +144,50 @@ class Colorizer:
 
     def video(
         self,
-        source: str | Path,
-        target: str | Path,
+        source: str | Path | BinaryIO,
+        target: str | Path | BinaryIO,
         options: FilmOptions | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_remark: Callable[[str], None] | None = None,
     ) -> FilmReport:
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
+        A run that was stopped is gone on with: the same call again finishes the film. A binary
+        stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         options = options or FilmOptions()
-        film = _FilmSoFar(str(source))
+        pipe = None if isinstance(source, str | Path) else source
+        path = source if isinstance(source, str | Path) else "-"
+        chroma = partial(self.chroma, film=_FilmSoFar(str(path)))
+        stabilizer = Stabilizer() if options.stabilize else None
+        if not isinstance(target, str | Path):
+            return colorize_to_y4m(
+                chroma,
+                Path(path),
+                target,
+                batch=self.engine.best_batch,
+                saturation=self.saturation,
+                stabilizer=stabilizer,
+                on_progress=on_progress,
+                pipe=pipe,
+            )
         return colorize_film(
-            lambda greys: self.chroma(greys, film),
-            Path(source),
+            chroma,
+            Path(path),
             Path(target),
             options,
             batch=self.engine.best_batch,
             saturation=self.saturation,
-            stabilizer=Stabilizer() if options.stabilize else None,
+            stabilizer=stabilizer,
             on_progress=on_progress,
+            pipe=pipe,
+            on_remark=on_remark,
+            made_by={
+                "model": sha256(self.engine.model),
+                "engine": str(self.engine),
+                "working size": str(self.size),
+            },
         )
 
     def close(self) -> None:

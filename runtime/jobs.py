@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
 from .files import PHOTO_SUFFIXES
@@ -61,22 +62,41 @@ class Job:
         colorizer: "Colorizer",
         options: "FilmOptions",
         on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Do it and return remarks for the user. A file is what its content says, not its name."""
         from .images import is_photo
+        from .y4m import SIGNATURE, Prefixed
 
         self._check_target()
-        content = sys.stdin.buffer.read() if self.source == PIPE else None
+        content: bytes | None = None
+        film: Path | BinaryIO = self.source
+        if self.source == PIPE:
+            content = sys.stdin.buffer.read(len(SIGNATURE))
+            if content == SIGNATURE:
+                film = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
+                return self._film(colorizer, film, options, on_progress, on_remark)
+            content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         if content is not None:
-            raise InputError("-: standard input is not a picture in any format known here")
-        if self.target == PIPE:
-            raise ArgumentError(f"{self.source}: a film is not written to -; give -o a file")
-        report = colorizer.video(self.source, self.target, options, on_progress)
+            raise InputError("-: standard input is neither a picture known here nor y4m")
+        return self._film(colorizer, film, options, on_progress, on_remark)
+
+    def _film(
+        self,
+        colorizer: "Colorizer",
+        source: Path | BinaryIO,
+        options: "FilmOptions",
+        on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None,
+    ) -> list[str]:
+        target = sys.stdout.buffer if self.target == PIPE else self.target
+        report = colorizer.video(source, target, options, on_progress, on_remark)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
-        rate = report.frames / max(report.seconds, 1e-9)
-        speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
+        frames = report.frames - report.resumed
+        rate = frames / max(report.seconds, 1e-9)
+        speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [*report.remarks, speed]
 
     def _check_target(self) -> None:
@@ -120,10 +140,12 @@ def run_all(
     colorizer: "Colorizer",
     options: "FilmOptions",
     on_progress: Callable[[Job], Callable[["Progress"], None]],
+    on_remark: Callable[[Job, str], None],
 ) -> Iterator[tuple[Job, "Future[list[str]]"]]:
     """Do the jobs and yield each with its finished remarks or error, in order.
 
-    Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film.
+    Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film, and
+    ON_REMARK gets at once what must be known while one is coloured.
     """
     from .images import is_photo, pixels_of
     from .photo_stream import Steps, stream
@@ -141,7 +163,8 @@ def run_all(
         for job in group:
             done: Future[list[str]] = Future()
             try:
-                done.set_result(job.run(colorizer, options, on_progress(job)))
+                say = partial(on_remark, job)
+                done.set_result(job.run(colorizer, options, on_progress(job), say))
             except Exception as error:  # the caller's to judge, as that of a photograph
                 done.set_exception(error)
             yield job, done
