@@ -1,6 +1,7 @@
 """The film that is written: its encoder, its container, and the streams that are copied into it."""
 
 import heapq
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ COPIED = ("audio", "subtitle")
 _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
 _MATROSKA = ("matroska", "webm")
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_IN_TRANSPORT_STREAMS = frozenset(
+    ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
+)
 _INTERLACED_FLAGS = "+ildct+ilme"
 
 
@@ -129,6 +133,50 @@ def _open(stream: VideoStream, target: Path) -> None:
         av.logging.set_level(level)
 
 
+def rehearse(
+    folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
+) -> None:
+    """Write the head of the film once: what its container refuses must not come out at the end."""
+    trial = folder / f"head{target.suffix}"
+    container = create_container(trial, target)
+    try:
+        codec = add_encoder(container, target, options, layout, facts).codec_context.name
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            container.close()
+        trial.unlink(missing_ok=True)
+
+
+def _holds(container: OutputContainer, stream: Stream) -> bool:
+    """Tell whether CONTAINER takes the packets of STREAM, which only its muxer really knows."""
+    # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
+    names = {stream.codec.name, stream.codec.canonical_name}
+    if container.format.name == "mpegts":  # lists nothing, and takes all for data
+        return bool(names & _IN_TRANSPORT_STREAMS)
+    if not names & container.supported_codecs:
+        return False
+    if isinstance(stream, av.AudioStream) and container.format.name in ("mp4", "ipod"):
+        # MP4 must name the place of each channel of plain samples, and only fails at its end.
+        nameless = stream.codec_context.layout.name.endswith("channels")
+        if nameless and stream.codec.name.startswith("pcm"):
+            return False
+    trial = av.open(io.BytesIO(), "w", format=container.format.name)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            trial.close()
+    return True
+
+
 class FilmWriter:
     """Joins finished segments with everything else of the source, without encoding them again."""
 
@@ -174,9 +222,7 @@ class FilmWriter:
             return self._take_cover(stream)
         if stream.type not in COPIED or stream.codec_context is None:
             return False
-        # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
-        names = {stream.codec.name, stream.codec.canonical_name} & self._container.supported_codecs
-        if names:
+        if _holds(self._container, stream):
             copy = self._container.add_stream_from_template(stream)
         elif isinstance(stream, av.AudioStream):
             self._reencoded[stream.index] = Reencoder(stream, self._container)
@@ -252,7 +298,9 @@ class FilmWriter:
             reencoder = self._reencoded.get(packet.stream.index)
             if reencoder is not None:
                 yield from reencoder.packets(packet)
-            elif packet.dts is not None:
+            elif packet.dts is not None or packet.stream.type == "video":
+                if packet.stream.type == "video":  # a cover has no time
+                    packet.pts = packet.dts = 0
                 packet.stream = self._copies[packet.stream.index]
                 yield packet
         for reencoder in self._reencoded.values():

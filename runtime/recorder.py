@@ -17,7 +17,14 @@ from .errors import OutputError
 from .fields import FieldMarker
 from .files import whole_file
 from .film_reader import AnyPacket, Picture, Position
-from .film_writer import FilmOptions, FilmWriter, StreamFacts, add_encoder, create_container
+from .film_writer import (
+    FilmOptions,
+    FilmWriter,
+    StreamFacts,
+    add_encoder,
+    create_container,
+    rehearse,
+)
 from .frames import FrameLayout, Plane, build_frame
 from .segments import Segment, WorkFolder
 
@@ -51,7 +58,9 @@ class Recorder:
         """Encode the next frame."""
         if self._writer is None:
             packets = self._work.packets_path(self._number)
-            options, _ = self._fit(item.picture.layout)
+            options, layout = self._fit(item.picture.layout)
+            if self._number == 0:
+                rehearse(self._work.path, self._target, options, layout, self._facts)
             self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
             self._number += 1
         self._writer.encode(item)
