@@ -2,6 +2,7 @@
 
 import heapq
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .fields import BOTTOM_FIRST, TOP_FIRST
 from .film_reader import AnyPacket, read_packets
 from .film_reader import film_stream as film_stream
 from .frames import FrameLayout
+from .matroska import PLACEHOLDER_ROTATION, write_aspect
 from .segments import Segment, stored_packets
 from .sound import Reencoder
 
@@ -84,6 +86,7 @@ def add_encoder(
 ) -> VideoStream:
     """Add the film's stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
     codec, settings = encoder_settings(target, options)
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 tells its settings on stderr
     if layout.siting is not None:
         settings["chroma_sample_location"] = layout.siting
     if layout.interlaced and "interlaced" in ENCODERS[codec].tags:
@@ -190,7 +193,8 @@ class FilmWriter:
     ) -> None:
         self.left_out: list[str] = []
         self.remarks: list[str] = []
-        self._source, self._target, self._layout = source, target, layout
+        self._source, self._target, self._layout, self._part = source, target, layout, part
+        self._aspect: Fraction | None = None  # that is written last
         self._film = film_stream(source)
         self._container = create_container(part, target)
         facts = StreamFacts.of(self._film)
@@ -209,7 +213,11 @@ class FilmWriter:
         tags = ENCODERS[self._video.codec_context.name].tags
         in_matroska = self._container.format.name in _MATROSKA
         if facts.aspect not in (None, 1) and in_matroska and "aspect" not in tags:
-            self.left_out.append(f"the pixel aspect {facts.aspect}")
+            if self._layout.rotation:
+                self.left_out.append(f"the pixel aspect {facts.aspect}")
+            else:
+                self._video.set_display_rotation(PLACEHOLDER_ROTATION)
+                self._aspect = facts.aspect
         tells_fields = self._container.format.name in ("matroska", "mov")
         if self._layout.interlaced and "interlaced" not in tags and not tells_fields:
             self.left_out.append("the mark that its frames are interlaced")
@@ -272,6 +280,8 @@ class FilmWriter:
         for packet in everything:
             self._guard(partial(self._container.mux, packet))
         self._guard(self._container.close)
+        if self._aspect is not None:
+            write_aspect(self._part, self._aspect)
 
     def close(self) -> None:
         """Give the container up, wherever it stands."""
