@@ -320,7 +320,8 @@ class _Decoding:
                 f"{float((last.pts - pts) * base):.1f} s; split the film there or remux it first"
             )
         self._flaws = replace(self._flaws, misdated=self._flaws.misdated + 1)
-        return last.pts + max(last.duration if frame.pts is None else 1, 1)
+        # Half a step: a whole one would make the next frame late too, and all that follow.
+        return last.pts + max(last.duration if frame.pts is None else last.duration // 2, 1)
 
     def _picture(self, frame: av.VideoFrame, layout: FrameLayout, pts: int) -> Picture:
         before = f"{layout.width}x{layout.height} {layout.source_format}"

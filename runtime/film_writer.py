@@ -1,6 +1,8 @@
 """The film that is written: its encoder, its container, and the streams that are copied into it."""
 
 import heapq
+import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from .fields import BOTTOM_FIRST, TOP_FIRST
 from .film_reader import AnyPacket, read_packets
 from .film_reader import film_stream as film_stream
 from .frames import FrameLayout
+from .matroska import PLACEHOLDER_ROTATION, write_aspect
 from .segments import Segment, stored_packets
 from .sound import Reencoder
 
@@ -32,6 +35,9 @@ COPIED = ("audio", "subtitle")
 _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
 _MATROSKA = ("matroska", "webm")
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_IN_TRANSPORT_STREAMS = frozenset(
+    ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
+)
 _INTERLACED_FLAGS = "+ildct+ilme"
 
 
@@ -80,6 +86,7 @@ def add_encoder(
 ) -> VideoStream:
     """Add the film's stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
     codec, settings = encoder_settings(target, options)
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 tells its settings on stderr
     if layout.siting is not None:
         settings["chroma_sample_location"] = layout.siting
     if layout.interlaced and "interlaced" in ENCODERS[codec].tags:
@@ -129,6 +136,50 @@ def _open(stream: VideoStream, target: Path) -> None:
         av.logging.set_level(level)
 
 
+def rehearse(
+    folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
+) -> None:
+    """Write the head of the film once: what its container refuses must not come out at the end."""
+    trial = folder / f"head{target.suffix}"
+    container = create_container(trial, target)
+    try:
+        codec = add_encoder(container, target, options, layout, facts).codec_context.name
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            container.close()
+        trial.unlink(missing_ok=True)
+
+
+def _holds(container: OutputContainer, stream: Stream) -> bool:
+    """Tell whether CONTAINER takes the packets of STREAM, which only its muxer really knows."""
+    # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
+    names = {stream.codec.name, stream.codec.canonical_name}
+    if container.format.name == "mpegts":  # lists nothing, and takes all for data
+        return bool(names & _IN_TRANSPORT_STREAMS)
+    if not names & container.supported_codecs:
+        return False
+    if isinstance(stream, av.AudioStream) and container.format.name in ("mp4", "ipod"):
+        # MP4 must name the place of each channel of plain samples, and only fails at its end.
+        nameless = stream.codec_context.layout.name.endswith("channels")
+        if nameless and stream.codec.name.startswith("pcm"):
+            return False
+    trial = av.open(io.BytesIO(), "w", format=container.format.name)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            trial.close()
+    return True
+
+
 class FilmWriter:
     """Joins finished segments with everything else of the source, without encoding them again."""
 
@@ -142,7 +193,8 @@ class FilmWriter:
     ) -> None:
         self.left_out: list[str] = []
         self.remarks: list[str] = []
-        self._source, self._target, self._layout = source, target, layout
+        self._source, self._target, self._layout, self._part = source, target, layout, part
+        self._aspect: Fraction | None = None  # that is written last
         self._film = film_stream(source)
         self._container = create_container(part, target)
         facts = StreamFacts.of(self._film)
@@ -161,7 +213,11 @@ class FilmWriter:
         tags = ENCODERS[self._video.codec_context.name].tags
         in_matroska = self._container.format.name in _MATROSKA
         if facts.aspect not in (None, 1) and in_matroska and "aspect" not in tags:
-            self.left_out.append(f"the pixel aspect {facts.aspect}")
+            if self._layout.rotation:
+                self.left_out.append(f"the pixel aspect {facts.aspect}")
+            else:
+                self._video.set_display_rotation(PLACEHOLDER_ROTATION)
+                self._aspect = facts.aspect
         tells_fields = self._container.format.name in ("matroska", "mov")
         if self._layout.interlaced and "interlaced" not in tags and not tells_fields:
             self.left_out.append("the mark that its frames are interlaced")
@@ -174,9 +230,7 @@ class FilmWriter:
             return self._take_cover(stream)
         if stream.type not in COPIED or stream.codec_context is None:
             return False
-        # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
-        names = {stream.codec.name, stream.codec.canonical_name} & self._container.supported_codecs
-        if names:
+        if _holds(self._container, stream):
             copy = self._container.add_stream_from_template(stream)
         elif isinstance(stream, av.AudioStream):
             self._reencoded[stream.index] = Reencoder(stream, self._container)
@@ -226,6 +280,8 @@ class FilmWriter:
         for packet in everything:
             self._guard(partial(self._container.mux, packet))
         self._guard(self._container.close)
+        if self._aspect is not None:
+            write_aspect(self._part, self._aspect)
 
     def close(self) -> None:
         """Give the container up, wherever it stands."""
@@ -252,7 +308,9 @@ class FilmWriter:
             reencoder = self._reencoded.get(packet.stream.index)
             if reencoder is not None:
                 yield from reencoder.packets(packet)
-            elif packet.dts is not None:
+            elif packet.dts is not None or packet.stream.type == "video":
+                if packet.stream.type == "video":  # a cover has no time
+                    packet.pts = packet.dts = 0
                 packet.stream = self._copies[packet.stream.index]
                 yield packet
         for reencoder in self._reencoded.values():

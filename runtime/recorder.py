@@ -15,9 +15,15 @@ from av.container import InputContainer
 from .color import F32
 from .errors import OutputError
 from .fields import FieldMarker
-from .files import whole_file
 from .film_reader import AnyPacket, Picture, Position
-from .film_writer import FilmOptions, FilmWriter, StreamFacts, add_encoder, create_container
+from .film_writer import (
+    FilmOptions,
+    FilmWriter,
+    StreamFacts,
+    add_encoder,
+    create_container,
+    rehearse,
+)
 from .frames import FrameLayout, Plane, build_frame
 from .segments import Segment, WorkFolder
 
@@ -51,7 +57,9 @@ class Recorder:
         """Encode the next frame."""
         if self._writer is None:
             packets = self._work.packets_path(self._number)
-            options, _ = self._fit(item.picture.layout)
+            options, layout = self._fit(item.picture.layout)
+            if self._number == 0:
+                rehearse(self._work.path, self._target, options, layout, self._facts)
             self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
             self._number += 1
         self._writer.encode(item)
@@ -100,12 +108,19 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> li
             f"{free / 1e9:.1f} GB are free; make room"
         )
     options, layout = fit(work.segments[0].layout)
-    with whole_file(target) as part:
+    part = work.path / f"joined{target.suffix}"  # on the target's disk, and gone with the folder
+    try:
         writer = FilmWriter(source, part, target, options, layout)
         try:
             writer.write(work.segments)
         finally:
             writer.close()
+        part.replace(target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{target}: cannot write it ({reason})") from error
+    finally:
+        part.unlink(missing_ok=True)
     return [*layout.remarks, *writer.remarks, *(f"{what} was left out" for what in writer.left_out)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .color import F32, U8
 from .encoders import encoder_settings, fitting
-from .errors import ColorizeError, InputError
+from .errors import ArgumentError, ColorizeError, InputError
 from .film_identity import film_identity
 from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
 from .film_reader import open_film as open_film
@@ -92,6 +92,8 @@ def colorize_film(
     tell = on_remark or remarks.append
     encoder_settings(target, options)  # refused before anything is opened
     create_container(target, target).close()
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ArgumentError(f"{target}: is the input itself; name another output")
     with open_film(source) if pipe is None else open_y4m(pipe) as container:
         stream = film_stream(container)
         facts, total, promised = StreamFacts.of(stream), frame_count(container), stream.frames

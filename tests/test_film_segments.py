@@ -197,28 +197,66 @@ from pathlib import Path
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.film_reader import AnyPacket
 from colorize.runtime.film_writer import FilmOptions, FilmWriter
-source, target, model, frames = sys.argv[1:]
-def kill(progress):
-    if progress.frames == int(frames):
+from colorize.runtime import film_writer
+source, target, model, event, count = sys.argv[1:]
+left = int(count)
+def strike():
+    global left
+    left -= 1
+    if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+def kill(progress):
+    if event == "frame":
+        strike()
+replace, stored = Path.replace, film_writer.stored_packets
+def replace_and_strike(self, other):
+    if event == "before a file is whole":
+        strike()
+    replace(self, other)
+    if event == "after a file is whole":
+        strike()
+Path.replace = replace_and_strike
+def packets(segments):
+    for packet in stored(segments):
+        if event == "while joining":
+            strike()
+        yield packet
+film_writer.stored_packets = packets
 with Colorizer(Path(model), backend="openvino", precision="fp32") as colorizer:
     options = FilmOptions(preset="ultrafast", segment_frames=16)
     colorizer.video(Path(source), Path(target), options, kill)
 """
 
 
-@pytest.mark.parametrize("frames", [5, 49])
+@pytest.mark.parametrize(
+    ("event", "count", "resumed"),
+    [
+        ("frame", 5, {0}),
+        ("frame", 49, {0, 16, 32, 48}),  # segments are finished beside the frames that follow
+        ("before a file is whole", 4, {32}),  # the first is the manifest
+        ("after a file is whole", 4, {48}),
+        ("while joining", 50, {100}),
+        ("before a file is whole", 9, {100}),  # the film itself
+    ],
+)
 def test_a_killed_process_is_gone_on_with(
-    frames: int, clip: Path, unbroken: Path, tiny_model: Path, colorizer: Colorizer, tmp_path: Path
+    event: str,
+    count: int,
+    resumed: set[int],
+    clip: Path,
+    unbroken: Path,
+    tiny_model: Path,
+    colorizer: Colorizer,
+    tmp_path: Path,
 ) -> None:
     target = tmp_path / "out.mkv"
-    words = [clip, target, tiny_model, frames]
+    words = [clip, target, tiny_model, event, count]
     command = [sys.executable, "-c", KILLED, *(str(word) for word in words)]
     process = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert not target.exists()
     report = colorizer.video(clip, target, OPTIONS)
-    assert report.resumed in (0, 32, 48) if frames == 49 else report.resumed == 0
+    assert report.resumed in resumed
     assert _content(target) == _content(unbroken)
     assert left_in(tmp_path) == ["out.mkv"]
 
