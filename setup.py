@@ -14,6 +14,7 @@ BASE = [
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
     "rich>=13.9,<16",
+    "platformdirs>=4.3,<5",
 ]
 TRAIN = [
     "torch>=2.9,<3",
@@ -22,7 +23,6 @@ TRAIN = [
     "safetensors>=0.5,<1",
     "tensorboard>=2.18,<3",
     "matplotlib>=3.9,<4",
-    "platformdirs>=4.3,<5",
     "bracex>=2.5,<4",
 ]
 ORT = ["onnxruntime>=1.22,<2"]

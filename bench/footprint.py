@@ -15,7 +15,7 @@ _TIMEOUT = 120  # seconds; such a process takes one to five
 
 def peak_memory(model: Path, engine: Engine, batch: int, shape: tuple[int, int]) -> float | None:
     """Return the peak resident MB of loading MODEL and inferring as ENGINE does; None: unknown."""
-    job = [str(model), engine.name, _asked(engine), batch, *shape]
+    job = [str(model), engine.name, _asked(engine), engine.device.lower(), batch, *shape]
     command = [sys.executable, "-m", __name__, json.dumps(job)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT)
@@ -25,16 +25,18 @@ def peak_memory(model: Path, engine: Engine, batch: int, shape: tuple[int, int])
 
 
 def _asked(engine: Engine) -> str:
-    return "fp32" if engine.precision == "fp32" else "auto"
+    return engine.precision if engine.precision in ("fp32", "bf16") else "auto"
 
 
-def _main(model: str, backend: str, precision: str, batch: int, height: int, width: int) -> None:
+def _main(
+    model: str, backend: str, precision: str, device: str, batch: int, height: int, width: int
+) -> None:
     if backend == "torch":
         from .eager import open_eager  # only here: torch is large
 
         engine: Engine = open_eager(Path(model))
     else:
-        engine = open_engine(Path(model), backend, precision)  # type: ignore[arg-type]  # from a SpeedRow
+        engine = open_engine(Path(model), backend, precision, device)  # type: ignore[arg-type]  # from a SpeedRow
     lightness = noise(batch, (height, width))
     engine.infer(lightness)
     engine.infer(lightness)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import product
 from statistics import median
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.engines.base import Engine
-from ..runtime.engines.select import open_engine
+from ..runtime.engines.select import engine_class, open_engine
 from ..runtime.errors import ColorizeError
 from ..runtime.planes import working_shape
 from .eager import EAGER, checkpoint_of, open_eager
@@ -113,12 +112,15 @@ def _load(
     stack: ExitStack,
     clock: Clock,
 ) -> _Loaded:
-    import_module(backend)  # the library's own start would be counted to the first model
+    if backend != EAGER:
+        engine_class(backend).devices()  # the library's own start is not the first model's
     start = clock()
     if backend == EAGER:
         engine: Engine = stack.enter_context(open_eager(model.path))
     else:
-        engine = stack.enter_context(open_engine(model.path, backend, precision))  # type: ignore[arg-type]  # the command checked it
+        engine = stack.enter_context(
+            open_engine(model.path, backend, precision, settings.device)  # type: ignore[arg-type]  # the command checked it
+        )
     opened = clock()
     lightness = noise(settings.batches[0], _shape(engine, settings.sizes[0]))
     before = clock()

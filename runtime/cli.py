@@ -15,6 +15,7 @@ from .jobs import PIPE, Job, plan
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
+    from .engines.base import Precision
     from .film_writer import FilmOptions
     from .video import Progress as FilmProgress
 
@@ -41,8 +42,26 @@ SOME_FAILED = 3
 @click.option(
     "--list-models", is_flag=True, help="List the bundled models, or those of the folder --model."
 )
-@click.option("--backend", default="auto", show_default=True, help="auto, openvino or onnxruntime.")
-@click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="auto (the fastest that works here), tensorrt, onnxruntime or openvino.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel).",
+)
+@click.option("--list-devices", is_flag=True, help="List what can compute here, and why not.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic. auto: the device's fastest that the model's proofs allow.",
+)
 @click.option(
     "--size", type=int, help="Short side at which the network works. Default: the model's own."
 )
@@ -73,7 +92,9 @@ def main(
     model: str,
     list_models: bool,
     backend: str,
-    precision: str,
+    device: str,
+    list_devices: bool,
+    precision: "Precision",
     size: int | None,
     saturation: float,
     max_pixels: int | None,
@@ -94,6 +115,11 @@ def main(
     if list_models:
         _list_models(Path(model))
         return 0
+    if list_devices:
+        from .device_list import print_devices
+
+        print_devices()
+        return 0
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...'.")
     jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive, max_pixels=max_pixels)
@@ -103,15 +129,21 @@ def main(
     from .film_writer import FilmOptions
 
     terminal = console()
+
+    def note(line: str) -> None:
+        terminal.print(line, soft_wrap=True, markup=False)
+
     with Colorizer(
         model,
         backend=backend,
-        precision="fp32" if precision == "fp32" else "auto",
+        precision=precision,
+        device=device,
         size=size,
         saturation=saturation,
+        on_note=note,
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
-        terminal.print(line, soft_wrap=True, markup=False)
+        note(line)
         code = _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")

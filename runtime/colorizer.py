@@ -1,6 +1,8 @@
 """The object that Python users hold: pictures in, pictures out."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,14 +19,24 @@ from .film_writer import FilmOptions
 from .images import Photo, colour
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
+from .thrift import OnNote, Thrift
 from .video import FilmReport, Progress, colorize_film
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
 
 
+@dataclass
+class _FilmSoFar:
+    name: str
+    frames: int = 0
+    halvings: int = 0  # of the working size, where memory ended
+
+
 class Colorizer:
-    """A loaded model that colorizes photographs and films; a context manager, for one thread.
+    """A loaded model that colorizes photographs and films; a context manager.
+
+    Threads may share it: they take turns at the network and do the rest side by side.
 
     with Colorizer() as colorizer:
         rgb = colorizer.image(rgb)
@@ -39,15 +51,19 @@ class Colorizer:
         device: str = "auto",
         size: int | None = None,
         saturation: float = 1.0,
+        on_note: OnNote | None = None,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
 
-        SIZE is the short side in pixels at which the network works (default: the model's own),
-        SATURATION multiplies a* and b*. Raises ModelError, EngineError or ArgumentError.
+        DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
+        the short side in pixels at which the network works (default: the model's own), SATURATION
+        multiplies a* and b*. ON_NOTE gets what must be known at once, such as a smaller size where
+        memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
+        self._thrift = Thrift(self.engine, on_note or _warn)
         fixed = self.info.fixed_size
         if fixed is not None and size is not None:
             self.close()
@@ -71,17 +87,25 @@ class Colorizer:
             return self.info.fixed_size
         return working_shape(height, width, self.size, self.info.size_multiple)
 
-    def chroma(self, greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one size."""
+    def chroma(
+        self, greys: Sequence[U8], film: "_FilmSoFar | None" = None
+    ) -> list[tuple[F32, F32]]:
+        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one such.
+
+        Where memory ends, the network sees smaller pictures, but the planes keep their size, so
+        that a stabilizer goes on; FILM remembers that for the frames to come.
+        """
         shape = self.working_shape(*greys[0].shape)
-        lightness = grey_to_lightness(np.stack([shrink(grey, shape) for grey in greys]))
-        batch = self.engine.best_batch
-        answers = [
-            self.engine.infer(np.ascontiguousarray(lightness[i : i + batch, None]))
-            for i in range(0, len(lightness), batch)
-        ]
-        ab = np.concatenate(answers).transpose(0, 2, 3, 1)
-        return list(zip(lightness, np.ascontiguousarray(ab), strict=True))
+        small = np.stack([shrink(grey, shape) for grey in greys])
+        if film is None:
+            height, width = greys[0].shape
+            what = f"picture of {width}x{height}" if len(greys) == 1 else f"{len(greys)} pictures"
+            ab, _ = self._thrift.infer(small, 0, what)
+        else:
+            what = f"{film.name}: from frame {film.frames} on"
+            ab, film.halvings = self._thrift.infer(small, film.halvings, what)
+            film.frames += len(greys)
+        return list(zip(grey_to_lightness(small), ab, strict=True))
 
     def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or grey (H, W), 8 or 16 bits, to sRGB as deep.
@@ -118,8 +142,9 @@ class Colorizer:
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         options = options or FilmOptions()
+        film = _FilmSoFar(str(source))
         return colorize_film(
-            self.chroma,
+            lambda greys: self.chroma(greys, film),
             Path(source),
             Path(target),
             options,
@@ -130,11 +155,15 @@ class Colorizer:
         )
 
     def close(self) -> None:
-        """Give back the engine."""
-        self.engine.close()
+        """Give back the engine, once no thread uses it."""
+        self._thrift.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, RuntimeWarning, stacklevel=2)

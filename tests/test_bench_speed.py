@@ -100,8 +100,8 @@ def test_speed_rows_of_a_model_by_a_fake_clock(
     costs = {"onnxruntime": 0.020, "openvino": 0.005}
     real_open = open_engine
 
-    def slowed(path: Path, backend: str, precision: Any) -> Any:
-        engine = real_open(path, backend, precision)
+    def slowed(path: Path, backend: str, precision: Any, device: str) -> Any:
+        engine = real_open(path, backend, precision, device)
         clock.now += 0.5
         infer = engine.infer
 

@@ -35,6 +35,7 @@ class Engine(ABC):
     why: str = ""  # why it was chosen, where nobody asked for it
     info: ModelInfo
     best_batch: int = 8
+    memory_signs: tuple[str, ...] = ("bad_alloc",)  # in the library's errors: too little memory
 
     @abstractmethod
     def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
@@ -63,7 +64,8 @@ class Engine(ABC):
         except OutOfMemoryError:
             raise
         except Exception as error:  # the engines' own exceptions have no common base
-            raise EngineError(f"{self.model}: {self} failed ({last_line(error)})") from error
+            kind = OutOfMemoryError if self._lacks_memory(error) else EngineError
+            raise kind(f"{self.model}: {self} failed ({last_line(error)})") from error
         count, _, height, width = lightness.shape
         if ab.shape != (count, 2, height, width):
             raise ModelError(
@@ -73,6 +75,10 @@ class Engine(ABC):
         if not np.isfinite(ab).all():
             raise ModelError(f"{self.model}: answers with values that are not finite")
         return ab
+
+    def _lacks_memory(self, error: Exception) -> bool:
+        text = str(error)
+        return isinstance(error, MemoryError) or any(sign in text for sign in self.memory_signs)
 
     def close(self) -> None:  # noqa: B027  # most engines have nothing to give back
         """Give back what the engine holds; it cannot be used after that."""

@@ -1,12 +1,16 @@
 """Choose an engine: the one asked for or none; for `auto` the fastest that works, saying which."""
 
 import importlib.util
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
+from .. import cuda
 from ..errors import ArgumentError, EngineError
 from .base import Engine, EngineDevice, Precision
+
+_INTEL = "0x8086"
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,6 @@ class _Entry:
     extra: str = ""  # that installs it; "": always there
 
 
-# In the order `auto` tries them. On CPUs with AMX, OpenVINO in bf16 was measured at 7 times the
-# speed of ONNX Runtime; on others the two are about level.
 _ENGINES = {
     "tensorrt": _Entry("TensorRTEngine", extra="gpu"),
     "openvino": _Entry("OpenVINOEngine", "openvino"),
@@ -27,21 +29,99 @@ _ENGINES = {
 }
 BACKENDS = ("auto", *_ENGINES)
 
+# In the order `auto` tries them. On CPUs with AMX, OpenVINO in bf16 was measured at 7 times the
+# speed of ONNX Runtime; on others the two are about level.
+_ORDER = (
+    ("tensorrt", "cuda"),
+    ("onnxruntime", "cuda"),
+    ("openvino", "cpu"),
+    ("onnxruntime", "cpu"),
+)
+# These are used only when asked for: nobody measured that they are faster.
+_ON_DEMAND = (("openvino", "gpu"), ("openvino", "npu"), ("onnxruntime", "tensorrt"))
+
 
 def open_engine(
     model: Path, backend: str = "auto", precision: Precision = "auto", device: str = "auto"
 ) -> Engine:
-    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used and the mend."""
-    if backend == "auto":
-        backend = available_backends()[0]
-    return engine_class(backend)(model, precision, device)
+    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used and the mend.
+
+    Where the choice is left open, the engine's `why` tells how it was made.
+    """
+    candidates = _candidates(backend, device)
+    refuse_two_onnxruntimes()
+    if len(candidates) == 1:
+        [(name, _)] = candidates
+        return engine_class(name)(model, precision, device)
+    if device.startswith("cuda"):
+        cuda.find_device(device)  # one clear reason, instead of one from each backend
+    gpus = cuda.devices()
+    refusals: list[str] = []
+    for name, kind in candidates:
+        if kind == "cuda" and device == "auto" and not gpus:
+            continue
+        try:
+            engine = engine_class(name)(model, precision, kind if device == "auto" else device)
+        except EngineError as error:
+            refusals.append(f"{name}: {str(error).removeprefix(f'backend {name} ')}")
+            continue
+        best = "the fastest that works here" if refusals else "the fastest here"
+        idle = _idle_gpus(gpus) if (device, kind) == ("auto", "cpu") else ""
+        engine.why = "; ".join(filter(None, [best, idle, *refusals]))
+        return engine
+    raise EngineError("; ".join(refusals) or cuda.absence())
+
+
+def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
+    """Return (backend, kind of device) in the order to try them; at least one.
+
+    ArgumentError if there is no such backend or device, EngineError if they do not go together.
+    """
+    if backend not in BACKENDS:
+        raise ArgumentError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    everything = (*_ORDER, *_ON_DEMAND)
+    kind, _, number = device.partition(":")
+    kinds = list(dict.fromkeys(kind for _, kind in everything))
+    if kind not in ("auto", *kinds) or (number and not number.isdecimal()):
+        raise ArgumentError(
+            f"unknown device {device!r}; choose one of auto, {', '.join(kinds)}; several GPUs have "
+            "numbers, such as cuda:1"
+        )
+    known = _ORDER if device == "auto" else everything
+    found = [
+        (b, k)
+        for b, k in known
+        if backend in ("auto", b) and device in ("auto", k, f"{k}:{number}")
+    ]
+    if not found:
+        own = dict.fromkeys(k for b, k in everything if b == backend)
+        raise EngineError(
+            f"device {device}: {backend} does not compute there; give --device {' or '.join(own)}"
+        )
+    return found
+
+
+def _idle_gpus(gpus: list[cuda.Device]) -> str:
+    """Return what there is to say of the GPUs where the CPU was chosen."""
+    if gpus:
+        names = (f"cuda:{index} {gpu.name}" for index, gpu in enumerate(gpus))
+        return f"{', '.join(names)} unused"
+    if has_intel_gpu():
+        return f"{cuda.absence()}; an Intel GPU, which --device gpu takes, is unused"
+    return cuda.absence()
+
+
+def has_intel_gpu() -> bool:
+    """Whether Linux shows an Intel GPU; False elsewhere. OpenVINO needs 0.1 s and more to tell."""
+    for file in Path("/sys/class/drm").glob("card*/device/vendor"):
+        with suppress(OSError):
+            if file.read_text().strip() == _INTEL:
+                return True
+    return False
 
 
 def engine_class(backend: str) -> type[Engine]:
     """Return the engine called BACKEND; EngineError if its library is not installed."""
-    if backend not in _ENGINES:
-        raise ArgumentError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
-    refuse_two_onnxruntimes()
     problem = _not_installed(backend)
     if problem:
         raise EngineError(f"backend {backend} {problem}")
@@ -61,9 +141,12 @@ def engine_devices() -> dict[str, list[EngineDevice]]:
     return found
 
 
-def available_backends() -> list[str]:
-    """Return the backends that are installed and have a device, the fastest first."""
-    return [name for name in _ENGINES if not _not_installed(name) and _has_device(name)]
+def available_backends(device: str = "auto") -> list[str]:
+    """Return the backends that are installed and compute on DEVICE, the fastest first."""
+    able = {name for name, _ in _candidates("auto", device)}
+    return [
+        name for name in _ENGINES if name in able and not _not_installed(name) and _has_device(name)
+    ]
 
 
 def _not_installed(backend: str) -> str:
