@@ -41,7 +41,6 @@ class Driver:
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libcuda.so.1")
         self.library.simulated_count.restype = ctypes.c_longlong
-        self.library.simulated_peak.restype = ctypes.c_longlong
 
     def count(self, what: Count) -> int:
         """Return how many are live now; contexts pushed are the calling thread's."""

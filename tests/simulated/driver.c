@@ -31,14 +31,14 @@ struct CUstream_st { CUcontext context; struct list queue, captured; int capturi
 struct CUevent_st { int recorded, done; double at; };
 struct CUgraph_st { struct list work; };
 struct CUgraphExec_st { struct list work; };
-struct block { char *at; size_t bytes; int live, pinned; struct block *next; };
+struct block { char *at; size_t bytes; int live, pinned, device; struct block *next; };
 
 static struct CUctx_st contexts[GPUS] = {{0, 0}, {1, 0}};
 static __thread CUcontext stack[DEPTH];
 static __thread int depth;
 static struct block *blocks;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static long long counts[KINDS], most_device_bytes;
+static long long counts[KINDS], by_gpu[GPUS];
 static size_t room = 1u << 30;
 static int gpus = GPUS, capturing;
 static double now_ms;
@@ -50,8 +50,8 @@ static CUresult broken; /* as on a GPU, an illegal access makes all that follows
 
 /* For the tests. */
 long long simulated_count(int kind) { return kind == PUSHED ? depth : counts[kind]; }
-long long simulated_peak(void) { return most_device_bytes; }
-void simulated_reset_peak(void) { most_device_bytes = counts[DEVICE_BYTES]; }
+long long simulated_used(int gpu) { return by_gpu[gpu]; }
+double simulated_ms(void) { return now_ms; }
 void simulated_set_gpus(int count) { gpus = count; }
 void simulated_set_memory(size_t bytes) { room = bytes; }
 void simulated_break(void) { broken = CUDA_ERROR_ILLEGAL_ADDRESS; }
@@ -128,11 +128,12 @@ static CUresult give(void **at, size_t bytes, int pinned) {
     struct block *block = calloc(1, sizeof *block);
     block->at = aligned_alloc(256, (bytes + 255) / 256 * 256);
     block->bytes = bytes, block->live = 1, block->pinned = pinned;
+    block->device = stack[depth - 1]->device;
     memset(block->at, JUNK, bytes);
     pthread_mutex_lock(&lock);
     block->next = blocks, blocks = block;
     counts[pinned ? PINNED_BYTES : DEVICE_BYTES] += bytes;
-    if (counts[DEVICE_BYTES] > most_device_bytes) most_device_bytes = counts[DEVICE_BYTES];
+    if (!pinned) by_gpu[block->device] += bytes;
     pthread_mutex_unlock(&lock);
     *at = block->at;
     return CUDA_SUCCESS;
@@ -144,13 +145,14 @@ static CUresult take(void *at, int pinned) {
     pthread_mutex_lock(&lock);
     block->live = 0;
     counts[pinned ? PINNED_BYTES : DEVICE_BYTES] -= block->bytes;
+    if (!pinned) by_gpu[block->device] -= block->bytes;
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
 }
 CUresult cuMemAlloc(CUdeviceptr *at, size_t bytes) {
     NEED_CONTEXT;
     if (capturing) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    if (counts[DEVICE_BYTES] + bytes > room) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (by_gpu[stack[depth - 1]->device] + bytes > room) return CUDA_ERROR_OUT_OF_MEMORY;
     return give((void **)at, bytes, 0);
 }
 CUresult cuMemFree(CUdeviceptr at) { NEED_CONTEXT; return take((void *)at, 0); }
