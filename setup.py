@@ -59,7 +59,12 @@ EXTRAS = {
     "bench": BENCH,
     # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu share one module.
     "ort": ORT,
-    "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
+    "gpu": [
+        "onnxruntime-gpu>=1.22,<2",
+        "tensorrt>=10.13,<12",
+        "pycuda>=2025.1",
+        "nvidia-ml-py>=12,<14",
+    ],
     "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from statistics import median
 from typing import Any
@@ -16,7 +16,8 @@ from ..runtime.errors import ColorizeError
 from ..runtime.planes import working_shape
 from .eager import EAGER, checkpoint_of, open_eager
 from .energy import EnergyMeter
-from .footprint import peak_memory
+from .footprint import Footprint, peak_memory
+from .gpu import gpu_figures
 from .subjects import Failure, Settings, Subject, noise
 
 Clock = Callable[[], float]
@@ -57,6 +58,12 @@ class SpeedRow:
     samples_ms: tuple[float, ...]  # in the order in which they were taken
     peak_rss_mb: float | None = None  # of a process that does nothing else
     joules_per_picture: float | None = None  # of the whole processor package
+    # Of engines on GPUs that tell; medians, by the GPU's own clock:
+    to_device_ms: float | None = None
+    compute_ms: float | None = None
+    to_host_ms: float | None = None
+    device_peak_mb: float | None = None  # of the same process as peak_rss_mb
+    device_joules_per_picture: float | None = None  # of the whole board
     speedup: float | None = None  # of p50 over the baseline's, taken in the same turns
     baseline: str | None = None
 
@@ -158,14 +165,18 @@ def _time_batch(
             calls.append(lambda engine=one.engine, lightness=lightness: engine.infer(lightness))
     timings = time_in_turns(calls, settings.runs, settings.warmup, clock, EnergyMeter())
     rows = [
-        _row(model, one, batch, size, timing) for one, timing in zip(able, timings, strict=True)
+        _row(model, one, batch, size, timing, clock)
+        for one, timing in zip(able, timings, strict=True)
     ]
     return [*with_speedups(rows), *failures]
 
 
-def _row(model: Subject, one: _Loaded, batch: int, size: int | None, timing: Timing) -> SpeedRow:
+def _row(
+    model: Subject, one: _Loaded, batch: int, size: int | None, timing: Timing, clock: Clock
+) -> SpeedRow:
     engine, runs = one.engine, len(timing.seconds)
     shape = _shape(engine, size)
+    memory = peak_memory(model.path, engine, batch, shape) or Footprint()
     return SpeedRow(
         model=model.name,
         backend=engine.name,
@@ -182,8 +193,10 @@ def _row(model: Subject, one: _Loaded, batch: int, size: int | None, timing: Tim
         runs=runs,
         **statistics(timing.seconds, batch),
         samples_ms=tuple(round(1000 * second, 4) for second in timing.seconds),
-        peak_rss_mb=peak_memory(model.path, engine, batch, shape),
+        peak_rss_mb=memory.rss,
         joules_per_picture=None if timing.joules is None else timing.joules / runs / batch,
+        device_peak_mb=memory.device,
+        **asdict(gpu_figures(engine, noise(batch, shape), runs, clock)),
     )
 
 

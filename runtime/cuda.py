@@ -16,6 +16,7 @@ class Device:
 
     name: str
     compute_capability: str  # such as 89
+    pci_bus_id: str = ""  # by which other libraries know it; their order may differ from CUDA's
 
 
 def device_count() -> int:
@@ -25,7 +26,7 @@ def device_count() -> int:
 
 def devices() -> list[Device]:
     """Return the CUDA devices; none where there is no driver."""
-    driver = _driver()
+    driver = load_driver()
     count = ctypes.c_int(0)
     if driver is None or driver.cuInit(0) != 0:
         return []
@@ -38,7 +39,7 @@ def absence() -> str:
     """Return why there are no CUDA devices here; "" if there are some."""
     if devices():
         return ""
-    if _driver() is None:
+    if load_driver() is None:
         return "no NVIDIA driver is installed"
     return "the NVIDIA driver reports no GPU"
 
@@ -60,7 +61,8 @@ def find_device(asked: str) -> tuple[int, Device]:
     return ordinal, found[ordinal]
 
 
-def _driver() -> ctypes.CDLL | None:
+def load_driver() -> ctypes.CDLL | None:
+    """Return the CUDA driver's library; None where there is none."""
     try:
         return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -71,8 +73,10 @@ def _describe(driver: ctypes.CDLL, ordinal: int) -> Device:
     name, handle, number = ctypes.create_string_buffer(256), ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGet(ctypes.byref(handle), ordinal)
     driver.cuDeviceGetName(name, len(name), handle)
+    bus = ctypes.create_string_buffer(32)
+    driver.cuDeviceGetPCIBusId(bus, len(bus), handle)
     digits = []
     for attribute in (_MAJOR, _MINOR):
         driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, handle)
         digits.append(str(number.value))
-    return Device(name.value.decode(), "".join(digits))
+    return Device(name.value.decode(), "".join(digits), bus.value.decode())
