@@ -38,11 +38,12 @@ def _main(model: str, backend: str, precision: str, batch: int, height: int, wid
     lightness = noise(batch, (height, width))
     engine.infer(lightness)
     engine.infer(lightness)
-    peak = _peak_mb()
+    peak = peak_mb()
     print("" if peak is None else peak)
 
 
-def _peak_mb() -> float | None:
+def peak_mb() -> float | None:
+    """Return the peak resident MB of this process; None where the system does not say."""
     try:  # VmHWM starts anew with the program; getrusage's figure counts the parent's too
         lines = _STATUS.read_text().splitlines()
     except OSError:
