@@ -27,7 +27,7 @@ from .y4m import Y4MWriter
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
 """Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
 
-_COLORED_AHEAD = 2  # frames in colour that wait for the encoder
+_COLORED_AHEAD = 8  # frames in colour that wait for the encoder: a batch, so that both work
 
 
 @dataclass(frozen=True)
