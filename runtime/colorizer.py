@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,10 @@ class Colorizer:
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+        if precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
+        self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision)
         fixed = self.info.fixed_size
         if fixed is not None and size is not None:
@@ -105,6 +109,8 @@ class Colorizer:
         `image` by a level, as batches round otherwise. A picture that cannot be coloured raises
         its error in its place; close the generator to stop early.
         """
+        if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
+            raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")
         steps: Steps[NDArray[Depth], Codes] = Steps(_pixels, _as_photo, _codes)
         for picture, result in stream(self, pictures, steps):
             yield result.result().astype(picture.dtype, copy=False)
@@ -142,8 +148,10 @@ class Colorizer:
         )
 
     def close(self) -> None:
-        """Give back the engine."""
-        self.engine.close()
+        """Give back the engine; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.engine.close()
 
     def __enter__(self) -> Self:
         return self
