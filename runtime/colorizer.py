@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,10 @@ class Colorizer:
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+        if precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
+        self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
         self._thrift = Thrift(self.engine, on_note or _warn)
         fixed = self.info.fixed_size
@@ -129,6 +133,8 @@ class Colorizer:
         `image` by a level, as batches round otherwise. A picture that cannot be coloured raises
         its error in its place; close the generator to stop early.
         """
+        if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
+            raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")
         steps: Steps[NDArray[Depth], Codes] = Steps(_pixels, _as_photo, _codes)
         for picture, result in stream(self, pictures, steps):
             yield result.result().astype(picture.dtype, copy=False)
@@ -191,8 +197,10 @@ class Colorizer:
         )
 
     def close(self) -> None:
-        """Give back the engine, once no thread uses it."""
-        self._thrift.close()
+        """Give back the engine, once no thread uses it; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._thrift.close()
 
     def __enter__(self) -> Self:
         return self
