@@ -167,6 +167,11 @@ def main(
     options = BuildOptions(batch, size, compute_capability, workspace, optimization_level)
     # Before the minutes of exporting: what was asked for by name must be there.
     builds = precision == "fp16" and graph == "network"
+    if not builds and (device == "cuda" or compute_capability):
+        raise ArgumentError(
+            "--device cuda and --compute-capability are for TensorRT engines, which --engine fp16 "
+            "builds of --graph network; leave them out"
+        )
     toolkit = _toolkit(device, options) if builds else None
     bundled = MODELS / "default.safetensors"
     if foreign is not None:

@@ -163,7 +163,7 @@ class Colorizer:
         stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
-        options = options or FilmOptions()
+        options, engine = options or FilmOptions(), self.engine
         pipe = None if isinstance(source, str | Path) else source
         path = source if isinstance(source, str | Path) else "-"
         chroma = partial(self.chroma, film=_FilmSoFar(str(path)))
@@ -173,7 +173,7 @@ class Colorizer:
                 chroma,
                 Path(path),
                 target,
-                batch=self.engine.best_batch,
+                batch=engine.best_batch,
                 saturation=self.saturation,
                 stabilizer=stabilizer,
                 on_progress=on_progress,
@@ -184,15 +184,15 @@ class Colorizer:
             Path(path),
             Path(target),
             options,
-            batch=self.engine.best_batch,
+            batch=engine.best_batch,
             saturation=self.saturation,
             stabilizer=stabilizer,
             on_progress=on_progress,
             pipe=pipe,
             on_remark=on_remark,
             made_by={
-                "model": sha256(self.engine.model),
-                "engine": str(self.engine),
+                "model": sha256(engine.model),
+                "engine": f"{engine.name} on {engine.device}, {engine.precision}",
                 "working size": str(self.size),
             },
         )

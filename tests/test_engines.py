@@ -35,8 +35,8 @@ def _truth(lightness: F32) -> F32:
 def test_buffers_that_are_kept_give_each_batch_its_own_answer(tiny_model: Path) -> None:
     """The road of GPUs, here over the CPU's memory."""
     with OnnxRuntimeEngine(tiny_model) as engine:
-        for count, width in ((3, 48), (3, 48), (1, 48), (3, 64)):
-            lightness = _lightness(count, width=width) * np.float32(0.1 * count)
+        for index, (count, width) in enumerate([(3, 48), (3, 48), (1, 48), (3, 64)]):
+            lightness = _lightness(count, width=width) * np.float32(0.2 * (index + 1))
             answer = engine._compute_bound(lightness.copy())
             np.testing.assert_allclose(answer, _truth(lightness), atol=1e-4)
 

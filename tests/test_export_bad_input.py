@@ -37,6 +37,15 @@ def test_a_pickle_is_refused_with_how_to_convert(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("kind", [("--engine", "fp32"), ("--engine", "fp16", "--graph", "image")])
+@pytest.mark.parametrize("asked", [("--device", "cuda"), ("--compute-capability", "86")])
+def test_a_gpu_asked_for_where_no_engine_is_built_is_refused(
+    kind: tuple[str, ...], asked: tuple[str, ...], colorize_export: Run, tmp_path: Path
+) -> None:
+    run = colorize_export(*kind, *asked, "-o", tmp_path / "net.onnx")
+    assert "are for TensorRT engines" in the_line(run, 2)
+
+
 @pytest.mark.parametrize("keep", [0.5, 0.001, 0.0])
 def test_a_truncated_checkpoint_is_refused(
     keep: float, colorize_export: Run, checkpoint_file: Path, tmp_path: Path

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,8 +101,10 @@ def _zhang(path: Path, name: str, network: nn.Module, weights: dict[str, Tensor]
 
 def _ddcolor(path: Path, weights: dict[str, Tensor]) -> Foreign:
     require_extra("import", ("spandrel", "spandrel_extra_arches"))
-    from spandrel import UnsupportedModelError
-    from spandrel_extra_arches.architectures.DDColor import DDColorArch
+    with warnings.catch_warnings():  # it still calls torch.jit.script, which torch deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        from spandrel import UnsupportedModelError
+        from spandrel_extra_arches.architectures.DDColor import DDColorArch
 
     architecture = DDColorArch()
     if not architecture.detect(weights):
