@@ -94,6 +94,15 @@ def test_auto_without_a_gpu_computes_on_the_cpu_and_says_why(
     assert "an Intel GPU, which --device gpu takes, is unused" in str(open_engine(MODEL))
 
 
+def test_an_intel_gpu_is_seen_by_its_vendor(tmp_path: Path) -> None:
+    assert not select.has_intel_gpu(tmp_path / "none")
+    for card, vendor in (("card0", "0x10de"), ("card1", "0x8086")):
+        assert not select.has_intel_gpu(tmp_path)
+        (tmp_path / card / "device").mkdir(parents=True)
+        (tmp_path / card / "device" / "vendor").write_text(f"{vendor}\n")
+    assert select.has_intel_gpu(tmp_path)
+
+
 def test_auto_takes_tensorrt_then_cuda_and_tells_what_it_passed_over(
     gpus: Gpus, engines: Callable[..., None]
 ) -> None:
@@ -216,6 +225,17 @@ def test_a_precision_is_honoured_or_refused(
         return
     with pytest.raises(EngineError, match=f"{precision}.*leave out --precision"):
         open_engine(tiny_model, backend, precision, "cpu")
+
+
+def test_bf16_that_nobody_proved_is_told(tiny_model: Path) -> None:
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU computes in float32")
+    with OpenVINOEngine(tiny_model) as unproved, OpenVINOEngine(find_model("default")) as proved:
+        assert (unproved.precision, proved.precision) == ("bf16", "bf16")
+        assert "in bf16 this model is not proved" in str(unproved)
+        assert proved.remark == ""
+    with OpenVINOEngine(tiny_model, "bf16") as asked:
+        assert asked.remark == ""
 
 
 def test_openvino_in_streams_answers_as_picture_by_picture() -> None:

@@ -270,7 +270,7 @@ def test_a_json_file_of_another_kind_beside_a_model_does_not_matter(
     model.write_bytes(tiny_model.read_bytes())
     model.with_suffix(".json").write_text(text)
     with OpenVINOEngine(model) as engine:
-        assert engine.remark == ""
+        assert "failed its proof" not in engine.remark
 
 
 @pytest.mark.usefixtures("traced_before")

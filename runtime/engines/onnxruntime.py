@@ -102,9 +102,13 @@ class OnnxRuntimeEngine(Engine):
             self._bound = lightness.shape, value, binding
         else:
             self._bound[1].update_inplace(lightness)
-        binding = self._bound[2]
-        self._session.run_with_iobinding(binding)
-        result: F32 = binding.copy_outputs_to_cpu()[0]
+        _, _, binding = self._bound
+        try:
+            self._session.run_with_iobinding(binding)
+            result: F32 = binding.copy_outputs_to_cpu()[0]
+        except Exception:
+            self._bound = None  # what did not fit must not keep its place
+            raise
         return result
 
 

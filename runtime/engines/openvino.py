@@ -10,7 +10,7 @@ from openvino.frontend import FrontEndManager
 from ..color import F32
 from ..contract import ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
-from ..sidecar import refused_precisions
+from ..sidecar import proved_in_bfloat16, refused_precisions
 from .base import Engine, EngineDevice, Precision, last_line
 from .compiled import compile_model
 
@@ -38,7 +38,8 @@ class OpenVINOEngine(Engine):
     def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
         self._core = openvino.Core()
-        self.device = self._place = _place(self._core, device)
+        self._place = _place(self._core, device)
+        self.device = self._place.replace(".", ":")
         self._network = _read(model)
         self.info = ModelInfo.from_metadata(_metadata(self._network), str(model))
         check_signature(
@@ -63,6 +64,8 @@ class OpenVINOEngine(Engine):
         compiled = request.get_compiled_model()
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = _PRECISIONS.get(used, used)
+        if (precision, self.precision) == ("auto", "bf16") and not proved_in_bfloat16(model):
+            self.remark = "in bf16 this model is not proved; --precision fp32 is exact"
         if precision not in ("auto", self.precision):
             raise EngineError(
                 f"OpenVINO cannot compute {precision} on this {self._place}; leave out --precision"
@@ -74,7 +77,9 @@ class OpenVINOEngine(Engine):
         core = openvino.Core()
         here = core.available_devices
         found = [
-            EngineDevice(place.lower(), core.get_property(place, "FULL_DEVICE_NAME"))
+            EngineDevice(
+                place.lower().replace(".", ":"), core.get_property(place, "FULL_DEVICE_NAME")
+            )
             for place in here
         ]
         absent = [kind for kind in _MENDS if not any(place.startswith(kind) for place in here)]

@@ -111,9 +111,9 @@ def _idle_gpus(gpus: list[cuda.Device]) -> str:
     return cuda.absence()
 
 
-def has_intel_gpu() -> bool:
+def has_intel_gpu(cards: Path = Path("/sys/class/drm")) -> bool:
     """Whether Linux shows an Intel GPU; False elsewhere. OpenVINO needs 0.1 s and more to tell."""
-    for file in Path("/sys/class/drm").glob("card*/device/vendor"):
+    for file in cards.glob("card*/device/vendor"):
         with suppress(OSError):
             if file.read_text().strip() == _INTEL:
                 return True
