@@ -48,7 +48,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
 
     def pretend(*names: str) -> None:
         monkeypatch.setattr(cuda, "devices", lambda: [Device(name, "89") for name in names])
-        monkeypatch.setattr(cuda, "_driver", lambda: object() if names else None)
+        monkeypatch.setattr(cuda, "load_driver", lambda: object() if names else None)
 
     return pretend
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import cuda
 from ..color import F32
 from ..contract import ModelInfo
-from ..cuda import Device, absence, devices, find_device
+from ..cuda import Device
 from ..errors import EngineError
 from ..planes import LONG_SIDE_LIMIT
 from .base import Engine, EngineDevice, Precision, last_line
@@ -42,7 +43,7 @@ class TensorRTEngine(Engine):
     ) -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
-        ordinal, gpu = find_device("cuda" if device == "auto" else device)
+        ordinal, gpu = cuda.find_device("cuda" if device == "auto" else device)
         problem = _missing()
         if problem:
             raise EngineError(f"backend tensorrt: {problem}")
@@ -67,8 +68,10 @@ class TensorRTEngine(Engine):
     def devices(cls) -> list[EngineDevice]:
         """See Engine."""
         problem = _missing()
-        gpus = [EngineDevice(f"cuda:{n}", gpu.name, problem) for n, gpu in enumerate(devices())]
-        return gpus or [EngineDevice("cuda", "", absence())]
+        gpus = [
+            EngineDevice(f"cuda:{n}", gpu.name, problem) for n, gpu in enumerate(cuda.devices())
+        ]
+        return gpus or [EngineDevice("cuda", "", cuda.absence())]
 
     def close(self) -> None:
         """See Engine."""
