@@ -46,8 +46,7 @@ class Session:
         plan: Path,
         ordinal: int,
         fixed_size: tuple[int, int] | None,
-        *,
-        cuda_graph: bool = False,
+        cuda_graph: bool,
     ) -> None:
         self._trt, self._plan, self._cuda_graph = trt, plan, cuda_graph
         self._log = error_log(trt)
@@ -71,9 +70,12 @@ class Session:
     def time(self, lightness: F32, profile: int) -> list[float]:
         """Do the same; return the milliseconds to the device, on it, and back."""
         with self._gpu.current():
-            watch = Stopwatch(self._gpu.stream)
-            self._infer(lightness, profile, watch)
-            return watch.between()
+            return self._time(lightness, profile)
+
+    def _time(self, lightness: F32, profile: int) -> list[float]:
+        watch = Stopwatch(self._gpu.stream)  # whose events must end before the context is left
+        self._infer(lightness, profile, watch)
+        return watch.between()
 
     def close(self) -> None:
         """Give everything back, contexts before their engine, memory before its GPU context."""
