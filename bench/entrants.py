@@ -17,7 +17,7 @@ from ..runtime.errors import InputError
 from ..runtime.files import photo_files
 from ..runtime.images import UNREADABLE, join, limited, read_photo
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
-from .subjects import Settings, Subject
+from .subjects import Settings, Subject, nothing_less
 
 _ORIENTATION = 0x0112
 _TURNED_FROM = 5  # EXIF orientations from here on swap the sides
@@ -118,6 +118,7 @@ def painter(entrant: Entrant, protocol: str, stack: ExitStack) -> tuple[Painter,
             precision=entrant.precision,
             device=entrant.device,
             size=entrant.size,
+            on_note=nothing_less,
         )
     )
     return lambda truth, _: colorizer.image(truth), colorizer.engine.precision

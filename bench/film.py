@@ -20,7 +20,7 @@ from ..runtime.planes import shrink
 from ..runtime.video import FilmReport, colorize_film, open_film
 from .entrants import GREY, TRUTH
 from .flicker import FilmColours, motion
-from .subjects import Failure, Settings, Subject, noise
+from .subjects import Failure, Settings, Subject, noise, nothing_less
 
 _NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
 _UNSTEADY = ".unsteady.mkv"
@@ -98,6 +98,7 @@ def _colour(subject: Subject, source: Path, target: Path, settings: Settings) ->
         precision=settings.precisions[0],
         device=settings.device,
         size=settings.sizes[0],
+        on_note=nothing_less,
     ) as colorizer:
         report = colorizer.video(source, target)
         colorizer.video(source, target.with_suffix(_UNSTEADY), FilmOptions(stabilize=False))

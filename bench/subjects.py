@@ -10,7 +10,7 @@ from ..runtime.catalog import DEFAULT_MODEL, bundled_models, find_model
 from ..runtime.color import F32
 from ..runtime.engines.base import Precision
 from ..runtime.engines.select import available_backends
-from ..runtime.errors import EngineError, ModelError
+from ..runtime.errors import EngineError, ModelError, OutOfMemoryError
 from ..runtime.files import sha256
 
 
@@ -82,6 +82,11 @@ def choose_backends(names: Sequence[str], device: str = "auto") -> tuple[str, ..
             f"backend {missing[0]} is unknown or not installed; here are: {', '.join(available)}"
         )
     return tuple(name for name in available if name in names or not names)
+
+
+def nothing_less(note: str) -> None:
+    """Take a Colorizer's note that it tries less: figures of that would be of something else."""
+    raise OutOfMemoryError(f"cannot be measured as asked: {note}")
 
 
 def noise(batch: int, shape: tuple[int, int]) -> F32:

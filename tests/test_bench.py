@@ -407,7 +407,7 @@ def test_an_engine_that_raises_is_blamed_on_its_model(
     model: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: OnnxRuntimeEngine, lightness: F32) -> F32:
-        raise RuntimeError("a trace\nout of memory")
+        raise RuntimeError("a trace\nno such kernel")
 
     monkeypatch.setattr(OnnxRuntimeEngine, "_compute", fail)
     result, document = quick("--model", model, *FAST)
@@ -415,8 +415,22 @@ def test_an_engine_that_raises_is_blamed_on_its_model(
     assert document["quality"][0] == {
         "model": str(model),
         "backend": "onnxruntime",
-        "error": f"{model}: onnxruntime on CPU, fp32 failed (out of memory)",
+        "error": f"{model}: onnxruntime on CPU, fp32 failed (no such kernel)",
     }
+
+
+def test_what_does_not_fit_into_memory_is_not_measured_smaller(
+    model: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: OnnxRuntimeEngine, lightness: F32) -> F32:
+        if lightness.shape[2] > 16:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 134217728")
+        return np.concatenate([lightness, lightness], 1)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "_compute", fail)
+    result, document = quick("--model", model, *FAST)
+    assert result.exit_code == 1
+    assert "cannot be measured as asked: " in document["quality"][0]["error"]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +441,7 @@ def test_an_engine_that_raises_is_blamed_on_its_model(
         (["--backend", "abacus"], "backend abacus is unknown or not installed"),
         (["--batch", "1,x"], "not a list of batch sizes"),
         (["--lpips", "resnet"], "not a list of alex, vgg, squeeze"),
-        (["--precision", "int8"], "is not auto, fp32"),
+        (["--precision", "int8"], "not a list of auto, fp32, bf16"),
         (["--coloured", "nowhere"], "no such folder"),
         (["--video", "nowhere.mp4"], "no such file"),
         (["--fid-weights", "nowhere.pth"], "no such file"),

@@ -65,7 +65,8 @@ class Engine(ABC):
             raise
         except Exception as error:  # the engines' own exceptions have no common base
             kind = OutOfMemoryError if self._lacks_memory(error) else EngineError
-            raise kind(f"{self.model}: {self} failed ({last_line(error)})") from error
+            place = f"{self.name} on {self.device}, {self.precision}"
+            raise kind(f"{self.model}: {place} failed ({last_line(error)})") from error
         count, _, height, width = lightness.shape
         if ab.shape != (count, 2, height, width):
             raise ModelError(
