@@ -13,6 +13,7 @@ BASE = [
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
+    "filelock>=3.16,<5",  # two runs may write one film
     "rich>=13.9,<16",
     "platformdirs>=4.3,<5",
 ]
@@ -68,6 +69,7 @@ EXTRAS = {
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
+        "hypothesis>=6.100,<7",
         "scikit-image>=0.25,<1",
         "jsonschema>=4.20,<5",
         "playwright>=1.49,<2",  # drives the system's chromium; it brings no browser

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from ..runtime.color import F32, U8, grey_to_lightness
+from ..runtime.color import U8
 from ..runtime.colorizer import Colorizer
 from ..runtime.errors import ColorizeError
 from ..runtime.film_writer import FilmOptions, film_stream
 from ..runtime.frames import grey_of, layout_of, luma_of
-from ..runtime.planes import shrink
-from ..runtime.video import FilmReport, colorize_film, open_film
+from ..runtime.video import open_film
+from .cost import cost_of
 from .entrants import GREY, TRUTH
 from .flicker import FilmColours, motion
 from .subjects import Failure, Settings, Subject, noise, nothing_less
+from .transcode import transcode
 
 _NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
 _UNSTEADY = ".unsteady.mkv"
@@ -39,7 +40,7 @@ class FilmRow:
     seconds: float
     fps: float
     stages: dict[str, float]  # seconds of work; stages overlap
-    transcode_seconds: float  # the same film through the same encoder without a network
+    transcode_seconds: float  # decoded, encoded with the same settings, its sound copied
     network_seconds: float  # the network alone on as many frames
     bound_share: float  # both of these over `seconds`: 1 is as fast as they are one after another
     bound_by: str  # encoder or network: the larger of the two
@@ -107,7 +108,8 @@ def _colour(subject: Subject, source: Path, target: Path, settings: Settings) ->
             width, height = stream.codec_context.width, stream.codec_context.height
         network = _network_seconds(colorizer, report.frames, (height, width))
         engine = colorizer.engine
-    transcode = transcode_alone(source, target.with_suffix(".bare.mkv")).seconds
+    bare = target.with_suffix(".bare.mkv")
+    transcoding = cost_of(lambda: transcode(source, bare, FilmOptions())).wall
     return FilmRow(
         subject.name,
         engine.name,
@@ -118,21 +120,11 @@ def _colour(subject: Subject, source: Path, target: Path, settings: Settings) ->
         report.seconds,
         report.frames / report.seconds,
         dict(report.stages),
-        transcode,
+        transcoding,
         network,
-        (transcode + network) / report.seconds,
-        "network" if network > transcode else "encoder",
+        (transcoding + network) / report.seconds,
+        "network" if network > transcoding else "encoder",
     )
-
-
-def transcode_alone(source: Path, target: Path) -> FilmReport:
-    """Write SOURCE to TARGET as a coloured film is written, with grey for the network's answer."""
-
-    def grey(greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        small = [grey_to_lightness(shrink(picture, (8, 8))) for picture in greys]
-        return [(lightness, np.zeros((8, 8, 2), np.float32)) for lightness in small]
-
-    return colorize_film(grey, source, target, FilmOptions())
 
 
 def _network_seconds(colorizer: Colorizer, frames: int, shape: tuple[int, int]) -> float:

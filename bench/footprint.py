@@ -57,10 +57,11 @@ def _main(
         engine.infer(lightness)
         used.append(meter.used_mb() if meter else None)  # engines keep what they took
     grown = None if before is None else max((now for now in used if now), default=before) - before
-    print(json.dumps([_peak_mb(), grown]))
+    print(json.dumps([peak_mb(), grown]))
 
 
-def _peak_mb() -> float | None:
+def peak_mb() -> float | None:
+    """Return the peak resident MB of this process; None where the system does not say."""
     try:  # VmHWM starts anew with the program; getrusage's figure counts the parent's too
         lines = _STATUS.read_text().splitlines()
     except OSError:

@@ -1,6 +1,7 @@
 """The command colorize-run: arguments only."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .catalog import DEFAULT_MODEL, ModelCard, bundled_models, models_in
+from .catalog import DEFAULT_MODEL, ModelCard, listed_models
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
-from .jobs import PIPE, Job, plan
+from .jobs import PIPE, Job, plan, run_all
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
@@ -39,9 +40,7 @@ SOME_FAILED = 3
     show_default=True,
     help="A bundled model, an ONNX file, or a folder with one in it.",
 )
-@click.option(
-    "--list-models", is_flag=True, help="List the bundled models, or those of the folder --model."
-)
+@click.option("--list-models", is_flag=True, help="List the bundled models, or those of --model.")
 @click.option(
     "--backend",
     default="auto",
@@ -69,12 +68,23 @@ SOME_FAILED = 3
     "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours."
 )
 @click.option(
+    "--refine/--no-refine",
+    default=False,
+    show_default=True,
+    help="Photographs: colours follow the edges of lightness. Brings true colours, shrunk to 128 "
+    "pixels, 0.73 dB nearer (Kodak24), and the bundled model's 0.003 dB.",
+)
+@click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
     help="Refuse photographs with more pixels. Default: 250 million.",
 )
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
-@click.option("--codec", help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1 or ffv1.")
+@click.option(
+    "--codec",
+    help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1, ffv1, or of hardware: "
+    "h264_nvenc, hevc_nvenc, h264_qsv, h264_vaapi, h264_videotoolbox and their like.",
+)
 @click.option("--crf", type=int, help="Film: quality, smaller is better.")
 @click.option("--preset", help="Film: the encoder's speed.")
 @click.option(
@@ -97,6 +107,7 @@ def main(
     precision: "Precision",
     size: int | None,
     saturation: float,
+    refine: bool,
     max_pixels: int | None,
     show: bool,
     codec: str | None,
@@ -108,13 +119,15 @@ def main(
 
     Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
 
-    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a photograph from stdin.
+    INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a
+    photograph or raw film (y4m) from stdin; -o - writes such to stdout.
+
+    A film that was stopped is gone on with by the same command.
 
     Example: colorize-run film.mp4 photos/ -o coloured/
     """
     if list_models:
-        _list_models(Path(model))
-        return 0
+        return _list_models(model)
     if list_devices:
         from .device_list import print_devices
 
@@ -140,6 +153,7 @@ def main(
         device=device,
         size=size,
         saturation=saturation,
+        refine=refine,
         on_note=note,
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
@@ -150,19 +164,23 @@ def main(
     return code
 
 
-def _list_models(folder: Path) -> None:
-    """Print the models in FOLDER, or the bundled ones if it is none."""
-    paths = models_in(folder) if folder.is_dir() else bundled_models()
-    if not paths:
-        raise ModelError(f"{folder}: no .onnx file in this folder")
-    for name, path in paths.items():
-        card = ModelCard.of(path)
+def _list_models(name: str) -> int:
+    """Print the models that NAME stands for; a damaged one does not hide the others."""
+    damaged = False
+    for title, path in listed_models(name).items():
+        try:
+            card = ModelCard.of(path)
+        except ModelError as error:
+            damaged = True
+            click.echo(f"{title}: unusable: {error}")
+            continue
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         works_at = f", colours best at {card.native_size} pixels" if card.native_size else ""
-        click.echo(f"{name}: {card.architecture}, {card.precision}, {size}{works_at}")
+        click.echo(f"{title}: {card.architecture}, {card.precision}, {size}{works_at}")
         figures = ", ".join(f"{key} {value:.3g}" for key, value in (card.figures or {}).items())
         click.echo(f"  quality: {figures or 'not measured'}")
         click.echo(f"  licence: {card.licence}")
+    return SOME_FAILED if damaged else 0
 
 
 def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
@@ -173,10 +191,14 @@ def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
         nonlocal task
         if task is None:
             task = bar.add_task(job.source.name, rate="", total=progress.total)
-        rate = f"{progress.frames / max(progress.seconds, 1e-9):.1f} fps"
+        rate = f"{(progress.frames - progress.resumed) / max(progress.seconds, 1e-9):.1f} fps"
         bar.update(task, completed=progress.frames, rate=rate)
 
     return show
+
+
+def _say(terminal: Console, job: Job, remark: str) -> None:
+    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
 
 
 def _run(
@@ -193,10 +215,11 @@ def _run(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as bar:
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
-        for job in jobs:
+        say = partial(_say, terminal)
+        for job, outcome in run_all(jobs, colorizer, options, partial(_show_film, bar), say):
             try:
-                for remark in job.run(colorizer, options, _show_film(bar, job)):
-                    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
+                for remark in outcome.result():
+                    say(job, remark)
                 if job.target != PIPE:
                     click.echo(job.target)
             except ColorizeError as error:

@@ -7,6 +7,7 @@ Arrays hold the channels last. "Grey" is always an sRGB-encoded grey value, 0..2
 from functools import cache
 from typing import Any, Literal, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,8 +80,10 @@ def _lab_curve(t: F32) -> F32:
 
 
 def _lab_curve_inverse(f: F32) -> F32:
-    line = 3 * LAB_KNEE**2 * (f - 4 / 29)
-    return np.where(f > LAB_KNEE, f * f * f, line).astype(np.float32)
+    cubed = (f * f * f).astype(np.float32, copy=False)
+    dark = f <= LAB_KNEE
+    cubed[dark] = 3 * LAB_KNEE**2 * (f[dark] - 4 / 29)
+    return cubed
 
 
 def rgb_to_linear(rgb: Codes) -> F32:
@@ -140,37 +143,41 @@ def lab_to_rgb(lab: F32) -> F32:
     A colour that sRGB cannot show is scaled toward grey at constant L* and hue; clipping the
     channels instead would move L* by up to 5 units.
     """
-    linear = _lab_to_linear(lab)
+    # Plane by plane: NumPy takes several times as long along an axis of three.
+    lightness, a, b = (np.ascontiguousarray(lab[..., index]) for index in range(3))
+    linear = _lab_to_linear(lightness, a, b)
     outside = ~_in_gamut(linear)
     if outside.any():
-        linear[outside] = _lab_to_linear(_scale_into_gamut(lab[outside]))
-    return linear_to_srgb(np.clip(linear, 0, 1))
+        linear[:, outside] = _scaled_into_gamut(lightness[outside], a[outside], b[outside])
+    return np.stack(list(linear_to_srgb(np.clip(linear, 0, 1))), axis=-1)
 
 
-def _lab_to_linear(lab: F32) -> F32:
-    y = (np.clip(lab[..., 0], 0, 100) + 16) / 116
-    f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
-    return _lab_curve_inverse(f.astype(np.float32)) @ FROM_XYZ.T
+def _lab_to_linear(lightness: F32, a: F32, b: F32) -> F32:
+    """Return linear R, G, B (3, ...), which leave 0..1 where the colours are out of gamut."""
+    y = (np.clip(lightness, 0, 100) + 16) / 116
+    xyz = _lab_curve_inverse(np.stack([y + a / 500, y, y - b / 200]))
+    return np.tensordot(FROM_XYZ, xyz, 1).astype(np.float32, copy=False)
 
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:
+    """Return whether sRGB can show each colour (3, ...)."""
     inside: NDArray[np.bool_] = np.all(
-        (linear >= -GAMUT_SLACK) & (linear <= 1 + GAMUT_SLACK), axis=-1
+        (linear >= -GAMUT_SLACK) & (linear <= 1 + GAMUT_SLACK), axis=0
     )
     return inside
 
 
-def _scale_into_gamut(lab: F32) -> F32:
-    """Bisect the largest chroma scale in 0..1 that sRGB can show; grey, scale 0, it always can."""
-    low, high = np.zeros(len(lab), np.float32), np.ones(len(lab), np.float32)
-    scaled = lab.copy()
+def _scaled_into_gamut(lightness: F32, a: F32, b: F32) -> F32:
+    """Return linear R, G, B (3, N) of colours (N) at the largest chroma that sRGB can show.
+
+    The scale, in 0..1, is bisected; grey, scale 0, it always can show.
+    """
+    low, high = np.zeros_like(a), np.ones_like(a)
     for _ in range(GAMUT_STEPS):
-        middle = (low + high) / 2
-        scaled[:, 1:] = lab[:, 1:] * middle[:, None]
-        inside = _in_gamut(_lab_to_linear(scaled))
+        middle: F32 = (low + high) * np.float32(0.5)
+        inside = _in_gamut(_lab_to_linear(lightness, a * middle, b * middle))
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    scaled[:, 1:] = lab[:, 1:] * low[:, None]
-    return scaled
+    return _lab_to_linear(lightness, a * low, b * low)
 
 
 def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8) -> F32:
@@ -191,7 +198,10 @@ def luma_to_grey(
     luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8
 ) -> U8:
     """Take luma code values of DEPTH bits as an 8-bit grey of the same shape."""
-    return _grey_of_luma(full_range, depth)[luma]
+    table = _grey_of_luma(full_range, depth)
+    if luma.dtype == np.uint8 and luma.ndim == 2:
+        return np.asarray(cv2.LUT(luma, table), np.uint8)  # five times as fast as NumPy
+    return table[luma]
 
 
 @cache

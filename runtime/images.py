@@ -1,8 +1,10 @@
 """Photographs: read by content, coloured at full size, with what their files say kept."""
 
 import io
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import cv2.utils.logging as opencv_log
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -32,17 +35,21 @@ from .errors import InputError, MissingExtraError
 from .jpeg import jpeg_quality
 from .planes import enlarge, enlarge_rows
 from .profiles import from_srgb, grey_to_srgb, is_srgb, to_linear
+from .refine import slopes
 
 MAX_PIXELS = 250_000_000
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
-"""What Pillow's decoders raise at damaged files."""
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, struct.error, zlib.error, cv2.error),
+)
+"""What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it."""
 
 _ORIENTATION = 0x0112
 # Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
 _TIFF_DESCRIPTIONS = frozenset(
     (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
 )
-_STRIP_PIXELS = 1 << 20  # full-size colour is computed in strips of about this many pixels
+_STRIP_PIXELS = 1 << 17  # full-size colour is computed in strips that caches and heaps hold well
 _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     2: np.fliplr,
     3: lambda codes: codes[::-1, ::-1],
@@ -90,7 +97,7 @@ class Photo:
 
 
 class _Relaxed:
-    """Pillow's limit and warnings off while anybody reads: both are globals of the process."""
+    """Pillow's limit and both libraries' warnings off while anybody reads: they are globals."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,6 +112,8 @@ class _Relaxed:
                 self._undo.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
                 Image.MAX_IMAGE_PIXELS = None
+                self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
+                opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
 
     def leave(self) -> None:
         with self._lock:
@@ -140,6 +149,15 @@ def is_photo(path: Path, content: bytes | None = None) -> bool:
         return True  # a picture, but one that reading will refuse with the reason
 
 
+def pixels_of(path: Path) -> int:
+    """Return the number of pixels that a photograph says it has; 0 where it cannot be read."""
+    try:
+        with limited(), _opened(path, None) as image:
+            return image.width * image.height
+    except (*UNREADABLE, MissingExtraError):
+        return 0
+
+
 def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
     try:
@@ -156,6 +174,8 @@ def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_P
         raise InputError(f"{path}: not a picture in any format known here") from error
     except UNREADABLE as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: needs more memory than there is") from error
 
 
 def _opened(path: Path, content: bytes | None) -> Image.Image:
@@ -314,17 +334,25 @@ def strips(picture: Codes) -> Iterator[slice]:
         yield slice(top, top + rows)
 
 
-def colour(photo: Photo, ab: F32, saturation: float = 1.0) -> Photo:
+def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None) -> Photo:
     """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
 
-    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's.
+    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's. With
+    LIGHTNESS, L* (h, w) of the small size, colour follows the edges of the full size: see refine.
     """
     height, width = photo.codes.shape[:2]
-    wide = enlarge(ab * np.float32(saturation), (len(ab), width))
+    planes = ab * np.float32(saturation)
+    if lightness is not None:
+        planes = np.dstack([planes, lightness, slopes(lightness, planes)])
+    wide = enlarge(planes, (len(ab), width))
     codes = np.empty_like(photo.codes)
     for strip in strips(codes):
-        lightness = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
-        lab = np.dstack([lightness, enlarge_rows(wide, (height, width), strip)])
+        exact = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
+        rows = enlarge_rows(wide, (height, width), strip)
+        chroma = rows[..., :2]
+        if lightness is not None:
+            chroma = chroma + rows[..., 3:] * (exact - rows[..., 2])[..., None]
+        lab = np.dstack([exact, chroma])
         codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
     return replace(photo, codes=codes)
 

@@ -199,8 +199,8 @@ def test_peak_memory_is_of_a_process_of_its_own(
     assert large.rss > small.rss + 64 * 3 * 512 * 512 * 4 / 2**20 * 0.9
     bare = in_subprocess(
         "-c",
-        "from colorize.bench.footprint import _peak_mb; import colorize.bench.footprint;"
-        "print(_peak_mb())",
+        "from colorize.bench.footprint import peak_mb; import colorize.bench.footprint;"
+        "print(peak_mb())",
     )
     assert 10 < float(bare.stdout) < small.rss
 

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.files import sha256
-from colorize.train import loop
+from colorize.train import devices, loop
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint, newest_checkpoint
@@ -119,6 +119,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--loss", "l2"), "unknown --loss 'l2'; choose one of huber, l1"),
         (("--set", "ema"), "'ema' is not NAME=VALUE"),
         (("--set", "ema=0.9"), "no setting 'ema' to change; there are"),
+        (("--epochs", "inf"), "epochs is inf; it must be a number"),
+        (("--set", "huber_delta=nan"), "huber_delta is nan; it must be a number"),
+        (("--set", "huber_delta=0"), "huber_delta is 0.0; it must be above 0"),
+        (("--set", "ema_decay=7"), "ema_decay is 7.0; it must be below 1"),
+        (("--set", "validation_share=2"), "validation_share is 2.0; it must be below 1"),
+        (("--set", "threads=-1"), "threads is -1; it must be 0, for all, or above"),
         (("--set", "ema_decay=slow"), "ema_decay is 'slow'; it must be a number"),
         (
             ("--perceptual", "vgg16", "--perceptual-weights", "x.pth"),
@@ -190,6 +196,32 @@ def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) ->
     assert [row["step"] for row in rows_of(broken)] == [row["step"] for row in rows_of(whole)]
 
 
+def test_a_resumed_run_decides_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads and precision change the rounding, so they stay what they were at the start."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = str(SAMPLES / "train")
+    config = TrainConfig("unet", (data,), size=32, batch_size=8, steps=3)
+    photos, threads = collect(config.data), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setattr(devices, "fastest_precision", lambda: "32-true")
+        Run(config, photos, whole).start(lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            Run(config, photos, broken).start(lambda _: None, interrupt)
+        torch.set_num_threads(1)
+        monkeypatch.setattr(devices, "fastest_precision", lambda: "bf16-mixed")
+        assert train("--resume", str(broken)).exit_code == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(weights_of(whole), weights_of(broken))
+
+
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with started("--size", "32", "--batch-size", "8", "--steps", "120", "-o", str(run)) as process:
@@ -233,7 +265,7 @@ def test_settings_reach_the_run(tmp_path: Path) -> None:
     assert (config.discriminator_penalty, config.ema_decay) == ("r1", 0.5)
     assert {"l1", "adversarial", "discriminator", "psnr"} <= rows_of(run)[-1].keys()
     settings = json.loads((run / "run.json").read_text())
-    assert settings["precision"] == "fp32"
+    assert settings["config"]["precision"] == "fp32"
     assert settings["source"] is None or len(settings["source"]["commit"]) == 40
     pictures = sorted(path.name for path in (run / "validation").iterdir())
     assert pictures == ["step-000001.png", "step-000002.png", "step-000003.png"]
