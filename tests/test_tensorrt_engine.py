@@ -56,7 +56,7 @@ print([name for name in ("tensorrt", "tensorrt_rtx", "pycuda") if name in sys.mo
 """
     problem, refusal, loaded = in_subprocess("-c", program).stdout.splitlines()
     assert "NVIDIA driver" in problem
-    assert refusal.startswith(f"device cuda: {problem}")
+    assert refusal.startswith(f"backend tensorrt cannot be used: {problem}")
     assert loaded == "[]"
 
 

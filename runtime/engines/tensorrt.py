@@ -43,10 +43,16 @@ class TensorRTEngine(Engine):
     ) -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
+        problem = cuda.absence() if device == "auto" else ""
+        if problem:
+            raise EngineError(
+                f"backend tensorrt cannot be used: {problem}; install the driver, or give another "
+                "--backend"
+            )
         ordinal, gpu = cuda.find_device("cuda" if device == "auto" else device)
         problem = _missing()
         if problem:
-            raise EngineError(f"backend tensorrt: {problem}")
+            raise EngineError(f"backend tensorrt cannot be used: {problem}")
         trt, plan, recipe = _find(model, gpu)
         if precision not in ("auto", recipe.precision):
             raise EngineError(
