@@ -51,7 +51,7 @@ SOME_FAILED = 3
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel).",
+    help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel); tensorrt: ONNX Runtime's own way.",
 )
 @click.option("--list-devices", is_flag=True, help="List what can compute here, and why not.")
 @click.option(

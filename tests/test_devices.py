@@ -34,7 +34,8 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Gpus:
 
     def pretend(*names: str) -> None:
         monkeypatch.setattr(cuda, "devices", lambda: [Device(name, "89") for name in names])
-        monkeypatch.setattr(cuda, "load_driver", lambda: object() if names else None)
+        absence = "" if names else "no NVIDIA driver is installed"
+        monkeypatch.setattr(cuda, "absence", lambda: absence)
 
     return pretend
 
