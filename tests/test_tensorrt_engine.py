@@ -133,3 +133,11 @@ def test_the_command_prints_one_line_and_exits_with_2(
     assert len(run.stderr.splitlines()) == 1
     assert "NVIDIA driver" in run.stderr
     assert "tensorrt" not in sys.modules
+
+
+def test_cuda_graphs_elsewhere_are_refused(colorize_run: Run, photo: Path, tmp_path: Path) -> None:
+    run = colorize_run(photo, "-o", tmp_path / "out.jpg", "--cuda-graph")
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].endswith(
+        "openvino has no CUDA graphs; give --backend tensorrt with them"
+    )

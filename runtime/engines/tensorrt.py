@@ -89,6 +89,10 @@ class TensorRTEngine(Engine):
         if session is not None:
             session.close()
 
+    def capture_graphs(self) -> None:
+        """See Engine; as the argument cuda_graph does."""
+        self._open().cuda_graph = True
+
     def timeline(self, lightness: F32) -> Timeline:
         """See timeline.Timed; the CPU's own copies to and from pinned memory are not in it."""
         spent = np.zeros(3)

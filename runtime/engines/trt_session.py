@@ -48,7 +48,7 @@ class Session:
         fixed_size: tuple[int, int] | None,
         cuda_graph: bool,
     ) -> None:
-        self._trt, self._plan, self._cuda_graph = trt, plan, cuda_graph
+        self._trt, self._plan, self.cuda_graph = trt, plan, cuda_graph
         self._log = error_log(trt)
         self._input, self._output, self._workspace = Staged(), Staged(), DeviceMemory()
         self._runs: OrderedDict[object, _Run] = OrderedDict()
@@ -130,7 +130,7 @@ class Session:
             mark()
         finally:  # pinned memory must not change while the GPU may still read or write it
             stream.synchronize()
-        if self._cuda_graph and run.graph is None:
+        if self.cuda_graph and run.graph is None:
             # Only now: a first run may allocate, which cannot be captured.
             run.graph = Graph(stream, lambda: self._execute(run))
         return self._output.host(run.answer).copy()
@@ -142,7 +142,7 @@ class Session:
 
     def _prepare(self, shape: tuple[int, ...], profile: int) -> _Run:
         """Return a run for SHAPE: with graphs one for each shape, else the only one, set anew."""
-        key = (profile, shape) if self._cuda_graph else None
+        key = (profile, shape) if self.cuda_graph else None
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = self._new_run()

@@ -302,15 +302,31 @@ def test_the_colorizer_gives_the_same_picture_on_it(store: Store) -> None:
     assert coloured.std(axis=2).max() > 5
 
 
+@pytest.mark.parametrize("more", [(), ("--cuda-graph",)])
 def test_the_command_runs_on_it_within_its_memory(
-    store: Store, driver: Driver, small_film: Path, tmp_path: Path, in_process: Run
+    more: tuple[str, ...],
+    store: Store,
+    driver: Driver,
+    small_film: Path,
+    tmp_path: Path,
+    in_process: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = store(Profile((1, 1, 64, 64), (8, 1, 64, 64), (8, 1, 96, 128)))
     target = tmp_path / "out.mkv"
     words = ["--model", model, "--backend", "tensorrt", "--device", "cuda:1", "-o", target]
     driver.set_memory(6 * 64 * 88 * 28)
-    run = in_process(run_main, *words, small_film)
+    launched: list[object] = []
+    real = gpu.Graph.launch
+
+    def launch(graph: gpu.Graph, stream: Any) -> None:
+        launched.append(graph)
+        real(graph, stream)
+
+    monkeypatch.setattr(gpu.Graph, "launch", launch)
+    run = in_process(run_main, *words, *more, small_film)
     assert run.returncode == 0, run.stderr
+    assert bool(launched) == bool(more)
     assert "tensorrt on cuda:1, fp16" in run.stderr
     assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
     with av.open(str(target)) as film:
