@@ -51,7 +51,7 @@ SOME_FAILED = 3
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel); tensorrt: ONNX Runtime's own way.",
+    help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel), tensorrt (ONNX Runtime's own).",
 )
 @click.option(
     "--cuda-graph", is_flag=True, help="TensorRT: launch the work for each shape as a whole."
