@@ -14,7 +14,9 @@ from .metrics import Tally
 F64 = NDArray[np.float64]
 CDC_DISTANCES = (1, 2, 4)
 _BINS = 256
-_LEAST_SEEN = 0.1  # share of a frame that must be seen in the one before; else it is a cut
+# Share of a frame that must be seen in the one before, else it is a cut: flow there and back meets
+# by chance in up to 0.4 of a frame across a cut, and in more than 0.7 within a scene.
+_LEAST_SEEN = 0.5
 
 
 @dataclass(frozen=True)

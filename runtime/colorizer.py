@@ -128,18 +128,19 @@ class Colorizer:
     def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or grey (H, W), 8 or 16 bits, to sRGB as deep.
 
-        The lightness L* of the input is kept at full size; its own colours are ignored.
+        The lightness L* of the input is kept at full size; its own colours are ignored. Raises
+        ArgumentError for other arrays, EngineError or ModelError if the network fails.
         """
         return self.photo(_as_photo(rgb)).codes.astype(rgb.dtype, copy=False)
 
     def images(self, pictures: Iterable[NDArray[Depth]]) -> Generator[NDArray[Depth]]:
         """Yield `image` of each picture, in order: faster, and in memory that does not grow.
 
-        Pictures are taken from the iterable in this thread, some ahead of what is yielded (at most
-        four of the engine's best batches and photo_stream.MAX_PIXELS_AHEAD at a time), so that
-        those of one working shape go through the network together. Colours may differ from
-        `image` by a level, as batches round otherwise. A picture that cannot be coloured raises
-        its error in its place; close the generator to stop early.
+        Pictures are taken in this thread, up to four groups of four of the engine's best batches
+        ahead, or of photo_stream.MAX_PIXELS_AHEAD pixels, and those of one working shape go through
+        the network together: leave an array as it is until its result is out. An engine may round
+        batches otherwise, by a level; OpenVINO does not. A picture that cannot be coloured raises
+        its error in its place, after those before it; close the generator to stop early.
         """
         if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
             raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")

@@ -12,7 +12,7 @@ import numpy as np
 from .color import F32
 
 _WINDOW = 3  # pixels of the small size: colours of neighbours stay apart
-_NOISE = 50.0  # variance of L* below which a slope says nothing
+_NOISE = 100.0  # variance of L* below which a slope says little
 
 
 def slopes(lightness: F32, ab: F32) -> F32:

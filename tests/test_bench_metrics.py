@@ -397,8 +397,6 @@ def test_flicker_sees_colours_that_change_and_not_things_that_move() -> None:
 def test_a_cut_does_not_flicker() -> None:
     other = read_photo(SAMPLES / "test" / "cat.jpg").rgb[:160, :220]
     moved = film.motion(luma(scene(0)), luma(np.ascontiguousarray(other)))
-    if moved.seen.mean() >= 0.1:
-        moved = film.Motion(moved.before, np.zeros_like(moved.seen))
     assert film.flicker(ab_of(scene(0)), ab_of(scene(0)), moved) is None
 
 

@@ -40,7 +40,7 @@ def test_slopes_are_those_of_a_line() -> None:
     lightness = np.random.default_rng(1).uniform(0, 100, (20, 30)).astype(np.float32)
     ab = np.dstack([0.5 * lightness + 3, -0.2 * lightness]).astype(np.float32)
     inner = slopes(lightness, ab)[2:-2, 2:-2].reshape(-1, 2)
-    np.testing.assert_allclose(inner.mean(axis=0), (0.5, -0.2), rtol=0.12)  # drawn to 0 by noise
+    np.testing.assert_allclose(inner.mean(axis=0), (0.5, -0.2), rtol=0.2)  # drawn to 0 by noise
     assert np.all(inner[:, 0] < 0.5)
 
 

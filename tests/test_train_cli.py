@@ -178,6 +178,11 @@ def wait_for_validation(process: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(said))
 
 
+def finish(process: subprocess.Popen[str]) -> None:
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+
+
 def weights_of(folder: Path) -> torch.Tensor:
     network = load_checkpoint(folder / "checkpoint.safetensors").network
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
@@ -185,13 +190,14 @@ def weights_of(folder: Path) -> torch.Tensor:
 
 @pytest.mark.parametrize("arch", ["unet", pytest.param("gan", marks=pytest.mark.slow)])
 def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) -> None:
-    settings = ("--arch", arch, "--size", "32", "--batch-size", "8")
+    settings = ("--arch", arch, "--size", "32", "--batch-size", "8", "--steps", "6")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert train(*settings, "--steps", "6", "-o", str(whole)).exit_code == 0
-    with started(*settings, "--steps", "6", "-o", str(broken)) as process:
+    # Each in a process of its own, as users do it: other libraries change how this one rounds.
+    finish(started(*settings, "-o", str(whole)))
+    with started(*settings, "-o", str(broken)) as process:
         wait_for_validation(process)
         process.kill()
-    assert train("--resume", str(broken)).exit_code == 0
+    finish(started("--resume", str(broken)))
     assert torch.equal(weights_of(whole), weights_of(broken))
     assert [row["step"] for row in rows_of(broken)] == [row["step"] for row in rows_of(whole)]
 
