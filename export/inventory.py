@@ -81,8 +81,9 @@ def _engine_runs(path: Path, flavour: str) -> str:
     gpus = devices()
     if not gpus:
         return "no: no NVIDIA driver reports a GPU"
-    if importlib.util.find_spec(flavour) is None:
-        return f"no: {flavour} is not installed"
+    for module in (flavour, "pycuda"):
+        if importlib.util.find_spec(module) is None:
+            return f"no: {module} is not installed"
     try:
         find_engine(model_path(path), flavour, version(flavour), gpus[0].compute_capability)
     except ColorizeError as error:

@@ -53,6 +53,9 @@ SOME_FAILED = 3
     show_default=True,
     help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel), tensorrt (ONNX Runtime's own).",
 )
+@click.option(
+    "--cuda-graph", is_flag=True, help="TensorRT: launch the work for each shape as a whole."
+)
 @click.option("--list-devices", is_flag=True, help="List what can compute here, and why not.")
 @click.option(
     "--precision",
@@ -103,6 +106,7 @@ def main(
     list_models: bool,
     backend: str,
     device: str,
+    cuda_graph: bool,
     list_devices: bool,
     precision: "Precision",
     size: int | None,
@@ -154,6 +158,7 @@ def main(
         size=size,
         saturation=saturation,
         refine=refine,
+        cuda_graph=cuda_graph,
         on_note=note,
     ) as colorizer:
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"

@@ -15,7 +15,7 @@ from .color import F32, U8, Codes, Depth, grey_to_lightness
 from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
-from .errors import ArgumentError
+from .errors import ArgumentError, EngineError
 from .files import sha256
 from .film_writer import FilmOptions
 from .images import Photo, colour
@@ -55,6 +55,7 @@ class Colorizer:
         size: int | None = None,
         saturation: float = 1.0,
         refine: bool = False,
+        cuda_graph: bool = False,
         on_note: OnNote | None = None,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
@@ -62,7 +63,8 @@ class Colorizer:
         DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colours in photographs follow the edges of lightness (see
-        runtime/refine.py). ON_NOTE gets what must be known at once, such as a smaller size where
+        runtime/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
+        alone can. ON_NOTE gets what must be known at once, such as a smaller size where
         memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
         """
         if not 0 <= saturation <= 4:
@@ -73,6 +75,12 @@ class Colorizer:
         self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
         self._thrift = Thrift(self.engine, on_note or _warn)
+        if cuda_graph:
+            try:
+                self.engine.capture_graphs()
+            except EngineError:
+                self.close()
+                raise
         fixed = self.info.fixed_size
         if fixed is not None and size is not None:
             self.close()

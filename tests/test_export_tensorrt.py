@@ -434,8 +434,12 @@ def test_the_driver_is_asked_for_names_and_capabilities(monkeypatch: pytest.Monk
             number._obj.value = {75: 8, 76: 9}[attribute]
             return 0
 
+        def cuDeviceGetPCIBusId(self, bus: Any, length: int, handle: Any) -> int:  # noqa: N802
+            bus.value = b"0000:01:00.0"
+            return 0
+
     monkeypatch.setattr("ctypes.CDLL", lambda _: Driver())
-    assert cuda.devices() == [Device("NVIDIA L4", "89")]
+    assert cuda.devices() == [Device("NVIDIA L4", "89", "0000:01:00.0")]
     monkeypatch.setattr(Driver, "cuInit", lambda *_: 100, raising=False)
     assert cuda.device_count() == 0
 

@@ -81,6 +81,10 @@ class Engine(ABC):
         text = str(error)
         return isinstance(error, MemoryError) or any(sign in text for sign in self.memory_signs)
 
+    def capture_graphs(self) -> None:
+        """Run each shape's work as one CUDA graph from now on; EngineError if it has none."""
+        raise EngineError(f"{self.name} has no CUDA graphs; give --backend tensorrt with them")
+
     def close(self) -> None:  # noqa: B027  # most engines have nothing to give back
         """Give back what the engine holds; it cannot be used after that."""
 

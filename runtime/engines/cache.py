@@ -145,7 +145,7 @@ def find_engine(
     return engine, recipe
 
 
-def export_command(model: Path) -> str:
+def export_command(model: Path, *options: str) -> str:
     """Return what to type for an engine of the ONNX file MODEL, or of its network in FP16."""
     card = read_sidecar(model)
     fp16 = card.get("precision") == "fp16"
@@ -156,7 +156,7 @@ def export_command(model: Path) -> str:
         words += ["--import", "FILE"]
     else:
         words += ["--checkpoint", str(_checkpoint_of(model) or "FILE")]
-    words += ["-o", str(target), *(["--overwrite"] if target.exists() else [])]
+    words += ["-o", str(target), *(["--overwrite"] if target.exists() else []), *options]
     given = f", FILE being what {model.name} was made from" if "FILE" in words else ""
     return shlex.join(words) + ("" if fp16 else f" (then give --model {target})") + given
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import cuda
 from ..color import F32
 from ..contract import ModelInfo
-from ..cuda import Device, absence, devices, find_device
-from ..errors import EngineError
+from ..cuda import Device
+from ..errors import ColorizeError, EngineError
 from ..planes import LONG_SIDE_LIMIT
 from .base import Engine, EngineDevice, Precision, last_line
 from .cache import SUFFIXES, Profile, Recipe, Shape, export_command, find_engine, read_metadata
@@ -42,10 +43,16 @@ class TensorRTEngine(Engine):
     ) -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
-        ordinal, gpu = find_device("cuda" if device == "auto" else device)
+        problem = cuda.absence() if device == "auto" else ""
+        if problem:
+            raise EngineError(
+                f"backend tensorrt cannot be used: {problem}; install the driver, or give another "
+                "--backend"
+            )
+        ordinal, gpu = cuda.find_device("cuda" if device == "auto" else device)
         problem = _missing()
         if problem:
-            raise EngineError(f"backend tensorrt: {problem}")
+            raise EngineError(f"backend tensorrt cannot be used: {problem}")
         trt, plan, recipe = _find(model, gpu)
         if precision not in ("auto", recipe.precision):
             raise EngineError(
@@ -57,24 +64,34 @@ class TensorRTEngine(Engine):
         self.remark = "TensorRT-RTX" if recipe.flavour == "tensorrt_rtx" else ""
         self.best_batch = recipe.profiles[0].best[0]
         self._profiles = recipe.profiles
-        from .trt_session import Session  # only here: it imports pycuda
+        try:
+            from .trt_session import Session  # only here: it imports pycuda
 
-        self._session: Session | None = Session(
-            trt, plan, ordinal, self.info.fixed_size, cuda_graph=cuda_graph
-        )
+            fixed = self.info.fixed_size
+            self._session: Session | None = Session(trt, plan, ordinal, fixed, cuda_graph)
+        except ColorizeError:
+            raise
+        except Exception as error:  # pycuda's own, or that it cannot be loaded
+            raise EngineError(f"tensorrt on {self.device}: {last_line(error)}") from error
 
     @classmethod
     def devices(cls) -> list[EngineDevice]:
         """See Engine."""
         problem = _missing()
-        gpus = [EngineDevice(f"cuda:{n}", gpu.name, problem) for n, gpu in enumerate(devices())]
-        return gpus or [EngineDevice("cuda", "", absence())]
+        gpus = [
+            EngineDevice(f"cuda:{n}", gpu.name, problem) for n, gpu in enumerate(cuda.devices())
+        ]
+        return gpus or [EngineDevice("cuda", "", cuda.absence())]
 
     def close(self) -> None:
         """See Engine."""
-        if self._session is not None:
-            self._session.close()
-        self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def capture_graphs(self) -> None:
+        """See Engine; as the argument cuda_graph does."""
+        self._open().cuda_graph = True
 
     def timeline(self, lightness: F32) -> Timeline:
         """See timeline.Timed; the CPU's own copies to and from pinned memory are not in it."""
@@ -106,9 +123,8 @@ class TensorRTEngine(Engine):
         for index, profile in enumerate(self._profiles):
             if profile.takes((profile.low[0], 1, height, width)):
                 return index
-        command = export_command(self.model)
-        if self.info.fixed_size is None:
-            command += f" --size {_wider(self._profiles[0], height, width)}"
+        size = _wider(self._profiles[0], height, width)
+        command = export_command(self.model, "--size", size)
         built = " and ".join(f"{_sides(p.low)} to {_sides(p.high)}" for p in self._profiles)
         raise EngineError(
             f"pictures of {width}x{height} are outside what the engine was built for, {built}; "

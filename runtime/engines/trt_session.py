@@ -46,10 +46,9 @@ class Session:
         plan: Path,
         ordinal: int,
         fixed_size: tuple[int, int] | None,
-        *,
-        cuda_graph: bool = False,
+        cuda_graph: bool,
     ) -> None:
-        self._trt, self._plan, self._cuda_graph = trt, plan, cuda_graph
+        self._trt, self._plan, self.cuda_graph = trt, plan, cuda_graph
         self._log = error_log(trt)
         self._input, self._output, self._workspace = Staged(), Staged(), DeviceMemory()
         self._runs: OrderedDict[object, _Run] = OrderedDict()
@@ -71,9 +70,12 @@ class Session:
     def time(self, lightness: F32, profile: int) -> list[float]:
         """Do the same; return the milliseconds to the device, on it, and back."""
         with self._gpu.current():
-            watch = Stopwatch(self._gpu.stream)
-            self._infer(lightness, profile, watch)
-            return watch.between()
+            return self._time(lightness, profile)
+
+    def _time(self, lightness: F32, profile: int) -> list[float]:
+        watch = Stopwatch(self._gpu.stream)  # whose events must end before the context is left
+        self._infer(lightness, profile, watch)
+        return watch.between()
 
     def close(self) -> None:
         """Give everything back, contexts before their engine, memory before its GPU context."""
@@ -128,7 +130,7 @@ class Session:
             mark()
         finally:  # pinned memory must not change while the GPU may still read or write it
             stream.synchronize()
-        if self._cuda_graph and run.graph is None:
+        if self.cuda_graph and run.graph is None:
             # Only now: a first run may allocate, which cannot be captured.
             run.graph = Graph(stream, lambda: self._execute(run))
         return self._output.host(run.answer).copy()
@@ -140,7 +142,7 @@ class Session:
 
     def _prepare(self, shape: tuple[int, ...], profile: int) -> _Run:
         """Return a run for SHAPE: with graphs one for each shape, else the only one, set anew."""
-        key = (profile, shape) if self._cuda_graph else None
+        key = (profile, shape) if self.cuda_graph else None
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = self._new_run()

@@ -1,19 +1,23 @@
 """SIMULATED driver and TensorRT: the native engine's memory, order of work, shapes and devices."""
 
 import ctypes
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import tensorrt  # tests/simulated/modules'
 
+from colorize.runtime.cli import main as run_main
 from colorize.runtime.color import F32
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.contract import ModelInfo
-from colorize.runtime.engines import trt_session
+from colorize.runtime.engines import gpu, trt_session
 from colorize.runtime.engines.cache import Profile, engine_path, read_recipe, store_engine
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from colorize.runtime.engines.select import engine_devices, open_engine
@@ -23,6 +27,7 @@ from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutO
 from .conftest import Count, Driver
 
 Store = Callable[..., Path]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 SHAPES = [(1, 1, 16, 16), (8, 1, 64, 128), (2, 1, 32, 48), (3, 1, 128, 64), (8, 1, 16, 16)]
 pytestmark = pytest.mark.usefixtures("driver")  # which finds whatever a test leaves behind
 both_ways = pytest.mark.parametrize("cuda_graph", [False, True])
@@ -210,7 +215,7 @@ def test_shapes_outside_every_profile_are_refused_with_the_mend(store: Store) ->
     assert "pictures of 160x96 are outside what the engine was built for" in told
     assert "16x16 to 128x64 and 16x16 to 64x128" in told
     assert "colorize-export --engine fp16 " in told
-    assert told.rstrip(")").endswith("--size 16,32,96")
+    assert " --size 16,32,96 (then give --model " in told
 
 
 def test_a_square_beyond_both_profiles_is_refused(store: Store) -> None:
@@ -297,6 +302,50 @@ def test_the_colorizer_gives_the_same_picture_on_it(store: Store) -> None:
     assert coloured.std(axis=2).max() > 5
 
 
+@pytest.mark.parametrize("more", [(), ("--cuda-graph",)])
+def test_the_command_runs_on_it_within_its_memory(
+    more: tuple[str, ...],
+    store: Store,
+    driver: Driver,
+    small_film: Path,
+    tmp_path: Path,
+    in_process: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = store(Profile((1, 1, 64, 64), (8, 1, 64, 64), (8, 1, 96, 128)))
+    target = tmp_path / "out.mkv"
+    words = ["--model", model, "--backend", "tensorrt", "--device", "cuda:1", "-o", target]
+    driver.set_memory(6 * 64 * 88 * 28)
+    launched: list[object] = []
+    real = gpu.Graph.launch
+
+    def launch(graph: gpu.Graph, stream: Any) -> None:
+        launched.append(graph)
+        real(graph, stream)
+
+    monkeypatch.setattr(gpu.Graph, "launch", launch)
+    run = in_process(run_main, *words, *more, small_film)
+    assert run.returncode == 0, run.stderr
+    assert bool(launched) == bool(more)
+    assert "tensorrt on cuda:1, fp16" in run.stderr
+    assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
+    with av.open(str(target)) as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert len(frames) == 10
+    assert min(frame.std(axis=2).mean() for frame in frames) > 5
+
+
+def test_what_pycuda_raises_is_told_in_one_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "_NON_BLOCKING", -1)
+    with pytest.raises(EngineError, match=r"^tensorrt on cuda:0: .*(int|argument)"):
+        TensorRTEngine(store())
+    monkeypatch.setitem(sys.modules, "colorize.runtime.engines.trt_session", None)
+    with pytest.raises(EngineError, match=r"^tensorrt on cuda:0: import of .* halted"):
+        TensorRTEngine(store())
+
+
 def test_the_timeline_is_of_the_streams_clock(store: Store) -> None:
     """The simulated clock: a copy moves a GB in a second, the network takes a millisecond."""
     with TensorRTEngine(store()) as engine:
@@ -306,3 +355,9 @@ def test_the_timeline_is_of_the_streams_clock(store: Store) -> None:
             assert found.to_device_ms == pytest.approx(sent, rel=1e-3)
             assert found.compute_ms == pytest.approx(runs, rel=1e-3)
             assert found.to_host_ms == pytest.approx(2 * sent, rel=1e-3)
+
+
+def test_a_timeline_from_another_thread_leaves_no_events(store: Store, driver: Driver) -> None:
+    with TensorRTEngine(store()) as engine, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(engine.timeline, noise(1, 1, 16, 16)).result().compute_ms > 0
+        assert driver.count(Count.EVENTS) == 0
