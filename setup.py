@@ -13,7 +13,9 @@ BASE = [
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
+    "filelock>=3.16,<5",  # two runs may write one film
     "rich>=13.9,<16",
+    "platformdirs>=4.3,<5",
 ]
 TRAIN = [
     "torch>=2.9,<3",
@@ -22,7 +24,6 @@ TRAIN = [
     "safetensors>=0.5,<1",
     "tensorboard>=2.18,<3",
     "matplotlib>=3.9,<4",
-    "platformdirs>=4.3,<5",
     "bracex>=2.5,<4",
 ]
 ORT = ["onnxruntime>=1.22,<2"]
@@ -58,11 +59,17 @@ EXTRAS = {
     "bench": BENCH,
     # ort and gpu exclude each other: onnxruntime and onnxruntime-gpu share one module.
     "ort": ORT,
-    "gpu": ["onnxruntime-gpu>=1.22,<2", "tensorrt>=10.13,<12", "pycuda>=2025.1"],
+    "gpu": [
+        "onnxruntime-gpu>=1.22,<2",
+        "tensorrt>=10.13,<12",
+        "pycuda>=2025.1",
+        "nvidia-ml-py>=12,<14",
+    ],
     "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
+        "hypothesis>=6.100,<7",
         "scikit-image>=0.25,<1",
         "jsonschema>=4.20,<5",
         "playwright>=1.49,<2",  # drives the system's chromium; it brings no browser

@@ -77,12 +77,18 @@ def _path(*, folder: bool = True) -> click.Path:
     "--backend",
     "backends",
     multiple=True,
-    help="openvino or onnxruntime; may be repeated. Default: all that are installed.",
+    help="openvino, onnxruntime or tensorrt; may be repeated. Default: the first two.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel); auto: each backend's fastest.",
 )
 @click.option(
     "--precision",
     "precisions",
-    callback=_listed(_one_of(("auto", "fp32")), "auto, fp32 or auto,fp32"),
+    callback=_listed(_one_of(("auto", "fp32", "bf16")), "a list of auto, fp32, bf16"),
     default="auto",
     show_default=True,
 )

@@ -60,7 +60,10 @@ def compare(old: Document, new: Document, tolerance: float) -> tuple[list[Change
         changes += list(_quality(old, new))
     else:
         remarks.append("quality was not compared: other photographs or another protocol")
-    same_machine = all(old["machine"][key] == new["machine"][key] for key in ("cpu", "cores"))
+    same_machine = all(
+        old["machine"].get(key, []) == new["machine"].get(key, [])
+        for key in ("cpu", "cores", "gpus")
+    )
     if same_machine:
         changes += list(_speed(old, new, tolerance))
     else:

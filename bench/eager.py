@@ -23,7 +23,7 @@ class EagerEngine(Engine):
     device = "CPU"
     precision = "fp32"
 
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:  # noqa: ARG002  # float32 alone
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:  # noqa: ARG002  # float32 on the CPU alone
         checkpoint = checkpoint_of(model)
         if checkpoint is None:
             raise ModelError(f"{model}: the checkpoint that it was exported from is not beside it")

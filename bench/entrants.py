@@ -32,6 +32,7 @@ class Entrant:
     name: str
     backend: str | None = None
     precision: Precision = "auto"
+    device: str = "auto"
     size: int | None = None
     subject: Subject | None = None
     pictures: tuple[Path, ...] = ()  # one for each photograph of the data set
@@ -52,7 +53,7 @@ def entrants(
 ) -> list[Entrant]:
     """Return every model x precision x size, and every folder; InputError if one does not fit."""
     models = [
-        Entrant(subject.name, settings.backends[0], precision, size, subject)
+        Entrant(subject.name, settings.backends[0], precision, settings.device, size, subject)
         for subject, precision, size in product(subjects, settings.precisions, settings.sizes)
     ]
     coloured = [
@@ -115,6 +116,7 @@ def painter(entrant: Entrant, protocol: str, stack: ExitStack) -> tuple[Painter,
             entrant.subject.path,
             backend=entrant.backend or "auto",
             precision=entrant.precision,
+            device=entrant.device,
             size=entrant.size,
         )
     )

@@ -97,6 +97,7 @@ def _colour(subject: Subject, source: Path, target: Path, settings: Settings) ->
         subject.path,
         backend=settings.backends[0],
         precision=settings.precisions[0],
+        device=settings.device,
         size=settings.sizes[0],
     ) as colorizer:
         report = colorizer.video(source, target)

@@ -49,6 +49,7 @@ class Request:
     data: Path
     protocol: str
     backends: tuple[str, ...]
+    device: str
     precisions: tuple[Precision, ...]
     sizes: tuple[int | None, ...]
     batches: tuple[int, ...]
@@ -71,7 +72,8 @@ class Request:
         """Return what the results hold of it."""
         chosen = bool(self.models or self.backends)
         return Settings(
-            backends=choose_backends(self.backends),
+            backends=choose_backends(self.backends, self.device),
+            device=self.device,
             precisions=self.precisions,
             sizes=self.sizes,
             batches=self.batches,

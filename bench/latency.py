@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from statistics import median
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..runtime.engines.base import Engine
-from ..runtime.engines.select import open_engine
+from ..runtime.engines.select import engine_class, open_engine
 from ..runtime.errors import ColorizeError
 from ..runtime.planes import working_shape
 from .eager import EAGER, checkpoint_of, open_eager
 from .energy import EnergyMeter
-from .footprint import peak_memory
+from .footprint import Footprint, peak_memory
+from .gpu import gpu_figures
 from .subjects import Failure, Settings, Subject, noise
 
 Clock = Callable[[], float]
@@ -58,6 +58,12 @@ class SpeedRow:
     samples_ms: tuple[float, ...]  # in the order in which they were taken
     peak_rss_mb: float | None = None  # of a process that does nothing else
     joules_per_picture: float | None = None  # of the whole processor package
+    # Of engines on GPUs that tell; medians, by the GPU's own clock:
+    to_device_ms: float | None = None
+    compute_ms: float | None = None
+    to_host_ms: float | None = None
+    device_peak_mb: float | None = None  # of the same process as peak_rss_mb
+    device_joules_per_picture: float | None = None  # of the whole board
     speedup: float | None = None  # of p50 over the baseline's, taken in the same turns
     baseline: str | None = None
 
@@ -113,12 +119,15 @@ def _load(
     stack: ExitStack,
     clock: Clock,
 ) -> _Loaded:
-    import_module(backend)  # the library's own start would be counted to the first model
+    if backend != EAGER:
+        engine_class(backend).devices()  # the library's own start is not the first model's
     start = clock()
     if backend == EAGER:
         engine: Engine = stack.enter_context(open_eager(model.path))
     else:
-        engine = stack.enter_context(open_engine(model.path, backend, precision))  # type: ignore[arg-type]  # the command checked it
+        engine = stack.enter_context(
+            open_engine(model.path, backend, precision, settings.device)  # type: ignore[arg-type]  # the command checked it
+        )
     opened = clock()
     lightness = noise(settings.batches[0], _shape(engine, settings.sizes[0]))
     before = clock()
@@ -156,14 +165,18 @@ def _time_batch(
             calls.append(lambda engine=one.engine, lightness=lightness: engine.infer(lightness))
     timings = time_in_turns(calls, settings.runs, settings.warmup, clock, EnergyMeter())
     rows = [
-        _row(model, one, batch, size, timing) for one, timing in zip(able, timings, strict=True)
+        _row(model, one, batch, size, timing, clock)
+        for one, timing in zip(able, timings, strict=True)
     ]
     return [*with_speedups(rows), *failures]
 
 
-def _row(model: Subject, one: _Loaded, batch: int, size: int | None, timing: Timing) -> SpeedRow:
+def _row(
+    model: Subject, one: _Loaded, batch: int, size: int | None, timing: Timing, clock: Clock
+) -> SpeedRow:
     engine, runs = one.engine, len(timing.seconds)
     shape = _shape(engine, size)
+    memory = peak_memory(model.path, engine, batch, shape) or Footprint()
     return SpeedRow(
         model=model.name,
         backend=engine.name,
@@ -180,8 +193,10 @@ def _row(model: Subject, one: _Loaded, batch: int, size: int | None, timing: Tim
         runs=runs,
         **statistics(timing.seconds, batch),
         samples_ms=tuple(round(1000 * second, 4) for second in timing.seconds),
-        peak_rss_mb=peak_memory(model.path, engine, batch, shape),
+        peak_rss_mb=memory.rss,
         joules_per_picture=None if timing.joules is None else timing.joules / runs / batch,
+        device_peak_mb=memory.device,
+        **asdict(gpu_figures(engine, noise(batch, shape), runs, clock)),
     )
 
 

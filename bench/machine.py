@@ -6,12 +6,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..runtime.cuda import devices
+
 _PACKAGES = (
     "colorize-toolkit",
     "numpy",
     "openvino",
     "onnxruntime",
     "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt-rtx",
+    "pycuda",
     "torch",
     "torchmetrics",
     "scikit-image",
@@ -22,10 +27,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return the processor, the cores this process may use, and the versions of what computes."""
+    """Return the processor, the cores this process may use, GPUs, and versions of what computes."""
     return {
         "cpu": cpu_name(),
         "cores": usable_cores(),
+        "gpus": [gpu.name for gpu in devices()],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),  # some engines obey it
         "python": platform.python_version(),

@@ -33,9 +33,12 @@ class RooflineRow:
 
 
 def roofline(subject: Subject, rows: list[SpeedRow]) -> list[RooflineRow]:
-    """Return how near the timed ROWS of SUBJECT come to the measured peak."""
+    """Return how near the timed ROWS of SUBJECT come to the measured peak; CPU rows alone.
+
+    On a GPU torch would have to measure the peak, and torch here is often built for CPUs.
+    """
     found = []
-    for row in rows:
+    for row in (row for row in rows if row.device == "CPU"):
         gflop = count_flop(subject.path, 1, row.height, row.width) / 1e9
         reached = gflop * row.batch / row.p50_ms * 1000
         peak = measured_peak(row.precision) / 1e9

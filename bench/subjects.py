@@ -19,6 +19,7 @@ class Settings:
     """What the user chose; it stands in the results."""
 
     backends: tuple[str, ...]  # the fastest first: it colours the photographs
+    device: str = "auto"
     precisions: tuple[Precision, ...] = ("auto",)
     sizes: tuple[int | None, ...] = (None,)  # short sides in pixels; None: each model's own
     batches: tuple[int, ...] = (1, 8)
@@ -67,9 +68,14 @@ def _bundled() -> list[str]:
     return sorted(bundled_models(), key=lambda name: (name != DEFAULT_MODEL, name))
 
 
-def choose_backends(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the installed backends among NAMES, all if empty; EngineError if one is not there."""
-    available = available_backends()
+def choose_backends(names: Sequence[str], device: str = "auto") -> tuple[str, ...]:
+    """Return the backends among NAMES that compute on DEVICE, all if empty, the fastest first.
+
+    TensorRT must be named, as it runs only models with an engine. EngineError if one is not there.
+    """
+    available = available_backends(device)
+    if not names:
+        available = [name for name in available if name != "tensorrt"]
     missing = [name for name in names if name not in available]
     if missing:
         raise EngineError(

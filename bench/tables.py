@@ -26,9 +26,29 @@ _SPEED = {
     "first_ms": "first ms",
     "peak_rss_mb": "peak MB",
     "joules_per_picture": "J /img",
+    "to_device_ms": "to GPU ms",
+    "compute_ms": "on GPU ms",
+    "to_host_ms": "back ms",
+    "device_peak_mb": "GPU MB",
+    "device_joules_per_picture": "GPU J /img",
     "speedup": "",  # named after what it is against
 }
-_NOW_AND_THEN = ("p99_ms", "joules_per_picture", "peak_rss_mb")  # left out where no row has them
+_GPU = {  # decimal places
+    "to_device_ms": 2,
+    "compute_ms": 2,
+    "to_host_ms": 2,
+    "device_peak_mb": 0,
+    "device_joules_per_picture": 3,
+}
+_DIGITS = {
+    "batch": 0,
+    "load_ms": 0,
+    "first_ms": 0,
+    "peak_rss_mb": 0,
+    "joules_per_picture": 2,
+    **_GPU,
+}
+_NOW_AND_THEN = ("p99_ms", "joules_per_picture", "peak_rss_mb", *_GPU)  # where no row has them: out
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,7 @@ def speed_table(document: Document, model: str | None = None) -> Table:
     shown = [
         name
         for name in titles
-        if name not in _NOW_AND_THEN or any(row[name] is not None for row in timed)
+        if name not in _NOW_AND_THEN or any(row.get(name) is not None for row in timed)
     ]
     cells = [_speed_row(row, shown, several_shapes=len(shapes) > 1) for row in rows]
     runs = document["settings"]["runs"]
@@ -113,8 +133,7 @@ def speed_table(document: Document, model: str | None = None) -> Table:
 def _speed_row(row: Row, shown: Sequence[str], *, several_shapes: bool) -> tuple[Cell, ...]:
     if "error" in row:
         return (Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * (len(shown) - 1))
-    digits = {"batch": 0, "load_ms": 0, "first_ms": 0, "peak_rss_mb": 0, "joules_per_picture": 2}
-    figures = (_number(row[name], digits.get(name, 1)) for name in shown if name != "speedup")
+    figures = (_number(row.get(name), _DIGITS.get(name, 1)) for name in shown if name != "speedup")
     speedup = row["speedup"]
     ratio = Cell(NONE) if speedup is None else Cell(f"{speedup:.2f}x", speedup)
     shape = f" {row['height']}x{row['width']}" if several_shapes else ""

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from ..runtime.contract import INPUT, ModelInfo
 from ..runtime.cuda import devices
 from ..runtime.engines.cache import Recipe, check_recipe, engine_path, read_recipe, store_engine
+from ..runtime.engines.trt_log import error_log
 from ..runtime.errors import ArgumentError, EngineError
 from ..runtime.files import sha256, whole_file
 from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
@@ -107,14 +108,17 @@ def build_engine(
             else:
                 report(f"reused: {engine} has the same recipe")
                 return engine
-        store_engine(engine, _build(model, toolkit, recipe, on_step), recipe)
+        store_engine(engine, _build(model, toolkit, recipe, on_step), recipe, _metadata(model))
     report(f"built with {toolkit}")
     return engine
 
 
+def _metadata(model: Path) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+
+
 def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
-    metadata = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
-    info = ModelInfo.from_metadata(metadata, str(model))
+    info = ModelInfo.from_metadata(_metadata(model), str(model))
     ahead_of_time = toolkit.flavour == "tensorrt_rtx"
     gpu = None if ahead_of_time else devices()[0]
     return Recipe(
@@ -149,7 +153,7 @@ def _alone(engine: Path, report: Report) -> Iterator[None]:
 
 def _build(model: Path, toolkit: Toolkit, recipe: Recipe, on_step: OnStep) -> memoryview:
     trt = toolkit.trt
-    log = _logger(trt)
+    log = error_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(_strongly_typed(toolkit))
     parser = trt.OnnxParser(network, log)
@@ -182,6 +186,8 @@ def _configure(trt: Any, builder: Any, config: Any, recipe: Recipe) -> None:
         shapes = builder.create_optimization_profile()
         shapes.set_shape(INPUT, profile.low, profile.best, profile.high)
         config.add_optimization_profile(shapes)
+    # So that an engine takes the memory of the shape that runs, not of the largest.
+    config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
     if recipe.flavour == "tensorrt_rtx" and recipe.compute_capabilities:
         config.num_compute_capabilities = len(recipe.compute_capabilities)
         for index, capability in enumerate(recipe.compute_capabilities):
@@ -231,22 +237,7 @@ def _parser_errors(parser: Any) -> str:
     )
 
 
-# TensorRT's interfaces are subclassed inside functions because the module is an argument.
-def _logger(trt: Any) -> Any:
-    class Logger(trt.ILogger):  # type: ignore[misc]  # untyped base
-        """Keeps TensorRT's errors for the message; says nothing by itself."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return Logger()
-
-
+# Subclassed inside a function because the module is an argument.
 def _monitor(trt: Any, on_step: OnStep) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # untyped base
         """Passes progress on; TensorRT stops where step_complete returns False."""

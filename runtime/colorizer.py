@@ -1,30 +1,45 @@
 """The object that Python users hold: pictures in, pictures out."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import DEFAULT_MODEL, find_model
-from .color import F32, U8, Depth, grey_to_lightness
+from .color import F32, U8, Codes, Depth, grey_to_lightness
 from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
+from .files import sha256
 from .film_writer import FilmOptions
 from .images import Photo, colour
+from .photo_stream import Steps, stream
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
-from .video import FilmReport, Progress, colorize_film
+from .thrift import OnNote, Thrift
+from .video import FilmReport, Progress, colorize_film, colorize_to_y4m
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
 
 
+@dataclass
+class _FilmSoFar:
+    name: str
+    frames: int = 0
+    halvings: int = 0  # of the working size, where memory ended
+
+
 class Colorizer:
-    """A loaded model that colorizes photographs and films; a context manager, for one thread.
+    """A loaded model that colorizes photographs and films; a context manager.
+
+    Threads may share it: they take turns at the network and do the rest side by side.
 
     with Colorizer() as colorizer:
         rgb = colorizer.image(rgb)
@@ -36,17 +51,24 @@ class Colorizer:
         *,
         backend: str = "auto",
         precision: Precision = "auto",
+        device: str = "auto",
         size: int | None = None,
         saturation: float = 1.0,
+        refine: bool = False,
+        on_note: OnNote | None = None,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
 
-        SIZE is the short side in pixels at which the network works (default: the model's own),
-        SATURATION multiplies a* and b*. Raises ModelError, EngineError or ArgumentError.
+        DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
+        the short side in pixels at which the network works (default: the model's own), SATURATION
+        multiplies a* and b*. REFINE lets colours in photographs follow the edges of lightness (see
+        runtime/refine.py). ON_NOTE gets what must be known at once, such as a smaller size where
+        memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
-        self.engine: Engine = open_engine(find_model(model), backend, precision)
+        self.engine: Engine = open_engine(find_model(model), backend, precision, device)
+        self._thrift = Thrift(self.engine, on_note or _warn)
         fixed = self.info.fixed_size
         if fixed is not None and size is not None:
             self.close()
@@ -58,6 +80,7 @@ class Colorizer:
                 f"size is {size}; it must lie in {self.info.size_multiple}..{MAX_SIZE}"
             )
         self.saturation = saturation
+        self.refine = refine
 
     @property
     def info(self) -> ModelInfo:
@@ -70,70 +93,137 @@ class Colorizer:
             return self.info.fixed_size
         return working_shape(height, width, self.size, self.info.size_multiple)
 
-    def chroma(self, greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one size."""
+    def chroma(
+        self, greys: Sequence[U8], film: "_FilmSoFar | None" = None
+    ) -> list[tuple[F32, F32]]:
+        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one such.
+
+        Where memory ends, the network sees smaller pictures, but the planes keep their size, so
+        that a stabilizer goes on; FILM remembers that for the frames to come.
+        """
         shape = self.working_shape(*greys[0].shape)
-        lightness = grey_to_lightness(np.stack([shrink(grey, shape) for grey in greys]))
-        batch = self.engine.best_batch
-        answers = [
-            self.engine.infer(np.ascontiguousarray(lightness[i : i + batch, None]))
-            for i in range(0, len(lightness), batch)
-        ]
-        ab = np.concatenate(answers).transpose(0, 2, 3, 1)
-        return list(zip(lightness, np.ascontiguousarray(ab), strict=True))
+        small = np.stack([shrink(grey, shape) for grey in greys])
+        if film is None:
+            height, width = greys[0].shape
+            what = f"picture of {width}x{height}" if len(greys) == 1 else f"{len(greys)} pictures"
+            ab, _ = self._thrift.infer(small, 0, what)
+        else:
+            what = f"{film.name}: from frame {film.frames} on"
+            ab, film.halvings = self._thrift.infer(small, film.halvings, what)
+            film.frames += len(greys)
+        return list(zip(grey_to_lightness(small), ab, strict=True))
 
     def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or grey (H, W), 8 or 16 bits, to sRGB as deep.
 
         The lightness L* of the input is kept at full size; its own colours are ignored.
         """
-        if (
-            not rgb.size
-            or rgb.dtype not in (np.uint8, np.uint16)
-            or rgb.ndim not in (2, 3)
-            or rgb.shape[2:] not in ((), (3,))
-        ):
-            raise ArgumentError(
-                f"a picture is {rgb.dtype} {rgb.shape}; "
-                "give uint8 or uint16 of shape (H, W, 3) or (H, W)"
-            )
-        colour_planes = np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb
-        return self.photo(Photo(colour_planes)).codes.astype(rgb.dtype, copy=False)
+        return self.photo(_as_photo(rgb)).codes.astype(rgb.dtype, copy=False)
+
+    def images(self, pictures: Iterable[NDArray[Depth]]) -> Generator[NDArray[Depth]]:
+        """Yield `image` of each picture, in order: faster, and in memory that does not grow.
+
+        Pictures are taken from the iterable in this thread, some ahead of what is yielded (at most
+        four of the engine's best batches and photo_stream.MAX_PIXELS_AHEAD at a time), so that
+        those of one working shape go through the network together. Colours may differ from
+        `image` by a level, as batches round otherwise. A picture that cannot be coloured raises
+        its error in its place; close the generator to stop early.
+        """
+        steps: Steps[NDArray[Depth], Codes] = Steps(_pixels, _as_photo, _codes)
+        for picture, result in stream(self, pictures, steps):
+            yield result.result().astype(picture.dtype, copy=False)
 
     def photo(self, photo: Photo) -> Photo:
         """Colorize what `images.read_photo` read, in its own depth and colour space."""
-        [(_, ab)] = self.chroma([photo.grey()])
-        return colour(photo, ab, self.saturation)
+        [answer] = self.chroma([photo.grey()])
+        return self.join(photo, *answer)
+
+    def join(self, photo: Photo, lightness: F32, ab: F32) -> Photo:
+        """Colour PHOTO with what `chroma` answered for its grey; any thread may call this."""
+        return colour(photo, ab, self.saturation, lightness if self.refine else None)
 
     def video(
         self,
-        source: str | Path,
-        target: str | Path,
+        source: str | Path | BinaryIO,
+        target: str | Path | BinaryIO,
         options: FilmOptions | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_remark: Callable[[str], None] | None = None,
     ) -> FilmReport:
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
+        A run that was stopped is gone on with: the same call again finishes the film. A binary
+        stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         options = options or FilmOptions()
+        pipe = None if isinstance(source, str | Path) else source
+        path = source if isinstance(source, str | Path) else "-"
+        chroma = partial(self.chroma, film=_FilmSoFar(str(path)))
+        stabilizer = Stabilizer() if options.stabilize else None
+        if not isinstance(target, str | Path):
+            return colorize_to_y4m(
+                chroma,
+                Path(path),
+                target,
+                batch=self.engine.best_batch,
+                saturation=self.saturation,
+                stabilizer=stabilizer,
+                on_progress=on_progress,
+                pipe=pipe,
+            )
         return colorize_film(
-            self.chroma,
-            Path(source),
+            chroma,
+            Path(path),
             Path(target),
             options,
             batch=self.engine.best_batch,
             saturation=self.saturation,
-            stabilizer=Stabilizer() if options.stabilize else None,
+            stabilizer=stabilizer,
             on_progress=on_progress,
+            pipe=pipe,
+            on_remark=on_remark,
+            made_by={
+                "model": sha256(self.engine.model),
+                "engine": str(self.engine),
+                "working size": str(self.size),
+            },
         )
 
     def close(self) -> None:
-        """Give back the engine."""
-        self.engine.close()
+        """Give back the engine, once no thread uses it."""
+        self._thrift.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, RuntimeWarning, stacklevel=2)
+
+
+def _as_photo(rgb: object) -> Photo:
+    """Return sRGB (H, W, 3) or grey (H, W) as a photograph; ArgumentError if it is neither."""
+    if (
+        not isinstance(rgb, np.ndarray)
+        or not rgb.size
+        or rgb.dtype not in (np.uint8, np.uint16)
+        or rgb.ndim not in (2, 3)
+        or rgb.shape[2:] not in ((), (3,))
+    ):
+        shown = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else repr(rgb)
+        raise ArgumentError(
+            f"a picture is {shown}; give uint8 or uint16 of shape (H, W, 3) or (H, W)"
+        )
+    return Photo(np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb)
+
+
+def _pixels(rgb: NDArray[Any]) -> int:
+    return int(np.prod(np.shape(rgb)[:2]))
+
+
+def _codes(_: object, photo: Photo) -> Codes:
+    return photo.codes

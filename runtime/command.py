@@ -29,8 +29,8 @@ class Command(click.Command):
             self._fail(error.format_message(), error.exit_code)
         except ColorizeError as error:
             self._fail(str(error), error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            self._fail("interrupted", INTERRUPTED)
+        except (click.Abort, KeyboardInterrupt) as error:
+            self._fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             self._fail(f"{place}{error.strerror or error}", 1)

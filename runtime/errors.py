@@ -29,6 +29,10 @@ class EngineError(ColorizeError):
     """An engine or device that was asked for and cannot be used."""
 
 
+class OutOfMemoryError(EngineError):
+    """An engine that has too little memory for what it was given; smaller ones may fit."""
+
+
 class MissingExtraError(ColorizeError):
     """A command whose optional dependencies are not installed."""
 

@@ -1,62 +1,75 @@
-"""The film that is being written: its encoder, its copied streams, its container."""
+"""The film that is written: its encoder, its container, and the streams that are copied into it."""
 
-from collections.abc import Callable
+import heapq
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
+import av.logging
+from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
-from av.stream import Disposition, Stream
+from av.stream import AttachmentStream, Discard, Disposition, Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from .errors import ArgumentError, InputError, OutputError
-from .frames import FrameLayout, Plane, build_frame
+from .encoders import ENCODERS, device_of, encoder_settings, pixel_format
+from .errors import ArgumentError, OutputError
+from .fields import BOTTOM_FIRST, TOP_FIRST
+from .film_reader import AnyPacket, read_packets
+from .film_reader import film_stream as film_stream
+from .frames import FrameLayout
+from .matroska import PLACEHOLDER_ROTATION, write_aspect
+from .segments import Segment, stored_packets
+from .sound import Reencoder
 
-if TYPE_CHECKING:
-    AnyPacket = av.Packet[Any]
-else:
-    AnyPacket = av.Packet  # generic in its stub alone
 COPIED = ("audio", "subtitle")
 """Kinds of streams that are copied packet by packet."""
 
-# Quality at which a stranger sees no loss; slower presets only make files smaller. An encoder
-# takes --crf and --preset where it has a default for them here.
-_ENCODERS = {
-    "libx264": {"crf": "17", "preset": "medium"},
-    "libx265": {"crf": "19", "preset": "medium", "x265-params": "log-level=error"},
-    "libvpx-vp9": {"crf": "24", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
-    "libsvtav1": {"crf": "24", "preset": "8"},
-    "ffv1": {"level": "3", "slicecrc": "1"},
-}
-_DEFAULT_ENCODER = {".webm": "libvpx-vp9"}
-_TELL_ASPECT = ("libx264", "libx265")  # in their bitstream; PyAV cannot tell Matroska of it
 _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
+_MATROSKA = ("matroska", "webm")
+_COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_IN_TRANSPORT_STREAMS = frozenset(
+    ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
+)
+_INTERLACED_FLAGS = "+ildct+ilme"
 
 
 @dataclass(frozen=True)
 class FilmOptions:
     """How a film is written; None: the encoder's default here."""
 
-    codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, libsvtav1, ffv1
+    codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, h264_nvenc ...
     crf: int | None = None
     preset: str | None = None
     stabilize: bool = True  # colours are held still from frame to frame
+    segment_frames: int = 480  # that a stopped run loses at most, some 20 seconds of film
 
 
-def film_stream(container: InputContainer) -> VideoStream:
-    """Return the film's own stream, not a cover picture; InputError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise InputError(f"{container.name}: has no video stream")
+@dataclass(frozen=True)
+class StreamFacts:
+    """What the encoder must know of the source's stream."""
+
+    rate: Fraction
+    time_base: Fraction
+    aspect: Fraction | None
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> "StreamFacts":
+        """Read them from the film's stream."""
+        rate = stream.average_rate or _FALLBACK_RATE
+        base = stream.time_base or 1 / rate
+        return cls(rate, base, stream.sample_aspect_ratio or None)
 
 
 def create_container(part: Path, target: Path) -> OutputContainer:
-    """Open PART for writing in the container that TARGET's suffix names."""
+    """Make the container that TARGET's suffix names; PART is not opened before it is written."""
     try:
         return av.open(str(part), "w")
     except (av.error.FFmpegError, ValueError) as error:
@@ -64,129 +77,256 @@ def create_container(part: Path, target: Path) -> OutputContainer:
         raise OutputError(f"{target}: no film container for {name}; use .mkv") from error
 
 
+def add_encoder(
+    container: OutputContainer,
+    target: Path,
+    options: FilmOptions,
+    layout: FrameLayout,
+    facts: StreamFacts,
+) -> VideoStream:
+    """Add the film's stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
+    codec, settings = encoder_settings(target, options)
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 tells its settings on stderr
+    if layout.siting is not None:
+        settings["chroma_sample_location"] = layout.siting
+    if layout.interlaced and "interlaced" in ENCODERS[codec].tags:
+        settings["flags"] = _INTERLACED_FLAGS
+    try:
+        stream = container.add_stream(
+            codec, rate=facts.rate, options=settings, hwaccel=device_of(codec)
+        )
+    except (av.error.FFmpegError, ValueError, TypeError, NotImplementedError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    if not isinstance(stream, VideoStream):
+        raise ArgumentError(f"codec {codec}: does not encode pictures")
+    context = stream.codec_context
+    context.width, context.height = layout.width, layout.height
+    context.pix_fmt = pixel_format(codec, layout)
+    context.time_base = facts.time_base
+    if facts.aspect is not None:
+        context.sample_aspect_ratio = facts.aspect
+    context.color_range = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
+    context.colorspace, context.color_primaries, context.color_trc = layout.tags
+    if layout.interlaced:
+        context.field_order = TOP_FIRST if layout.top_first else BOTTOM_FIRST
+    context.flags |= int(Flags.frame_duration)
+    context.thread_type = "AUTO"
+    if layout.rotation:
+        stream.set_display_rotation(layout.rotation)
+    _open(stream, target)
+    return stream
+
+
+def _open(stream: VideoStream, target: Path) -> None:
+    """Open the encoder now: a setting that it refuses must not wait for the first frame."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)  # FFmpeg says why a device is missing in its log alone
+    try:
+        stream.codec_context.open()
+    except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
+        log = getattr(error, "log", None)
+        reason = log[2].strip() if log else str(error)
+        raise ArgumentError(
+            f"{target}: codec {stream.codec_context.name} does not take these settings, or cannot "
+            f"run here ({reason})"
+        ) from error
+    finally:
+        av.logging.set_level(level)
+
+
+def rehearse(
+    folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
+) -> None:
+    """Write the head of the film once: what its container refuses must not come out at the end."""
+    trial = folder / f"head{target.suffix}"
+    container = create_container(trial, target)
+    try:
+        codec = add_encoder(container, target, options, layout, facts).codec_context.name
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            container.close()
+        trial.unlink(missing_ok=True)
+
+
+def _holds(container: OutputContainer, stream: Stream) -> bool:
+    """Tell whether CONTAINER takes the packets of STREAM, which only its muxer really knows."""
+    # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
+    names = {stream.codec.name, stream.codec.canonical_name}
+    if container.format.name == "mpegts":  # lists nothing, and takes all for data
+        return bool(names & _IN_TRANSPORT_STREAMS)
+    if not names & container.supported_codecs:
+        return False
+    if isinstance(stream, av.AudioStream) and container.format.name in ("mp4", "ipod"):
+        # MP4 must name the place of each channel of plain samples, and only fails at its end.
+        nameless = stream.codec_context.layout.name.endswith("channels")
+        if nameless and stream.codec.name.startswith("pcm"):
+            return False
+    trial = av.open(io.BytesIO(), "w", format=container.format.name)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            trial.close()
+    return True
+
+
 class FilmWriter:
-    """Encodes the frames of one film and copies what goes with them."""
+    """Joins finished segments with everything else of the source, without encoding them again."""
 
     def __init__(
-        self, source: InputContainer, container: OutputContainer, target: Path, options: FilmOptions
+        self,
+        source: InputContainer,
+        part: Path,
+        target: Path,
+        options: FilmOptions,
+        layout: FrameLayout,
     ) -> None:
-        self.frames = 0
         self.left_out: list[str] = []
-        self._container, self._target = container, target
-        self._source = film_stream(source)
-        self._video = self._add_encoder(options)
+        self.remarks: list[str] = []
+        self._source, self._target, self._layout, self._part = source, target, layout, part
+        self._aspect: Fraction | None = None  # that is written last
+        self._film = film_stream(source)
+        self._container = create_container(part, target)
+        facts = StreamFacts.of(self._film)
+        self._video = add_encoder(self._container, target, options, layout, facts)
+        self._note_marks(facts)
         self._copies: dict[int, Stream] = {}
-        self._early: list[AnyPacket] = []
+        self._reencoded: dict[int, Reencoder] = {}
+        self._covers: set[int] = set()
         for stream in source.streams:
-            # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
-            names = {stream.codec.name, stream.codec.canonical_name} & container.supported_codecs
-            if stream.type in COPIED and names:
-                copy = container.add_stream_from_template(stream)
-                copy.metadata.update(stream.metadata)  # the language, above all
-                copy.disposition = stream.disposition
-                self._copies[stream.index] = copy
-            elif stream is not self._source:
+            if stream is not self._film and not self._take(stream):
                 self.left_out.append(f"{stream.type} stream {stream.index}")
-        container.metadata.update(source.metadata)
-        container.set_chapters(source.chapters())
+        self._container.metadata.update(source.metadata)
+        self._container.set_chapters(source.chapters())
 
-    def _add_encoder(self, options: FilmOptions) -> VideoStream:
-        codec, settings = encoder_settings(self._target, options)
-        rate = self._source.average_rate or _FALLBACK_RATE
-        try:
-            stream = self._container.add_stream(codec, rate=rate, options=settings)
-        except (av.error.FFmpegError, ValueError, TypeError) as error:
-            raise ArgumentError(
-                f"codec {codec}: cannot be used in {self._target.suffix} ({error})"
-            ) from error
-        if not isinstance(stream, VideoStream):
-            raise ArgumentError(f"codec {codec}: does not encode pictures")
-        return stream
-
-    def copy(self, packet: AnyPacket) -> None:
-        """Write a packet of sound or subtitles as it is."""
-        copy = self._copies.get(packet.stream.index)
-        if copy is None:
-            return
-        packet.stream = copy
-        if self.frames == 0:
-            self._early.append(packet)  # muxing opens every stream, and the film's is not known yet
-        else:
-            self._guard(lambda: self._container.mux(packet))
-
-    def encode(self, luma: Plane, chroma: Plane, pts: int, layout: FrameLayout) -> None:
-        """Encode one frame at its own time, PTS in the source's time base."""
-        if self.frames == 0:
-            self._configure(layout)
-            self._open()
-            self._guard(lambda: self._container.mux(self._early))
-        frame = build_frame(luma, chroma, layout)
-        frame.pts, frame.time_base = pts, self._source.time_base
-        self._guard(lambda: self._container.mux(self._video.encode(frame)))
-        self.frames += 1
-
-    def finish(self) -> None:
-        """Write what the encoder still holds, and the container's end."""
-        self._guard(lambda: self._container.mux(self._video.encode(None)))
-        self._guard(self._container.close)
-
-    def _configure(self, layout: FrameLayout) -> None:
-        context = self._video.codec_context
-        context.width, context.height, context.pix_fmt = layout.width, layout.height, layout.format
-        if layout.converted_from is not None:
-            self.left_out.append(
-                f"{layout.converted_from}, written as {layout.format}: its exactness"
-            )
-        if layout.interlaced:
+    def _note_marks(self, facts: StreamFacts) -> None:
+        tags = ENCODERS[self._video.codec_context.name].tags
+        in_matroska = self._container.format.name in _MATROSKA
+        if facts.aspect not in (None, 1) and in_matroska and "aspect" not in tags:
+            if self._layout.rotation:
+                self.left_out.append(f"the pixel aspect {facts.aspect}")
+            else:
+                self._video.set_display_rotation(PLACEHOLDER_ROTATION)
+                self._aspect = facts.aspect
+        tells_fields = self._container.format.name in ("matroska", "mov")
+        if self._layout.interlaced and "interlaced" not in tags and not tells_fields:
             self.left_out.append("the mark that its frames are interlaced")
-        if self._source.time_base is not None:
-            context.time_base = self._source.time_base
-        if self._source.sample_aspect_ratio:
-            context.sample_aspect_ratio = self._source.sample_aspect_ratio
-            in_matroska = self._container.format.name in ("matroska", "webm")
-            if in_matroska and context.name not in _TELL_ASPECT:
-                self.left_out.append(f"the pixel aspect {self._source.sample_aspect_ratio}")
-        context.color_range = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
-        context.colorspace, context.color_primaries, context.color_trc = layout.tags
-        context.thread_type = "AUTO"
-        if layout.rotation:
-            self._video.set_display_rotation(layout.rotation)
 
-    def _open(self) -> None:
-        context = self._video.codec_context
-        formats = [known.name for known in context.codec.video_formats or []]
-        if formats and context.pix_fmt not in formats:
-            raise ArgumentError(
-                f"codec {context.name} cannot store {context.pix_fmt}; --codec libx265, or ffv1 "
-                "into .mkv, can"
+    def _take(self, stream: Stream) -> bool:
+        """Prepare to copy STREAM, or to encode it anew; False if the container takes neither."""
+        if isinstance(stream, AttachmentStream):
+            return self._attach(stream.name or "attachment", stream.mimetype, stream.data)
+        if stream.disposition & Disposition.attached_pic:
+            return self._take_cover(stream)
+        if stream.type not in COPIED or stream.codec_context is None:
+            return False
+        if _holds(self._container, stream):
+            copy = self._container.add_stream_from_template(stream)
+        elif isinstance(stream, av.AudioStream):
+            self._reencoded[stream.index] = Reencoder(stream, self._container)
+            copy = self._reencoded[stream.index].stream
+            self.remarks.append(
+                f"audio stream {stream.index} was encoded anew as {copy.codec_context.name}: "
+                f"{self._target.suffix} takes no {stream.codec.canonical_name}"
             )
-        try:
-            self._container.start_encoding()
-        except (av.error.FFmpegError, ValueError) as error:
-            raise ArgumentError(
-                f"{self._target}: codec {context.name} does not take these settings ({error})"
-            ) from error
+        else:
+            return False
+        copy.metadata.update(stream.metadata)  # the language, above all
+        copy.disposition = stream.disposition
+        self._copies[stream.index] = copy
+        return True
+
+    def _attach(self, name: str, kind: str | None, data: bytes) -> bool:
+        if self._container.format.name != "matroska" or not data:
+            return False
+        self._container.add_attachment(name, kind or "application/octet-stream", data)
+        return True
+
+    def _take_cover(self, stream: Stream) -> bool:
+        """Keep a cover picture: a stream of one packet in MP4, an attachment in Matroska."""
+        if self._container.format.name in ("mp4", "mov", "ipod"):
+            copy = self._container.add_stream_from_template(stream, opaque=True)
+            copy.disposition = stream.disposition
+            self._copies[stream.index] = copy
+            return True
+        if stream.codec.canonical_name not in _COVERS:
+            return False
+        packet = next(self._source.demux(stream), None)
+        self._source.seek(0)
+        return packet is not None and self._attach(
+            *_COVERS[stream.codec.canonical_name], bytes(packet)
+        )
+
+    def write(self, segments: Sequence[Segment]) -> None:
+        """Write SEGMENTS with the packets of the source between them, and the container's end."""
+        extradata = self._video.codec_context.extradata or b""
+        if any(segment.extradata != extradata for segment in segments):
+            raise OutputError(
+                f"{self._target}: {self._video.codec_context.name} begins its parts differently; "
+                "take another --codec"
+            )
+        self._guard(self._container.start_encoding)
+        everything = heapq.merge(self._own_packets(segments), self._others(), key=_seconds)
+        for packet in everything:
+            self._guard(partial(self._container.mux, packet))
+        self._guard(self._container.close)
+        if self._aspect is not None:
+            write_aspect(self._part, self._aspect)
+
+    def close(self) -> None:
+        """Give the container up, wherever it stands."""
+        with suppress(av.error.FFmpegError, OSError):
+            self._container.close()
+
+    def _own_packets(self, segments: Sequence[Segment]) -> Iterator[AnyPacket]:
+        for stored in stored_packets(segments):
+            packet = av.Packet(stored.data)
+            packet.pts, packet.dts, packet.duration = stored.pts, stored.dts, stored.duration
+            packet.time_base = self._video.codec_context.time_base
+            packet.is_keyframe = stored.is_keyframe
+            packet.stream = self._video
+            yield packet
+
+    def _others(self) -> Iterator[AnyPacket]:
+        """Yield the packets of the source's other streams as they are written."""
+        streams = [self._source.streams[index] for index in (*self._copies, *self._reencoded)]
+        streams = list(dict.fromkeys(streams))
+        if not streams:
+            return
+        self._film.discard = Discard.all
+        for packet in read_packets(self._source, streams, self._note_damage):
+            reencoder = self._reencoded.get(packet.stream.index)
+            if reencoder is not None:
+                yield from reencoder.packets(packet)
+            elif packet.dts is not None or packet.stream.type == "video":
+                if packet.stream.type == "video":  # a cover has no time
+                    packet.pts = packet.dts = 0
+                packet.stream = self._copies[packet.stream.index]
+                yield packet
+        for reencoder in self._reencoded.values():
+            yield from reencoder.packets(None)
+
+    def _note_damage(self) -> None:
+        if (remark := "damage in its sound or subtitles was skipped") not in self.remarks:
+            self.remarks.append(remark)
 
     def _guard(self, write: Callable[[], object]) -> None:
         try:
             write()
-        except (av.error.FFmpegError, OSError) as error:
-            raise OutputError(f"{self._target}: cannot encode or write it ({error})") from error
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{self._target}: cannot write it ({reason})") from error
 
 
-def encoder_settings(target: Path, options: FilmOptions) -> tuple[str, dict[str, str]]:
-    """Return the encoder and its settings; ArgumentError for what it does not take."""
-    codec = options.codec or _DEFAULT_ENCODER.get(target.suffix.lower(), "libx264")
-    if codec not in _ENCODERS:
-        raise ArgumentError(f"unknown codec {codec!r}; choose one of {', '.join(_ENCODERS)}")
-    settings = dict(_ENCODERS[codec])
-    for name in ("crf", "preset"):
-        if getattr(options, name) is not None and name not in settings:
-            raise ArgumentError(f"codec {codec} has no {name}; leave --{name} out")
-    if target.suffix.lower() == ".avi":
-        settings["bf"] = "0"  # AVI has no timestamps, so frames must be stored as they are shown
-    if options.crf is not None:
-        settings["crf"] = str(options.crf)
-    if options.preset is not None:
-        settings["preset"] = options.preset
-    return codec, settings
+def _seconds(packet: AnyPacket) -> Fraction:
+    return packet.dts * packet.time_base if packet.dts is not None else Fraction(0)

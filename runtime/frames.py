@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import av
 import cv2
 import numpy as np
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from .color import F32, U8, Matrix, lab_to_rgb, luma_to_grey, rgb_to_chroma
+from .fields import top_field_first
 from .planes import enlarge
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -18,7 +20,13 @@ _MATRICES: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
 _UNSPECIFIED = 2
 _HD_HEIGHT = 720  # players take untagged film for BT.709 from here on, for BT.601 below
 
+_BT2020 = 9  # of primaries
+
 _FULL_RANGE_NAMES = ("yuvj", "gray")
+_LUMA_PLANE_FIRST = ("yuv4", "yuvj4", "yuva4", "gray", "nv1", "nv2")
+# What hardware decodes to: chroma planes interleaved, or samples in the high bits.
+_SEMI = {"nv1": "420", "nv2": "420", "p01": "420", "p21": "422", "p41": "444"}
+_DEPTHS = (8, 9, 10, 12, 14, 16)
 _CHROMA_STEPS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}  # columns, rows a chroma sample
 
 
@@ -28,15 +36,18 @@ class FrameLayout:
 
     width: int
     height: int
-    depth: int
+    depth: int  # bits of a written sample
     subsampling: str  # of the written frames: 420, 422 or 444
     matrix: Matrix
     full_range: bool
     tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
     rotation: int  # in degrees, which players apply
     interlaced: bool
+    top_first: bool  # of the two fields of an interlaced frame
     source_format: str
-    converted_from: str | None  # what must be converted frame by frame: RGB, palettes, rare depths
+    converted_from: str | None  # what is converted frame by frame: RGB, palettes, big-endian
+    shift: int = 0  # bits that a decoded sample is moved up where no encoder has its depth
+    siting: str | None = None  # of chroma in FFmpeg's words, as the film says
 
     @property
     def format(self) -> str:
@@ -52,27 +63,40 @@ class FrameLayout:
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """Of a sample."""
+        """Of a written sample."""
         return np.uint8 if self.depth == 8 else np.uint16
 
+    @property
+    def remarks(self) -> list[str]:
+        """What of the source's frames is not written as it was, for the user."""
+        source, said = av.VideoFormat(self.source_format), list[str]()
+        planar = self.source_format.replace("yuvj", "yuv").replace("yuva", "yuv")
+        same = self.format.removesuffix("le") in (planar, planar.removesuffix("le"))
+        if source.is_rgb or source.has_palette:
+            said.append(f"{source.name} was converted to {self.format} by the {self.matrix} matrix")
+        elif not same and not (source.name.startswith(("gray", *_SEMI)) and self.shift == 0):
+            said.append(f"{source.name} was written as {self.format}")
+        if any(component.is_alpha for component in source.components):
+            said.append("the alpha plane was left out")
+        return said
 
-def layout_of(frame: av.VideoFrame) -> FrameLayout:
-    """Return the layout for a film that begins with FRAME."""
+
+def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
+    """Return the layout for a film that begins with FRAME; SITING is of its chroma."""
     name = frame.format.name
-    planar = name.startswith(("yuv4", "yuvj4", "gray")) and "be" not in name and "a4" not in name
-    depth = frame.format.components[0].bits
-    subsampling = next((s for s in _CHROMA_STEPS if f"uv{s}p" in name or f"uvj{s}p" in name), "420")
-    known = (
-        planar and (name.startswith("gray") or f"{subsampling}p" in name) and depth in (8, 10, 12)
-    )
     rgb = frame.format.is_rgb or name.startswith(("pal", "mono"))
-    if not known:
-        depth, subsampling = 8, "444" if rgb else "420"
+    direct = name.startswith(_LUMA_PLANE_FIRST) and not name.endswith("be") and "float" not in name
+    depth = min(max(frame.format.components[0].bits, 8), 16)
+    if depth not in _DEPTHS:
+        depth, direct = 16, False
+    subsampling = "444" if rgb else _family(name)
     if frame.width % 2 or frame.height % 2:
         subsampling = "444"  # H.264 stores no odd sides in 4:2:0; luma stays as it is either way
     matrix = _MATRICES.get(frame.colorspace)
-    if matrix is None:
-        matrix = "bt709" if rgb or frame.height >= _HD_HEIGHT else "bt601"
+    if matrix is None and rgb:
+        matrix = "bt2020" if frame.color_primaries == _BT2020 else "bt709"
+    elif matrix is None:
+        matrix = "bt709" if frame.height >= _HD_HEIGHT else "bt601"
     tagged = frame.color_range in (ColorRange.MPEG, ColorRange.JPEG)
     full = frame.color_range == ColorRange.JPEG if tagged else name.startswith(_FULL_RANGE_NAMES)
     return FrameLayout(
@@ -85,9 +109,16 @@ def layout_of(frame: av.VideoFrame) -> FrameLayout:
         tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
         rotation=frame.rotation,
         interlaced=frame.interlaced_frame,
+        top_first=not frame.interlaced_frame or top_field_first(frame),
         source_format=name,
-        converted_from=None if known else name,
+        converted_from=None if direct and not rgb else name,
+        siting=siting,
     )
+
+
+def _family(name: str) -> str:
+    """Return the subsampling that is written for the pixel format NAME if the encoder has it."""
+    return next((s for s in _CHROMA_STEPS if s in name), _SEMI.get(name[:3], "420"))
 
 
 def _matrix_tag(frame: av.VideoFrame, matrix: Matrix) -> int:
@@ -103,15 +134,21 @@ def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
     """Return a copy of the luma plane (H, W), in code values."""
     if layout.converted_from is not None:
         frame = _converted(frame, layout)
-    return _samples(frame, 0, layout)[:, : layout.width].copy()
+    plane = frame.planes[0]
+    deep = frame.format.components[0].bits > 8
+    luma = _samples(plane, np.uint16 if deep else np.uint8)[:, : layout.width]
+    return luma.copy()
 
 
 def _converted(frame: av.VideoFrame, layout: FrameLayout) -> av.VideoFrame:
     if not frame.format.is_rgb:
         kept = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
         return frame.reformat(format=layout.format, src_color_range=kept, dst_color_range=kept)
+    matrix = {"bt2020": Colorspace.BT2020, "bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
     return frame.reformat(
-        format=layout.format, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        format=layout.format,
+        dst_colorspace=matrix[layout.matrix],
+        dst_color_range=ColorRange.MPEG,
     )
 
 
@@ -129,9 +166,7 @@ def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
     rgb = lab_to_rgb(np.dstack([lightness, ab]))
     small = rgb_to_chroma(rgb, layout.matrix, full_range=layout.full_range, depth=layout.depth)
     # Plane by plane, as frames are stored, and rounded by OpenCV: a third of the time.
-    planes = [
-        enlarge(np.ascontiguousarray(small[..., index]), layout.chroma_shape) for index in (0, 1)
-    ]
+    planes = [_enlarged(np.ascontiguousarray(small[..., index]), layout) for index in (0, 1)]
     if layout.depth == 8:
         rounded: U8 = np.stack([cv2.convertScaleAbs(plane) for plane in planes]).astype(
             np.uint8, copy=False
@@ -141,18 +176,49 @@ def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
     return np.moveaxis(codes.astype(np.uint16), 0, -1)
 
 
+def _enlarged(plane: F32, layout: FrameLayout) -> F32:
+    return _sited(enlarge(plane, layout.chroma_shape), layout)
+
+
+def _sited(chroma: F32, layout: FrameLayout) -> F32:
+    """Move chroma (rows, columns) from the middle of its luma samples to where they lie.
+
+    The step is a quarter of a chroma sample. Untagged film is taken as MPEG-2 and later define
+    it, left, and film of full range as JPEG does, in the middle.
+    """
+    siting = layout.siting or ("center" if layout.full_range else "left")
+    columns, rows = _CHROMA_STEPS[layout.subsampling]
+    if columns == 2 and siting in ("left", "topleft", "bottomleft"):
+        chroma = _nearer(chroma, axis=1)
+    if rows == 2 and siting in ("topleft", "top"):
+        chroma = _nearer(chroma, axis=0)
+    if rows == 2 and siting in ("bottomleft", "bottom"):
+        chroma = _nearer(chroma[::-1], axis=0)[::-1]
+    return chroma
+
+
+def _nearer(chroma: F32, axis: int) -> F32:
+    """Move what lies along AXIS a quarter of a sample toward its begin; the first stays."""
+    moved = chroma.copy()
+    later, earlier = (chroma[1:], chroma[:-1]) if axis == 0 else (chroma[:, 1:], chroma[:, :-1])
+    into = moved[1:] if axis == 0 else moved[:, 1:]
+    if into.size:
+        into[...] = cv2.addWeighted(later, 0.75, earlier, 0.25, 0).reshape(into.shape)
+    return moved
+
+
 def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFrame:
-    """Return a frame of luma (H, W) and Cb, Cr (rows, columns, 2)."""
+    """Return a frame of luma (H, W) as it was read and Cb, Cr (rows, columns, 2)."""
     frame = av.VideoFrame(layout.width, layout.height, layout.format)
     rows, columns = layout.chroma_shape
-    _samples(frame, 0, layout)[:, : layout.width] = luma
+    _samples(frame.planes[0], layout.dtype)[:, : layout.width] = luma << layout.shift
     for index in (1, 2):
-        _samples(frame, index, layout)[:rows, :columns] = chroma[..., index - 1]
+        plane = _samples(frame.planes[index], layout.dtype)
+        plane[:rows, :columns] = chroma[..., index - 1]
     return frame
 
 
-def _samples(frame: av.VideoFrame, index: int, layout: FrameLayout) -> Plane:
-    plane = frame.planes[index]
-    samples: Plane = np.frombuffer(plane, layout.dtype)  # type: ignore[call-overload]  # a buffer
-    line = plane.line_size // np.dtype(layout.dtype).itemsize
+def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
+    samples: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
+    line = plane.line_size // np.dtype(dtype).itemsize
     return samples[: line * plane.height].reshape(plane.height, line)

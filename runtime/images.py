@@ -32,6 +32,7 @@ from .errors import InputError, MissingExtraError
 from .jpeg import jpeg_quality
 from .planes import enlarge, enlarge_rows
 from .profiles import from_srgb, grey_to_srgb, is_srgb, to_linear
+from .refine import slopes
 
 MAX_PIXELS = 250_000_000
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
@@ -42,7 +43,7 @@ _ORIENTATION = 0x0112
 _TIFF_DESCRIPTIONS = frozenset(
     (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
 )
-_STRIP_PIXELS = 1 << 20  # full-size colour is computed in strips of about this many pixels
+_STRIP_PIXELS = 1 << 17  # full-size colour is computed in strips that caches and heaps hold well
 _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     2: np.fliplr,
     3: lambda codes: codes[::-1, ::-1],
@@ -138,6 +139,15 @@ def is_photo(path: Path, content: bytes | None = None) -> bool:
         return False
     except (*UNREADABLE, MissingExtraError):
         return True  # a picture, but one that reading will refuse with the reason
+
+
+def pixels_of(path: Path) -> int:
+    """Return the number of pixels that a photograph says it has; 0 where it cannot be read."""
+    try:
+        with limited(), _opened(path, None) as image:
+            return image.width * image.height
+    except (*UNREADABLE, MissingExtraError):
+        return 0
 
 
 def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -314,17 +324,25 @@ def strips(picture: Codes) -> Iterator[slice]:
         yield slice(top, top + rows)
 
 
-def colour(photo: Photo, ab: F32, saturation: float = 1.0) -> Photo:
+def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None) -> Photo:
     """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
 
-    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's.
+    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's. With
+    LIGHTNESS, L* (h, w) of the small size, colour follows the edges of the full size: see refine.
     """
     height, width = photo.codes.shape[:2]
-    wide = enlarge(ab * np.float32(saturation), (len(ab), width))
+    planes = ab * np.float32(saturation)
+    if lightness is not None:
+        planes = np.dstack([planes, lightness, slopes(lightness, planes)])
+    wide = enlarge(planes, (len(ab), width))
     codes = np.empty_like(photo.codes)
     for strip in strips(codes):
-        lightness = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
-        lab = np.dstack([lightness, enlarge_rows(wide, (height, width), strip)])
+        exact = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
+        rows = enlarge_rows(wide, (height, width), strip)
+        chroma = rows[..., :2]
+        if lightness is not None:
+            chroma = chroma + rows[..., 3:] * (exact - rows[..., 2])[..., None]
+        lab = np.dstack([exact, chroma])
         codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
     return replace(photo, codes=codes)
 

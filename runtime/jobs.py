@@ -4,10 +4,13 @@ import glob
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
 from .files import PHOTO_SUFFIXES
@@ -15,6 +18,7 @@ from .files import PHOTO_SUFFIXES
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .film_writer import FilmOptions
+    from .images import Photo
     from .video import Progress
 
 FILM_SUFFIXES = frozenset(
@@ -58,33 +62,65 @@ class Job:
         colorizer: "Colorizer",
         options: "FilmOptions",
         on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Do it and return remarks for the user. A file is what its content says, not its name."""
         from .images import is_photo
+        from .y4m import SIGNATURE, Prefixed
 
-        if self.target.exists() and not self.overwrite:
-            raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
-        content = sys.stdin.buffer.read() if self.source == PIPE else None
+        self._check_target()
+        content: bytes | None = None
+        film: Path | BinaryIO = self.source
+        if self.source == PIPE:
+            content = sys.stdin.buffer.read(len(SIGNATURE))
+            if content == SIGNATURE:
+                film = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
+                return self._film(colorizer, film, options, on_progress, on_remark)
+            content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         if content is not None:
-            raise InputError("-: standard input is not a picture in any format known here")
-        if self.target == PIPE:
-            raise ArgumentError(f"{self.source}: a film is not written to -; give -o a file")
-        report = colorizer.video(self.source, self.target, options, on_progress)
+            raise InputError("-: standard input is neither a picture known here nor y4m")
+        return self._film(colorizer, film, options, on_progress, on_remark)
+
+    def _film(
+        self,
+        colorizer: "Colorizer",
+        source: Path | BinaryIO,
+        options: "FilmOptions",
+        on_progress: Callable[["Progress"], None],
+        on_remark: Callable[[str], None] | None,
+    ) -> list[str]:
+        target = sys.stdout.buffer if self.target == PIPE else self.target
+        report = colorizer.video(source, target, options, on_progress, on_remark)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
-        rate = report.frames / max(report.seconds, 1e-9)
-        speed = f"{report.frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
+        frames = report.frames - report.resumed
+        rate = frames / max(report.seconds, 1e-9)
+        speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [*report.remarks, speed]
 
-    def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[str]:
-        from .images import MAX_PIXELS, read_photo
-        from .photo_writer import encode_photo, format_of, pipe_format, write_photo
+    def _check_target(self) -> None:
+        if self.target.exists() and not self.overwrite:
+            raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
 
+    def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[str]:
+        return self.write(colorizer.photo(self.read(content)))
+
+    def read(self, content: bytes | None = None) -> "Photo":
+        """Read the photograph, if its result can be written; CONTENT is that of a pipe."""
+        from .images import MAX_PIXELS, read_photo
+        from .photo_writer import format_of
+
+        self._check_target()
         if self.target != PIPE and format_of(self.target.suffix) is None:
             raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
         limit = MAX_PIXELS if self.max_pixels is None else self.max_pixels
-        photo = colorizer.photo(read_photo(self.source, content, limit))
+        return read_photo(self.source, content, limit)
+
+    def write(self, photo: "Photo") -> list[str]:
+        """Write the coloured photograph and return remarks for the user."""
+        from .photo_writer import encode_photo, pipe_format, write_photo
+
         if self.target == PIPE:
             whole = io.BytesIO()
             encode_photo(whole, pipe_format(photo), photo, "-")
@@ -97,6 +133,41 @@ class Job:
                 f"only the first of its {photo.pictures} pictures was coloured",
             ]
         return list(photo.remarks)
+
+
+def run_all(
+    jobs: Iterable[Job],
+    colorizer: "Colorizer",
+    options: "FilmOptions",
+    on_progress: Callable[[Job], Callable[["Progress"], None]],
+    on_remark: Callable[[Job, str], None],
+) -> Iterator[tuple[Job, "Future[list[str]]"]]:
+    """Do the jobs and yield each with its finished remarks or error, in order.
+
+    Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film, and
+    ON_REMARK gets at once what must be known while one is coloured.
+    """
+    from .images import is_photo, pixels_of
+    from .photo_stream import Steps, stream
+
+    def streamed(job: Job) -> bool:
+        return job.source != PIPE and is_photo(job.source)
+
+    steps = Steps[Job, list[str]](
+        lambda job: pixels_of(job.source), Job.read, lambda job, photo: job.write(photo)
+    )
+    for photos, group in groupby(jobs, streamed):
+        if photos:
+            yield from stream(colorizer, group, steps)
+            continue
+        for job in group:
+            done: Future[list[str]] = Future()
+            try:
+                say = partial(on_remark, job)
+                done.set_result(job.run(colorizer, options, on_progress(job), say))
+            except Exception as error:  # the caller's to judge, as that of a photograph
+                done.set_exception(error)
+            yield job, done
 
 
 def plan(

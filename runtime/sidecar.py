@@ -34,6 +34,12 @@ def read_sidecar(model: Path) -> dict[str, Any]:
     return card if card.get("onnx_sha256") == sha256(model) else {}
 
 
+def proved_in_bfloat16(model: Path) -> bool:
+    """Whether MODEL gave its network's answers in bf16 too."""
+    proofs = read_sidecar(model).get("proofs", ())
+    return any(proof["passed"] for proof in proofs if "bf16" in proof["subject"])
+
+
 def refused_precisions(model: Path) -> tuple[str, ...]:
     """Return the arithmetic, such as bf16, in which MODEL failed its proof."""
     return tuple(read_sidecar(model).get("refused_precisions", ()))

@@ -1,39 +1,31 @@
 """Film: decode, shrink, infer, stabilize, enlarge, encode; sound and timing as they were."""
 
-import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import av
-import av.error
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from .color import F32, U8
-from .errors import InputError
-from .files import whole_file
-from .film_writer import (
-    COPIED,
-    AnyPacket,
-    FilmOptions,
-    FilmWriter,
-    create_container,
-    encoder_settings,
-    film_stream,
-)
-from .frames import FrameLayout, Plane, chroma_planes, grey_of, layout_of, luma_of
+from .encoders import encoder_settings, fitting
+from .errors import ArgumentError, ColorizeError, InputError
+from .film_identity import film_identity
+from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
+from .film_reader import open_film as open_film
+from .film_writer import FilmOptions, StreamFacts, create_container
+from .frames import FrameLayout, chroma_planes, grey_of
 from .pipeline import Stopwatch, prefetch
+from .recorder import ColoredPicture, Recorder, join
+from .segments import WorkFolder
 from .stabilize import Stabilizer
+from .y4m import Y4MWriter
 
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
 """Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
-
-_PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they take any file for a film of one picture
-_COLORED_AHEAD = 8  # frames in colour that wait for the encoder: a batch, so that both work
 
 
 @dataclass(frozen=True)
@@ -43,6 +35,7 @@ class Progress:
     frames: int
     total: int | None
     seconds: float
+    resumed: int = 0  # of the frames, those that an earlier run had finished
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,19 @@ class FilmReport:
     seconds: float
     stages: dict[str, float]
     remarks: list[str] = field(default_factory=list)
+    resumed: int = 0  # of the frames, those that an earlier run had finished
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A decoded frame on its way."""
+class Painter:
+    """How pictures get their colour: everything but where they come from and where they go."""
 
-    luma: Plane  # (H, W), code values
-    pts: int
-    layout: FrameLayout
+    chroma: Chroma
+    batch: int
+    saturation: float
+    stabilizer: Stabilizer | None
+    segment_frames: int
+    fit: Callable[[FrameLayout], FrameLayout]  # to what the encoder stores
 
 
 def colorize_film(
@@ -74,163 +71,189 @@ def colorize_film(
     saturation: float = 1.0,
     stabilizer: Stabilizer | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_remark: Callable[[str], None] | None = None,
+    made_by: Mapping[str, str] | None = None,
+    pipe: Any = None,
 ) -> FilmReport:
     """Write SOURCE in colour to TARGET, whole or not at all; its suffix names the container.
 
     The decoded luma plane reaches the encoder bit for bit; frame count, timestamps, sound,
-    subtitles and chapters are kept. STABILIZER holds the colours still from frame to frame; where
-    it comes from an earlier part of the film, it goes on from there.
+    subtitles and chapters are kept. STABILIZER holds the colours still from frame to frame.
+
+    The film is written in segments to a folder beside TARGET. Where MADE_BY names what CHROMA is
+    (model, engine, working size), the segments that an unfinished run left are gone on with, and
+    the errors say so. ON_REMARK gets at once what is else among the report's remarks at the end.
+    PIPE, a binary stream of y4m, is read instead of SOURCE.
     Raises InputError, OutputError or ArgumentError.
     """
-    start, watch, damaged = time.monotonic(), Stopwatch(), list[str]()
+    start, watch, remarks = time.monotonic(), Stopwatch(), list[str]()
+    tell = on_remark or remarks.append
     encoder_settings(target, options)  # refused before anything is opened
-    with (
-        open_film(source) as reader,
-        whole_file(target) as part,
-        create_container(part, target) as container,
-    ):
-        writer = FilmWriter(reader, container, target, options)
-        total, source_frames = _frame_count(reader), film_stream(reader).frames
-        decoded = prefetch(watch.timed("decode", _decode(reader, damaged)), 2 * batch)
-        colored = prefetch(
-            _colorize(decoded, chroma, batch, stabilizer, saturation, watch), _COLORED_AHEAD
-        )
-        with closing(decoded), closing(colored):
-            for item in colored:
+    create_container(target, target).close()
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ArgumentError(f"{target}: is the input itself; name another output")
+    with open_film(source) if pipe is None else open_y4m(pipe) as container:
+        stream = film_stream(container)
+        facts, total, promised = StreamFacts.of(stream), frame_count(container), stream.frames
+        settings = {"saturation": saturation, "batch": batch, "stabilize": stabilizer is not None}
+        identity = film_identity(source, options, made_by, settings)
+        # Whole batches: a network may answer a lone frame with other last bits.
+        length = batch * -(-options.segment_frames // batch)
+        work = WorkFolder(target, identity, length)
+        with _kept(work, resumable=made_by is not None and pipe is None), work:
+            for line in work.unused():
+                tell(line)
+            end, state, resumed = work.end, work.state, work.frames
+            if end is not None:
+                tell(f"goes on after {resumed} finished frames")
+            if stabilizer is not None and state is not None:
+                stabilizer.state = state
+            fit = cache(lambda layout: fitting(target, options, layout))
+            painter = Painter(
+                chroma, batch, saturation, stabilizer, length, lambda layout: fit(layout)[1]
+            )
+            reader = FilmReader(source, None if pipe is None else container)
+            recorder = Recorder(work, target, fit, facts)
+            with closing(recorder), colored(reader, end, painter, watch) as items:
+                for item in items:
+                    began = time.perf_counter()
+                    recorder.add(item)
+                    watch.add("encode", time.perf_counter() - began)
+                    seconds = time.monotonic() - start
+                    on_progress(Progress(recorder.frames, total, seconds, resumed))
+                recorder.finish()
+            if work.end is None:
+                raise InputError(f"{source}: not one frame of it could be decoded")
+            began = time.perf_counter()
+            if pipe is None:
+                work.check_source(source)
+                with open_film(source) as again:
+                    said = join(work, again, target, fit)
+            else:
+                said = join(work, container, target, fit)
+            watch.add("join", time.perf_counter() - began)
+            frames = work.frames
+            remarks += [*said, *_shortcomings(work.end.flaws, frames, promised)]
+            work.remove()
+    return FilmReport(frames, time.monotonic() - start, watch.seconds, remarks, resumed)
+
+
+def colorize_to_y4m(
+    chroma: Chroma,
+    source: Path,
+    sink: BinaryIO,
+    *,
+    batch: int = 8,
+    saturation: float = 1.0,
+    stabilizer: Stabilizer | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    pipe: Any = None,
+) -> FilmReport:
+    """Write SOURCE, or the y4m that PIPE gives, in colour to SINK as y4m, frame by frame.
+
+    Luma goes through bit for bit; sound is left out. Raises InputError or OutputError.
+    """
+    start, watch = time.monotonic(), Stopwatch()
+    with open_film(source) if pipe is None else open_y4m(pipe) as container:
+        stream = film_stream(container)
+        total, promised = frame_count(container), stream.frames
+        writer = Y4MWriter(sink, StreamFacts.of(stream))
+        reader = FilmReader(source, None if pipe is None else container)
+        painter = Painter(chroma, batch, saturation, stabilizer, batch, lambda layout: layout)
+        last: ColoredPicture | None = None
+        with colored(reader, None, painter, watch) as items:
+            for item in items:
                 began = time.perf_counter()
-                if isinstance(item, av.Packet):
-                    writer.copy(item)
-                else:
-                    picture, planes = item
-                    writer.encode(picture.luma, planes, picture.pts, picture.layout)
-                    on_progress(Progress(writer.frames, total, time.monotonic() - start))
-                watch.add("encode", time.perf_counter() - began)
-        if writer.frames == 0:
+                writer.add(item)
+                last = item
+                watch.add("write", time.perf_counter() - began)
+                on_progress(Progress(writer.frames, total, time.monotonic() - start))
+        if last is None:
             raise InputError(f"{source}: not one frame of it could be decoded")
-        writer.finish()
-    remarks = [f"{what} was left out" for what in writer.left_out]
-    if writer.frames < source_frames:
-        remarks.append(f"only {writer.frames} of {source_frames} frames could be read")
-    if damaged:
-        remarks.append(f"{len(damaged)} damaged packets were skipped")
+        others = len(container.streams) - 1
+    remarks = [*last.layout.remarks, *writer.remarks]
+    if others:
+        remarks.append(f"y4m holds no sound: {others} other streams were left out")
+    remarks += _shortcomings(last.picture.flaws, writer.frames, promised)
     return FilmReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
 
 
-def open_film(path: Path) -> InputContainer:
-    """Open a film; InputError if PATH has no video stream, whatever its name says."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
+def _shortcomings(flaws: Flaws, frames: int, promised: int) -> list[str]:
+    said = list(flaws.remarks)
+    if frames < promised:
+        said.append(f"only {frames} of {promised} frames could be read")
+    return said
+
+
+@contextmanager
+def _kept(work: WorkFolder, *, resumable: bool) -> Iterator[None]:
+    """Say of a film that was stopped how it can be gone on with; forget it where it cannot."""
     try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: neither a picture nor a film that can be read") from error
-    try:
-        if any(name in container.format.name for name in _PICTURE_DEMUXERS):
-            raise InputError(f"{path}: neither a picture nor a film that can be read")
-        film_stream(container)
-    except InputError:
-        container.close()
-        raise
-    return container
-
-
-def _frame_count(container: InputContainer) -> int | None:
-    stream = film_stream(container)
-    if stream.frames:
-        return stream.frames
-    if container.duration is None or stream.average_rate is None:
-        return None
-    return round(container.duration / av.time_base * stream.average_rate)
-
-
-def _decode(reader: InputContainer, damaged: list[str]) -> Iterator[_Picture | AnyPacket]:
-    """Yield frames of the film and packets to copy, in the order of the file."""
-    video = film_stream(reader)
-    video.thread_type = "AUTO"
-    layout: FrameLayout | None = None
-    stored: list[int] | None = [] if reader.format.name == "avi" else None
-    for packet in _packets(reader, video):
-        if packet.stream is not video:
-            if packet.dts is not None:  # the empty packet that ends a stream has none
-                yield packet
-            continue
-        if stored is not None and packet.dts is not None and packet.size:
-            heapq.heappush(stored, packet.dts)
-        try:
-            frames = video.decode(packet)
-        except av.error.InvalidDataError as error:
-            damaged.append(str(error))
-            if stored is not None and packet.dts in stored:
-                stored.remove(packet.dts)
-                heapq.heapify(stored)
-            continue
-        for frame in frames:
-            layout = layout or layout_of(frame)
-            # AVI tells when frames are decoded, not when shown: in that order, earliest first.
-            pts = heapq.heappop(stored) if stored else frame.pts
-            yield _picture(frame, pts, layout, reader.name)
-
-
-def _packets(reader: InputContainer, video: VideoStream) -> Iterator[AnyPacket]:
-    try:
-        yield from reader.demux([video, *(s for s in reader.streams if s.type in COPIED)])
-    except (av.error.FFmpegError, IndexError) as error:  # IndexError: streams that appear midway
-        raise InputError(f"{reader.name}: damaged film ({error})") from error
-
-
-def _picture(frame: av.VideoFrame, pts: int | None, layout: FrameLayout, source: str) -> _Picture:
-    before = f"{layout.width}x{layout.height} {layout.source_format}"
-    now = f"{frame.width}x{frame.height} {frame.format.name}"
-    if now != before:
-        raise InputError(
-            f"{source}: the frame size changes from {before} to {now} in mid-film; "
-            "split the film there"
+        yield
+    except (ColorizeError, KeyboardInterrupt, MemoryError) as error:
+        if not resumable:
+            work.forget()
+        if work.frames == 0:
+            raise
+        hint = (
+            f"{work.frames} finished frames are kept in {work.path}: "
+            "run the same command again to go on"
         )
-    if pts is None:
-        raise InputError(f"{source}: a frame has no timestamp; remux the film first")
-    return _Picture(luma_of(frame, layout), pts, layout)
+        raise type(error)(f"{error}; {hint}" if str(error) else hint) from error
+    except BaseException:
+        if not resumable:
+            work.forget()
+        raise
 
 
-def _colorize(
-    items: Iterable[_Picture | AnyPacket],
-    chroma: Chroma,
-    batch: int,
-    stabilizer: Stabilizer | None,
-    saturation: float,
-    watch: Stopwatch,
-) -> Iterator[tuple[_Picture, Plane] | AnyPacket]:
-    """Give pictures their chroma, a batch at a time; packets go on as they come."""
-    waiting: list[_Picture] = []
-    for item in items:
-        if isinstance(item, av.Packet):
-            yield item
-            continue
-        waiting.append(item)
-        if len(waiting) == batch:
-            yield from _colorize_batch(waiting, chroma, stabilizer, saturation, watch)
+@contextmanager
+def colored(
+    reader: FilmReader, after: Position | None, painter: Painter, watch: Stopwatch
+) -> Iterator[Iterator[ColoredPicture]]:
+    """Yield the pictures that follow AFTER in colour; decoding and network work ahead."""
+    pictures = watch.timed("decode", reader.pictures(after))
+    decoded = prefetch(pictures, 2 * painter.batch)
+    # A whole batch, so that the encoder has work while the network has.
+    ahead = prefetch(_paint(decoded, painter, watch), painter.batch)
+    with closing(decoded), closing(ahead):
+        try:
+            yield ahead
+        finally:
+            reader.cancel()
+
+
+def _paint(
+    pictures: Iterable[Picture], painter: Painter, watch: Stopwatch
+) -> Iterator[ColoredPicture]:
+    """Give pictures their chroma, a batch at a time."""
+    waiting: list[Picture] = []
+    for number, picture in enumerate(pictures):
+        if painter.stabilizer is not None and number % painter.segment_frames == 0:
+            # What OpenCV's flow keeps of earlier frames is not in the state that is stored.
+            painter = replace(painter, stabilizer=Stabilizer(painter.stabilizer.state))
+        waiting.append(picture)
+        if len(waiting) == painter.batch:
+            yield from _paint_batch(waiting, painter, watch)
             waiting = []
     if waiting:
-        yield from _colorize_batch(waiting, chroma, stabilizer, saturation, watch)
+        yield from _paint_batch(waiting, painter, watch)
 
 
-def _colorize_batch(
-    pictures: list[_Picture],
-    chroma: Chroma,
-    stabilizer: Stabilizer | None,
-    saturation: float,
-    watch: Stopwatch,
-) -> list[tuple[_Picture, Plane]]:
+def _paint_batch(
+    pictures: list[Picture], painter: Painter, watch: Stopwatch
+) -> Iterator[ColoredPicture]:
+    layout = painter.fit(pictures[0].layout)
     start = time.perf_counter()
-    answers = chroma([grey_of(picture.luma, picture.layout) for picture in pictures])
-    inferred = time.perf_counter()
-    watch.add("network", inferred - start)
-    if stabilizer is not None:
-        answers = [(lightness, stabilizer.steady(lightness, ab)) for lightness, ab in answers]
-        watch.add("stabilize", time.perf_counter() - inferred)
-    steadied = time.perf_counter()
-    colored = [
-        (picture, chroma_planes(lightness, ab * np.float32(saturation), picture.layout))
-        for picture, (lightness, ab) in zip(pictures, answers, strict=True)
-    ]
-    watch.add("enlarge", time.perf_counter() - steadied)
-    return colored
+    answers = painter.chroma([grey_of(picture.luma, picture.layout) for picture in pictures])
+    watch.add("network", time.perf_counter() - start)
+    for picture, (lightness, fresh) in zip(pictures, answers, strict=True):
+        start = time.perf_counter()
+        ab, state = fresh, None
+        if painter.stabilizer is not None:
+            ab = painter.stabilizer.steady(lightness, fresh)
+            state = painter.stabilizer.state
+            watch.add("stabilize", time.perf_counter() - start)
+        steadied = time.perf_counter()
+        planes = chroma_planes(lightness, ab * np.float32(painter.saturation), layout)
+        watch.add("enlarge", time.perf_counter() - steadied)
+        yield ColoredPicture(picture, layout, planes, state)

@@ -100,8 +100,8 @@ def test_speed_rows_of_a_model_by_a_fake_clock(
     costs = {"onnxruntime": 0.020, "openvino": 0.005}
     real_open = open_engine
 
-    def slowed(path: Path, backend: str, precision: Any) -> Any:
-        engine = real_open(path, backend, precision)
+    def slowed(path: Path, backend: str, precision: Any, device: str) -> Any:
+        engine = real_open(path, backend, precision, device)
         clock.now += 0.5
         infer = engine.infer
 
@@ -191,15 +191,18 @@ def test_peak_memory_is_of_a_process_of_its_own(
         small = footprint.peak_memory(tiny_model, engine, 1, (64, 64))
         large = footprint.peak_memory(tiny_model, engine, 64, (512, 512))
     assert small is not None
+    assert small.rss is not None
     assert large is not None
+    assert large.rss is not None
+    assert small.device is large.device is None
     # Input and output of the large one hold 64 x 3 x 512 x 512 floats.
-    assert large > small + 64 * 3 * 512 * 512 * 4 / 2**20 * 0.9
+    assert large.rss > small.rss + 64 * 3 * 512 * 512 * 4 / 2**20 * 0.9
     bare = in_subprocess(
         "-c",
-        "from colorize.bench.footprint import _peak_mb; import colorize.bench.footprint;"
-        "print(_peak_mb())",
+        "from colorize.bench.footprint import peak_mb; import colorize.bench.footprint;"
+        "print(peak_mb())",
     )
-    assert 10 < float(bare.stdout) < small
+    assert 10 < float(bare.stdout) < small.rss
 
 
 def write_zone(folder: Path, name: str, microjoules: int, limit: int = 1000_000_000) -> Path:

@@ -14,6 +14,7 @@ from colorize.runtime.engines.cache import (
     check_recipe,
     engine_path,
     find_engine,
+    read_metadata,
     read_recipe,
     store_engine,
 )
@@ -22,6 +23,7 @@ from colorize.runtime.files import sha256
 from colorize.runtime.planes import working_shape
 
 PLAN = b"plan" * 1000
+METADATA = {"colorize.native_size": "64", "another": "value"}
 
 
 @pytest.fixture
@@ -44,13 +46,14 @@ def engine(recipe: Recipe, tiny_model: Path, tmp_path: Path) -> Path:
     model = tmp_path / "tiny.onnx"
     model.write_bytes(tiny_model.read_bytes())
     path = engine_path(model, "tensorrt_rtx")
-    store_engine(path, PLAN, recipe)
+    store_engine(path, PLAN, recipe, METADATA)
     return path
 
 
 def test_a_recipe_comes_back_as_it_was_written(engine: Path, recipe: Recipe) -> None:
     assert engine.read_bytes() == PLAN
     assert read_recipe(engine) == recipe
+    assert read_metadata(engine) == METADATA
     check_recipe(engine, read_recipe(engine), **vars(recipe))
 
 
@@ -83,7 +86,8 @@ def test_damaged_engines_are_never_used(engine: Path) -> None:
     with pytest.raises(EngineError, match="truncated, or not the file that was built"):
         read_recipe(engine)
     engine.write_bytes(PLAN)
-    for damage in ("", "[]", good[:-20], json.dumps({**json.loads(good), "profiles": 3})):
+    damages = [json.dumps({**json.loads(good), name: 3}) for name in ("profiles", "metadata")]
+    for damage in ("", "[]", good[:-20], *damages):
         card.write_text(damage)
         with pytest.raises(EngineError, match=r"engine.json: damaged"):
             read_recipe(engine)
@@ -104,7 +108,7 @@ def test_the_engine_of_a_model_is_found_where_it_fits(engine: Path, recipe: Reci
         find_engine(model, "tensorrt_rtx", "1.8", "89")
     with pytest.raises(EngineError, match=r"tiny\.engine: no such engine"):
         find_engine(model, "tensorrt", "1.7", "89")
-    store_engine(engine, PLAN, replace(recipe, compute_capabilities=()))
+    store_engine(engine, PLAN, replace(recipe, compute_capabilities=()), METADATA)
     assert find_engine(model, "tensorrt_rtx", "1.7", "120")[0] == engine
     model.write_bytes(model.read_bytes() + b"\n")
     with pytest.raises(EngineError, match="stale: onnx_sha256"):

@@ -26,6 +26,7 @@ from colorize.runtime import cuda
 from colorize.runtime.contract import INPUT, ModelInfo
 from colorize.runtime.cuda import Device, device_count
 from colorize.runtime.engines.cache import engine_path, read_recipe
+from colorize.runtime.engines.trt_log import error_log
 from colorize.runtime.errors import EngineError
 from colorize.runtime.files import sha256
 from colorize.train.architectures import ARCHITECTURES
@@ -178,9 +179,9 @@ def test_a_cancelled_build_ends_at_the_next_step(model: Path) -> None:
 
     monitor = tensorrt._monitor(trt, stop)
     recipe = tensorrt._recipe(model, find_toolkit(), SMALL)
-    builder = trt.Builder(tensorrt._logger(trt))
+    builder = trt.Builder(error_log(trt))
     network = builder.create_network(tensorrt._strongly_typed(find_toolkit()))
-    assert trt.OnnxParser(network, tensorrt._logger(trt)).parse(model.read_bytes())
+    assert trt.OnnxParser(network, error_log(trt)).parse(model.read_bytes())
     config = builder.create_builder_config()
     tensorrt._configure(trt, builder, config, recipe)
     config.progress_monitor = monitor
@@ -267,6 +268,7 @@ class Play(enum.Enum):
     """Stands for the enums of TensorRT."""
 
     WORKSPACE = 0
+    RUNTIME_ACTIVATION_RESIZE_10_10 = 1
 
 
 class PlayedConfig:
@@ -290,6 +292,9 @@ class PlayedConfig:
     def add_optimization_profile(self, profile: Any) -> int:
         return 0
 
+    def set_preview_feature(self, feature: Play, enable: bool) -> None:
+        self.noted[feature.name] = enable
+
     def set_memory_pool_limit(self, pool: Play, size: int) -> None:
         self.noted[pool.name] = size
 
@@ -310,12 +315,13 @@ def standard(monkeypatch: pytest.MonkeyPatch) -> tuple[Toolkit, dict[str, Any]]:
         OnnxParser=lambda network, log: SimpleNamespace(parse=lambda data: True),
         NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
         MemoryPoolType=Play,
+        PreviewFeature=Play,
         ILogger=type("ILogger", (), {}),
         IProgressMonitor=type("IProgressMonitor", (), {}),
     )
     gpu = Device("NVIDIA L4", "89")
     monkeypatch.setattr(tensorrt, "devices", lambda: [gpu])
-    monkeypatch.setattr(tensorrt, "_logger", lambda _: SimpleNamespace(errors=[]))
+    monkeypatch.setattr(tensorrt, "error_log", lambda _: SimpleNamespace(errors=[]))
     return Toolkit(trt, "tensorrt"), noted
 
 
@@ -333,7 +339,8 @@ def test_standard_tensorrt_keeps_its_timings(
     assert engine.read_bytes() == b"plan"
     recipe = read_recipe(engine)
     assert (recipe.device, recipe.compute_capabilities) == ("NVIDIA L4", ("89",))
-    assert noted == {"flags": 2, "timings": b"", "WORKSPACE": 64 << 20}
+    memory = {"WORKSPACE": 64 << 20, "RUNTIME_ACTIVATION_RESIZE_10_10": True}
+    assert noted == {"flags": 2, "timings": b"", **memory}
     build_with(2)
     assert noted["timings"] == b"timings"
     [stored] = model.parent.glob(".*.timing")

@@ -362,10 +362,10 @@ def test_unusable_codecs_are_refused(
 def test_ctrl_c_is_said_in_one_line(
     folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Colorizer, "photo", interrupted)
+    monkeypatch.setattr(Colorizer, "chroma", interrupted)
     run = colorize_run(folder / "photo.png")
     assert run.returncode == 130
     assert run.stderr.splitlines()[-1] == "colorize-run: interrupted"
@@ -375,7 +375,7 @@ def test_ctrl_c_is_said_in_one_line(
 def test_ctrl_c_in_a_film_leaves_nothing(
     folder: Path, colorize_run: Run, small_film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Colorizer, "chroma", interrupted)

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.files import sha256
-from colorize.train import loop
+from colorize.train import devices, loop
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint, newest_checkpoint
@@ -188,6 +188,32 @@ def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) ->
     assert train("--resume", str(broken)).exit_code == 0
     assert torch.equal(weights_of(whole), weights_of(broken))
     assert [row["step"] for row in rows_of(broken)] == [row["step"] for row in rows_of(whole)]
+
+
+def test_a_resumed_run_decides_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads and precision change the rounding, so they stay what they were at the start."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    data = str(SAMPLES / "train")
+    config = TrainConfig("unet", (data,), size=32, batch_size=8, steps=3)
+    photos, threads = collect(config.data), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setattr(devices, "fastest_precision", lambda: "32-true")
+        Run(config, photos, whole).start(lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            Run(config, photos, broken).start(lambda _: None, interrupt)
+        torch.set_num_threads(1)
+        monkeypatch.setattr(devices, "fastest_precision", lambda: "bf16-mixed")
+        assert train("--resume", str(broken)).exit_code == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(weights_of(whole), weights_of(broken))
 
 
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def main(
         click.echo(load_checkpoint(Path(card)).card)
     elif resume is not None:
         _refuse_other_settings(context)
-        _resume(resume, max_time, options["steps"], options["epochs"])
+        _resume(resume, max_time, options["steps"], options["epochs"], overrides)
     else:
         budget = {"max_seconds": max_time, "licence": licence}
         _run(_config(data, {**options, **budget}, overrides), output)
@@ -191,16 +191,24 @@ def _config(
 def _refuse_other_settings(context: click.Context) -> None:
     """A run goes on as it began: what else was given would silently count for nothing."""
     allowed = {"resume", "max_time", "steps", "epochs"}
+    if context.params["overrides"].keys() == {"threads"}:
+        allowed.add("overrides")  # faster on another machine, at the price of another rounding
     for name in context.params.keys() - allowed:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
 
 
-def _resume(folder: Path, max_time: float | None, steps: int | None, epochs: float | None) -> None:
+def _resume(
+    folder: Path,
+    max_time: float | None,
+    steps: int | None,
+    epochs: float | None,
+    overrides: dict[str, str],
+) -> None:
     from .run import read_config
 
-    config = read_config(folder)
+    config = read_config(folder).changed(overrides)
     if max_time or steps or epochs:
         config = replace(config, max_seconds=max_time, steps=steps, epochs=epochs)
     _run(config, folder, resume=True)

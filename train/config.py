@@ -32,6 +32,7 @@ class TrainConfig:
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
     smallest_crop: float = 0.6  # of the short side: half of a photo mostly still shows what it is
     precision: str = "auto"  # bf16 where the hardware computes it, else fp32
+    threads: int = 0  # of a single process, 0: all cores; a resumed run keeps their number
     cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need
     validation_share: float = 0.05
     validation_limit: int = 256  # more cost time and tell nothing more

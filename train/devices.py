@@ -1,6 +1,7 @@
 """What the machine can do for a training, and what a launcher such as torchrun has set up."""
 
 import os
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -8,8 +9,20 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from .config import TrainConfig
+
 Precision = Literal["bf16-mixed", "32-true"]
 PRECISIONS: dict[str, Precision] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """Return CONFIG with all that it leaves to the machine decided.
+
+    A resumed run must not decide anew: precision and the number of threads change the rounding.
+    """
+    names = {value: name for name, value in PRECISIONS.items()}
+    precision = names[fastest_precision()] if config.precision == "auto" else config.precision
+    return replace(config, precision=precision, threads=config.threads or torch.get_num_threads())
 
 
 def fastest_precision() -> Precision:

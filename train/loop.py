@@ -65,6 +65,8 @@ def train(
     """
     fabric = make_fabric(config.precision)
     fabric.launch()
+    if config.threads and fabric.world_size == 1:  # of several, their launcher shares the cores
+        torch.set_num_threads(config.threads)
     fabric.seed_everything(config.seed, verbose=False)
     _synchronize_norm(fabric, state.network)
     generator, optimizer = fabric.setup(state.network, state.optimizer)

@@ -30,7 +30,7 @@ from .crops import CropDataset, decoded_side
 from .curves import save_curves
 from .data import PhotoSet
 from .decoded import decoded_cache
-from .devices import fastest_precision, is_main_process
+from .devices import is_main_process, settled
 from .loop import Report, Step, predictions, train
 from .metrics import colourfulness, psnr
 from .objective import Objective
@@ -48,6 +48,7 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
+        config = settled(config)
         self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
@@ -213,9 +214,6 @@ class Run:
                 "unreadable": len(self.photos.unreadable),
             },
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
-            "precision": fastest_precision()
-            if self.config.precision == "auto"
-            else self.config.precision,
             "source": git_state(Path(__file__).parent),
         }
         self.photos.save_left_out(self.folder / "left_out.csv")

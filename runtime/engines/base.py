@@ -1,6 +1,7 @@
 """The interface that every engine keeps."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -8,10 +9,19 @@ import numpy as np
 
 from ..color import F32
 from ..contract import ModelInfo
-from ..errors import EngineError, ModelError
+from ..errors import EngineError, ModelError, OutOfMemoryError
 
-Precision = Literal["auto", "fp32", "bf16"]
-"""How an engine computes: as fast as its hardware does natively, in float32, or in bfloat16."""
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""How an engine computes: as fast as its hardware natively does, or as named, else EngineError."""
+
+
+@dataclass(frozen=True)
+class EngineDevice:
+    """A device that an engine may compute on, and why it cannot."""
+
+    device: str  # as --device takes it: cpu, cuda:0, gpu
+    name: str  # of the hardware; "" if unknown
+    problem: str = ""  # why it cannot be used, with the mend; "" if it can
 
 
 class Engine(ABC):
@@ -19,30 +29,43 @@ class Engine(ABC):
 
     model: Path
     name: str
-    device: str
+    device: str  # that really computes: CPU, cuda:0, GPU; in lower case what --device takes
     precision: str  # of the arithmetic that really runs
     remark: str = ""  # what the user should know of the choice of precision
+    why: str = ""  # why it was chosen, where nobody asked for it
     info: ModelInfo
     best_batch: int = 8
+    memory_signs: tuple[str, ...] = ("bad_alloc",)  # in the library's errors: too little memory
 
     @abstractmethod
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:
-        """Load MODEL; ModelError if it breaks the contract, EngineError if it cannot run here."""
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
+        """Load MODEL on DEVICE: auto, cpu, cuda, cuda:N, gpu or npu.
+
+        ModelError if it breaks the contract; EngineError if it cannot run there, in that precision.
+        """
+
+    @classmethod
+    def devices(cls) -> list[EngineDevice]:
+        """Return where this engine may compute, without loading a model; the CPU alone at least."""
+        return [EngineDevice("cpu", "")]
 
     @abstractmethod
     def _compute(self, lightness: F32) -> F32:
-        """Run the model, whatever it answers and raises."""
+        """Run the model, whatever it answers and raises; OutOfMemoryError if smaller may fit."""
 
     def infer(self, lightness: F32) -> F32:
         """Return ab (N, 2, H, W) for L* (N, 1, H, W) in 0..100; H, W multiples of the model's.
 
         ModelError if the model's answer breaks the contract, which no signature can promise;
-        EngineError if the engine fails.
+        EngineError if the engine fails, OutOfMemoryError if a smaller batch or size may fit.
         """
         try:
             ab = self._compute(lightness)
+        except OutOfMemoryError:
+            raise
         except Exception as error:  # the engines' own exceptions have no common base
-            raise EngineError(f"{self.model}: {self} failed ({last_line(error)})") from error
+            kind = OutOfMemoryError if self._lacks_memory(error) else EngineError
+            raise kind(f"{self.model}: {self} failed ({last_line(error)})") from error
         count, _, height, width = lightness.shape
         if ab.shape != (count, 2, height, width):
             raise ModelError(
@@ -52,6 +75,10 @@ class Engine(ABC):
         if not np.isfinite(ab).all():
             raise ModelError(f"{self.model}: answers with values that are not finite")
         return ab
+
+    def _lacks_memory(self, error: Exception) -> bool:
+        text = str(error)
+        return isinstance(error, MemoryError) or any(sign in text for sign in self.memory_signs)
 
     def close(self) -> None:  # noqa: B027  # most engines have nothing to give back
         """Give back what the engine holds; it cannot be used after that."""
@@ -63,7 +90,8 @@ class Engine(ABC):
         self.close()
 
     def __str__(self) -> str:
-        remark = f" ({self.remark})" if self.remark else ""
+        remarks = "; ".join(filter(None, (self.why, self.remark)))
+        remark = f" ({remarks})" if remarks else ""
         return f"{self.name} on {self.device}, {self.precision}{remark}"
 
 

@@ -5,12 +5,16 @@ build it write a `Recipe`; those who run it read it. Nothing here needs TensorRT
 """
 
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ..catalog import MODELS
 from ..errors import EngineError
 from ..files import sha256, whole_file
+from ..sidecar import read_sidecar
 
 Shape = tuple[int, int, int, int]
 """(N, 1, H, W) of the network's input."""
@@ -71,9 +75,14 @@ def model_path(engine: Path) -> Path:
     raise EngineError(f"{engine}: an engine's name ends in one of {', '.join(SUFFIXES.values())}")
 
 
-def store_engine(engine: Path, plan: memoryview | bytes, recipe: Recipe) -> None:
-    """Write PLAN as ENGINE with the JSON file beside it, each whole or not at all."""
-    card = {**asdict(recipe), "engine_sha256": sha256(bytes(plan))}
+def store_engine(
+    engine: Path, plan: memoryview | bytes, recipe: Recipe, metadata: Mapping[str, str]
+) -> None:
+    """Write PLAN as ENGINE with the JSON file beside it, each whole or not at all.
+
+    METADATA is the ONNX file's, which whoever runs the engine needs too: see contract.ModelInfo.
+    """
+    card = {**asdict(recipe), "engine_sha256": sha256(bytes(plan)), "metadata": dict(metadata)}
     # A crash between the two leaves an engine that its card disowns, so it is built again.
     with whole_file(engine) as part:
         part.write_bytes(plan)
@@ -83,11 +92,20 @@ def store_engine(engine: Path, plan: memoryview | bytes, recipe: Recipe) -> None
 
 def read_recipe(engine: Path) -> Recipe:
     """Return how ENGINE was built; EngineError if it is missing, damaged, or of unknown origin."""
+    return _read_card(engine)[0]
+
+
+def read_metadata(engine: Path) -> dict[str, str]:
+    """Return the metadata of the ONNX file that ENGINE was built from; EngineError as above."""
+    return _read_card(engine)[1]
+
+
+def _read_card(engine: Path) -> tuple[Recipe, dict[str, str]]:
     if not engine.is_file():
         raise EngineError(f"{engine}: no such engine; build it with colorize-export --engine fp16")
     try:
         card = json.loads(_card_path(engine).read_text(encoding="utf-8"))
-        bound = card.pop("engine_sha256")
+        bound, metadata = card.pop("engine_sha256"), dict(card.pop("metadata"))
         recipe = Recipe.from_card(card)
     except FileNotFoundError as error:
         raise EngineError(
@@ -97,7 +115,7 @@ def read_recipe(engine: Path) -> Recipe:
         raise EngineError(f"{_card_path(engine)}: damaged; build the engine again") from error
     if bound != sha256(engine):
         raise EngineError(f"{engine}: truncated, or not the file that was built; build it again")
-    return recipe
+    return recipe, metadata
 
 
 def check_recipe(engine: Path, found: Recipe, **wanted: object) -> None:
@@ -125,6 +143,29 @@ def find_engine(
             f"{compute_capability}; build it again"
         )
     return engine, recipe
+
+
+def export_command(model: Path) -> str:
+    """Return what to type for an engine of the ONNX file MODEL, or of its network in FP16."""
+    card = read_sidecar(model)
+    fp16 = card.get("precision") == "fp16"
+    folder = Path("exports") if model.parent == MODELS else model.parent
+    target = model if fp16 else folder / f"{model.stem.removesuffix('-fp32')}-fp16.onnx"
+    words = ["colorize-export", "--engine", "fp16"]
+    if "kind" in card:  # an import, which another's file was wrapped for
+        words += ["--import", "FILE"]
+    else:
+        words += ["--checkpoint", str(_checkpoint_of(model) or "FILE")]
+    words += ["-o", str(target), *(["--overwrite"] if target.exists() else [])]
+    given = f", FILE being what {model.name} was made from" if "FILE" in words else ""
+    return shlex.join(words) + ("" if fp16 else f" (then give --model {target})") + given
+
+
+def _checkpoint_of(model: Path) -> Path | None:
+    """Return the checkpoint beside MODEL, or among the bundled ones, that it was exported from."""
+    content = model.read_bytes()  # an ONNX file holds its metadata as plain text
+    beside = [*sorted(model.parent.glob("*.safetensors")), *sorted(MODELS.glob("*.safetensors"))]
+    return next((path for path in beside if sha256(path).encode() in content), None)
 
 
 def _card_path(engine: Path) -> Path:

@@ -1,57 +1,179 @@
-"""OpenVINO: the default on CPUs."""
+"""OpenVINO: the default on CPUs; also on Intel's GPUs and NPUs."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import openvino
 from openvino.frontend import FrontEndManager
 
 from ..color import F32
 from ..contract import ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
-from ..sidecar import refused_precisions
-from .base import Engine, Precision, last_line
+from ..sidecar import proved_in_bfloat16, refused_precisions
+from .base import Engine, EngineDevice, Precision, last_line
+from .compiled import compile_model
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _HINTS = {name: hint for hint, name in _PRECISIONS.items()}
+_MENDS = {
+    "GPU": "install Intel's OpenCL driver (intel-opencl-icd, ocl-icd-libopencl1)",
+    "NPU": "install Intel's NPU driver (intel-driver-compiler-npu, intel-level-zero-npu)",
+}
 
 
 class OpenVINOEngine(Engine):
-    """A model compiled by OpenVINO for the CPU; bf16 where the CPU computes that natively."""
+    """A model compiled by OpenVINO; bf16 where the CPU computes that natively."""
 
     name = "openvino"
-    device = "CPU"
+    memory_signs = (
+        "Failed to allocate",
+        "can't alloc",
+        "bad_alloc",
+        "CL_OUT_OF",
+        "CL_MEM_OBJECT_ALLOCATION_FAILURE",
+        "max size of memory object",
+    )
 
-    def __init__(self, model: Path, precision: Precision = "auto") -> None:
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
-        network = _read(model)
-        self.info = ModelInfo.from_metadata(_metadata(network), str(model))
+        self._core = openvino.Core()
+        self._place = _place(self._core, device)
+        self.device = self._place.replace(".", ":")
+        self._network = _read(model)
+        self.info = ModelInfo.from_metadata(_metadata(self._network), str(model))
         check_signature(
-            _specs(network.inputs), _specs(network.outputs), str(model), self.info.fixed_size
+            _specs(self._network.inputs),
+            _specs(self._network.outputs),
+            str(model),
+            self.info.fixed_size,
         )
+        if precision == "auto" and self._place.startswith("GPU"):
+            # It would take fp16 for every file; only FP16 files are proved in that.
+            precision = "fp16" if self.info.precision == "fp16" else "fp32"
         if precision == "auto" and "bf16" in refused_precisions(model):
             precision, self.remark = "fp32", "in bf16 this model failed its proof"
-        config = {
-            "PERFORMANCE_HINT": "LATENCY"
-        }  # one request over all cores; frames come in batches
-        if precision != "auto":
-            config["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
+        self._config = (
+            {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        )
+        self._requests: dict[str, list[openvino.InferRequest]] = {}
         try:
-            compiled = openvino.Core().compile_model(network, "CPU", config)
+            [request] = self._prepared("LATENCY")
         except RuntimeError as error:
             raise EngineError(f"{model}: OpenVINO cannot run it ({last_line(error)})") from error
-        self._request = compiled.create_infer_request()
+        compiled = request.get_compiled_model()
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = _PRECISIONS.get(used, used)
+        if (precision, self.precision) == ("auto", "bf16") and not proved_in_bfloat16(model):
+            self.remark = "in bf16 this model is not proved; --precision fp32 is exact"
         if precision not in ("auto", self.precision):
-            raise EngineError(f"OpenVINO cannot compute {precision} on this CPU")
+            raise EngineError(
+                f"OpenVINO cannot compute {precision} on this {self._place}; leave out --precision"
+            )
+
+    @classmethod
+    def devices(cls) -> list[EngineDevice]:
+        """See Engine."""
+        core = openvino.Core()
+        here = core.available_devices
+        found = [
+            EngineDevice(
+                place.lower().replace(".", ":"), core.get_property(place, "FULL_DEVICE_NAME")
+            )
+            for place in here
+        ]
+        absent = [kind for kind in _MENDS if not any(place.startswith(kind) for place in here)]
+        return found + [EngineDevice(kind.lower(), "", _absence(core, kind)) for kind in absent]
 
     def close(self) -> None:
         """See Engine: OpenVINO keeps the model's file mapped as long as it holds the model."""
-        del self._request
+        self._requests.clear()
+        del self._network
 
     def _compute(self, lightness: F32) -> F32:
-        result: F32 = self._request.infer([lightness], share_inputs=True)[0]
-        return result
+        try:
+            if len(lightness) == 1 or self._place != "CPU":
+                [request] = self._prepared("LATENCY")
+                result: F32 = request.infer([lightness], share_inputs=True)[0]
+                return result
+            return self._in_streams(lightness)
+        except Exception as error:
+            if self._lacks_memory(error):
+                self._requests.clear()  # half allocated, they would fail for small ones too
+            raise
+
+    def _in_streams(self, lightness: F32) -> F32:
+        """Compute pictures side by side, each on its share of the cores.
+
+        Measured on 2 cores 1.1 to 1.25 times as fast as batches over all cores, in fp32 and bf16.
+        """
+        requests = self._prepared("THROUGHPUT")
+        waiting: list[openvino.InferRequest] = []
+        answers: list[F32] = []
+        try:
+            for index, picture in enumerate(lightness):
+                if len(waiting) == len(requests):
+                    answers.append(_answer(waiting.pop(0)))
+                request = requests[index % len(requests)]
+                request.start_async([picture[None]], share_inputs=True)
+                waiting.append(request)
+            answers += [_answer(request) for request in waiting]
+        except Exception:
+            for request in waiting:  # they read LIGHTNESS
+                with suppress(RuntimeError):
+                    request.wait()
+            raise
+        return np.concatenate(answers)
+
+    def _prepared(self, hint: str) -> list[openvino.InferRequest]:
+        """Return requests on the model compiled for HINT: one over all cores, or one a stream."""
+        if hint not in self._requests:
+            config = {**self._config, "PERFORMANCE_HINT": hint}
+            if hint == "THROUGHPUT":
+                config["PERFORMANCE_HINT_NUM_REQUESTS"] = str(self.best_batch)
+            compiled = compile_model(self._core, self._network, self.model, self._place, config)
+            count = 1
+            if hint == "THROUGHPUT":
+                count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            self._requests[hint] = [compiled.create_infer_request() for _ in range(count)]
+        return self._requests[hint]
+
+
+def _answer(request: openvino.InferRequest) -> F32:
+    request.wait()
+    result: F32 = request.get_output_tensor(0).data.copy()
+    return result
+
+
+def _place(core: openvino.Core, device: str) -> str:
+    """Return OpenVINO's name of DEVICE; EngineError if it is not here."""
+    place = "CPU" if device == "auto" else device.upper().replace(":", ".")
+    kind = place.partition(".")[0]
+    if kind not in ("CPU", *_MENDS):
+        raise EngineError(
+            f"device {device}: openvino has none of this name; give --device cpu, gpu or npu"
+        )
+    if place == "CPU":
+        return place
+    here = core.available_devices
+    if not any(found.startswith(kind) for found in here):
+        raise EngineError(f"device {device}: {_absence(core, kind)}")
+    if place not in (kind, *here):
+        raise EngineError(f"device {device}: there is no such device; here are {', '.join(here)}")
+    return place
+
+
+def _absence(core: openvino.Core, kind: str) -> str:
+    """Return why there is no device of KIND, and the mend."""
+    reason = f"OpenVINO finds no Intel {kind}"
+    try:
+        core.get_property(kind, "FULL_DEVICE_NAME")
+    except RuntimeError as error:
+        missing = [line for line in str(error).splitlines() if "cannot open shared object" in line]
+        if missing:
+            library = missing[0].split(": cannot open shared object")[0].split(": ")[-1]
+            reason = f"OpenVINO lacks the library {library}"
+    return f"{reason}; if there is one, {_MENDS[kind]}"
 
 
 def _read(model: Path) -> openvino.Model:

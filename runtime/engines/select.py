@@ -1,38 +1,171 @@
 """Choose an engine: the one asked for or none; for `auto` the fastest that works, saying which."""
 
 import importlib.util
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
+from .. import cuda
 from ..errors import ArgumentError, EngineError
-from .base import Engine, Precision
+from .base import Engine, EngineDevice, Precision
+
+_INTEL = "0x8086"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where an engine is found."""
+
+    class_name: str  # in the module of this package that is called like the engine
+    library: str = ""  # that the module imports; "": it imports without and tells itself what lacks
+    extra: str = ""  # that installs it; "": always there
+
+
+_ENGINES = {
+    "tensorrt": _Entry("TensorRTEngine", extra="gpu"),
+    "openvino": _Entry("OpenVINOEngine", "openvino"),
+    "onnxruntime": _Entry("OnnxRuntimeEngine", "onnxruntime", extra="ort"),
+}
+BACKENDS = ("auto", *_ENGINES)
 
 # In the order `auto` tries them. On CPUs with AMX, OpenVINO in bf16 was measured at 7 times the
 # speed of ONNX Runtime; on others the two are about level.
-_ENGINES = {"openvino": "OpenVINOEngine", "onnxruntime": "OnnxRuntimeEngine"}
-BACKENDS = ("auto", *_ENGINES)
+_ORDER = (
+    ("tensorrt", "cuda"),
+    ("onnxruntime", "cuda"),
+    ("openvino", "cpu"),
+    ("onnxruntime", "cpu"),
+)
+# These are used only when asked for: nobody measured that they are faster.
+_ON_DEMAND = (("openvino", "gpu"), ("openvino", "npu"), ("onnxruntime", "tensorrt"))
 
 
-def open_engine(model: Path, backend: str = "auto", precision: Precision = "auto") -> Engine:
-    """Load MODEL with BACKEND; EngineError says why that backend cannot be used and the mend."""
-    if backend == "auto":
-        backend = available_backends()[0]
-    if backend not in _ENGINES:
-        raise ArgumentError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+def open_engine(
+    model: Path, backend: str = "auto", precision: Precision = "auto", device: str = "auto"
+) -> Engine:
+    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used and the mend.
+
+    Where the choice is left open, the engine's `why` tells how it was made.
+    """
+    candidates = _candidates(backend, device)
     refuse_two_onnxruntimes()
-    if backend not in available_backends():
-        raise EngineError(
-            f"backend {backend} is not installed: pip install 'colorize-toolkit[ort]' "
-            "(in a clone: pip install '.[ort]')"
+    if len(candidates) == 1:
+        [(name, _)] = candidates
+        return engine_class(name)(model, precision, device)
+    if device.startswith("cuda"):
+        cuda.find_device(device)  # one clear reason, instead of one from each backend
+    gpus = cuda.devices()
+    refusals: list[str] = []
+    for name, kind in candidates:
+        if kind == "cuda" and device == "auto" and not gpus:
+            continue
+        try:
+            engine = engine_class(name)(model, precision, kind if device == "auto" else device)
+        except EngineError as error:
+            refusals.append(f"{name}: {str(error).removeprefix(f'backend {name} ')}")
+            continue
+        best = "the fastest that works here" if refusals else "the fastest here"
+        idle = _idle_gpus(gpus) if (device, kind) == ("auto", "cpu") else ""
+        engine.why = "; ".join(filter(None, [best, idle, *refusals]))
+        return engine
+    raise EngineError("; ".join(refusals) or cuda.absence())
+
+
+def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
+    """Return (backend, kind of device) in the order to try them; at least one.
+
+    ArgumentError if there is no such backend or device, EngineError if they do not go together.
+    """
+    if backend not in BACKENDS:
+        raise ArgumentError(f"unknown backend {backend!r}; choose one of {', '.join(BACKENDS)}")
+    everything = (*_ORDER, *_ON_DEMAND)
+    kind, _, number = device.partition(":")
+    kinds = list(dict.fromkeys(kind for _, kind in everything))
+    if kind not in ("auto", *kinds) or (number and not number.isdecimal()):
+        raise ArgumentError(
+            f"unknown device {device!r}; choose one of auto, {', '.join(kinds)}; several GPUs have "
+            "numbers, such as cuda:1"
         )
+    known = _ORDER if device == "auto" else everything
+    found = [
+        (b, k)
+        for b, k in known
+        if backend in ("auto", b) and device in ("auto", k, f"{k}:{number}")
+    ]
+    if not found:
+        own = dict.fromkeys(k for b, k in everything if b == backend)
+        raise EngineError(
+            f"device {device}: {backend} does not compute there; give --device {' or '.join(own)}"
+        )
+    return found
+
+
+def _idle_gpus(gpus: list[cuda.Device]) -> str:
+    """Return what there is to say of the GPUs where the CPU was chosen."""
+    if gpus:
+        names = (f"cuda:{index} {gpu.name}" for index, gpu in enumerate(gpus))
+        return f"{', '.join(names)} unused"
+    if has_intel_gpu():
+        return f"{cuda.absence()}; an Intel GPU, which --device gpu takes, is unused"
+    return cuda.absence()
+
+
+def has_intel_gpu(cards: Path = Path("/sys/class/drm")) -> bool:
+    """Whether Linux shows an Intel GPU; False elsewhere. OpenVINO needs 0.1 s and more to tell."""
+    for file in cards.glob("card*/device/vendor"):
+        with suppress(OSError):
+            if file.read_text().strip() == _INTEL:
+                return True
+    return False
+
+
+def engine_class(backend: str) -> type[Engine]:
+    """Return the engine called BACKEND; EngineError if its library is not installed."""
+    problem = _not_installed(backend)
+    if problem:
+        raise EngineError(f"backend {backend} {problem}")
     module = import_module(f".{backend}", __package__)
-    engine: type[Engine] = getattr(module, _ENGINES[backend])
-    return engine(model, precision)
+    found: type[Engine] = getattr(module, _ENGINES[backend].class_name)
+    return found
 
 
-def available_backends() -> list[str]:
-    """Return the installed backends, the fastest first; OpenVINO always is."""
-    return [name for name in _ENGINES if importlib.util.find_spec(name) is not None]
+def engine_devices() -> dict[str, list[EngineDevice]]:
+    """Return, by backend, the devices that it may compute on; loads every library there is."""
+    found = {}
+    for name in _ENGINES:
+        try:
+            found[name] = engine_class(name).devices()
+        except EngineError as error:
+            found[name] = [EngineDevice("", "", str(error).removeprefix(f"backend {name} "))]
+    return found
+
+
+def available_backends(device: str = "auto") -> list[str]:
+    """Return the backends that are installed and compute on DEVICE, the fastest first."""
+    able = {name for name, _ in _candidates("auto", device)}
+    return [
+        name for name in _ENGINES if name in able and not _not_installed(name) and _has_device(name)
+    ]
+
+
+def _not_installed(backend: str) -> str:
+    """Return what lacks to import BACKEND, and the mend; "" if nothing."""
+    entry = _ENGINES[backend]
+    if importlib.util.find_spec(f".{backend}", __package__) is None:
+        return "is not part of this version"
+    if not entry.library or importlib.util.find_spec(entry.library) is not None:
+        return ""
+    return (
+        f"is not installed: pip install 'colorize-toolkit[{entry.extra}]' "
+        f"(in a clone: pip install '.[{entry.extra}]')"
+    )
+
+
+def _has_device(backend: str) -> bool:
+    if _ENGINES[backend].library:  # each of them computes on the CPU at least
+        return True
+    return any(not device.problem for device in engine_class(backend).devices())
 
 
 def refuse_two_onnxruntimes() -> None:
