@@ -15,6 +15,7 @@ from .verify import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
+    INT8,
     SAME_FLOAT16,
     Proof,
     onnxruntime_answer,
@@ -92,6 +93,8 @@ def _file_proofs(
     truth, multiple = torch_answer(checkpoint.network), checkpoint.network.size_multiple
     bound = FLOAT16 if precision == "fp16" or is_compact(file) else FLOAT32
     batches = sample_batches(multiple)
+    if precision == "int8":
+        bound, batches = INT8, native_batches(checkpoint)  # it was calibrated at that size
     yield prove("ONNX Runtime", onnxruntime_answer(file), truth, batches, bound)
     # In float32: the precision that a CPU computes natively is its own, not the file's.
     with OpenVINOEngine(file, "fp32") as engine:

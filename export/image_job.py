@@ -14,10 +14,11 @@ import onnxruntime
 from ..runtime.catalog import SAMPLES
 from ..runtime.color import U8
 from ..runtime.colorizer import Colorizer
-from ..runtime.errors import ArgumentError, ProofError
-from ..runtime.files import photo_files, sha256, whole_file
+from ..runtime.errors import ProofError
+from ..runtime.files import photo_files
 from ..runtime.images import read_photo
 from .image_graph import GREY, image_graph
+from .target import check_target, proven_file, refused_path, write_card
 
 MOST_LEVELS = 2
 """How far a channel of 0..255 may lie from what colorize-run makes of the same picture."""
@@ -40,37 +41,26 @@ class ImageProof:
 class ImageJob:
     """Make the network's file as JOB says, in a folder of its own, and wrap it."""
 
-    job: Any  # a dataclass with `target` and `run`: ExportJob, ImportJob or Int8Job
+    job: Any  # a dataclass with `target`, `refused` and `run`: ExportJob, ImportJob or Int8Job
     target: Path
     overwrite: bool = False
 
     def run(self, report: Callable[[str], None]) -> None:
         """Export, wrap, prove; ProofError leaves nothing under the file's name."""
-        refuse_existing(self.target, self.overwrite)
+        check_target(self.target, self.overwrite)
         with TemporaryDirectory() as folder:
             network = Path(folder) / "network.onnx"
-            replace(self.job, target=network).run(report)
-            with whole_file(self.target) as part:
+            replace(self.job, target=network, refused=refused_path(self.target)).run(report)
+            with proven_file(self.target) as part:
                 part.write_bytes(image_graph(onnx.load(network)).SerializeToString())
                 proof = prove_image(part, network)
                 report(f"proved: {proof}")
             card = json.loads(network.with_suffix(".json").read_text())
         card |= {
-            "onnx_sha256": sha256(self.target),
             "graph": "image",
             "image": {"levels": proof.levels, "bound": proof.bound},
         }
-        with whole_file(self.target.with_suffix(".json")) as part:
-            part.write_text(json.dumps(card, indent=2) + "\n")
-
-
-def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise ArgumentError if TARGET or its card exists and may not be replaced."""
-    if target.suffix != ".onnx":
-        raise ArgumentError(f"{target}: give -o a name that ends in .onnx")
-    for path in (target, target.with_suffix(".json")):
-        if path.exists() and not overwrite:
-            raise ArgumentError(f"{path}: exists; give --overwrite or another -o")
+        write_card(self.target, card)
 
 
 def prove_image(file: Path, network: Path) -> ImageProof:

@@ -22,7 +22,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from ..runtime.color import F32
 from ..runtime.contract import INPUT
-from .difference import ciede2000
+from .distance import ciede2000
 
 _QUANTIZED = ["Conv"]  # where the time goes; TensorRT would refuse int8 of some other operations
 _OPTIONS = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}

@@ -19,14 +19,15 @@ from ..runtime.engines.base import Engine
 from ..runtime.engines.onnxruntime import OnnxRuntimeEngine
 from ..runtime.engines.openvino import OpenVINOEngine
 from ..runtime.errors import ArgumentError, ProofError
-from ..runtime.files import photo_files, sha256, whole_file
+from ..runtime.files import photo_files
 from ..runtime.images import read_photo
-from ..runtime.planes import shrink, working_shape
-from .difference import as_lightness, ciede2000
-from .image_job import refuse_existing
+from ..runtime.planes import working_shape
+from .distance import ciede2000
 from .int8 import calibrate, quantize
+from .target import check_target, proven_file, refused_path, write_card
+from .verify import INT8, lightness_of
 
-MOST_DIFFERENCE = 0.6
+MOST_DIFFERENCE = INT8.mean
 """Mean CIEDE2000 to float32 that an int8 file may have."""
 LEAST_SPEEDUP = 1.3
 """How many times as fast as the best other precision an int8 file must be."""
@@ -74,50 +75,45 @@ class Figures:
 class Int8Job:
     """Make a float32 file as JOB says, quantize it, and keep that if it is near and fast enough."""
 
-    job: Any  # a dataclass with `target` and `run`: ExportJob or ImportJob
+    job: Any  # a dataclass with `target`, `refused` and `run`: ExportJob or ImportJob
     target: Path
     overwrite: bool = False
     data: Path | None = None
+    refused: Path | None = None  # where a file that fails is kept; None: beside the target
 
     def run(self, report: Callable[[str], None]) -> None:
         """Write the int8 file; ProofError, with the figures, if it is not worth it."""
-        refuse_existing(self.target, self.overwrite)
+        check_target(self.target, self.overwrite)
+        refused = self.refused or refused_path(self.target)
         photographs = photo_files(self.data or SAMPLES / "train")[:_CALIBRATED_ON]
         if not photographs:
             raise ArgumentError(f"{self.data}: no photographs to calibrate on")
         with TemporaryDirectory() as folder:
             network = Path(folder) / "float32.onnx"
-            replace(self.job, target=network).run(report)
+            replace(self.job, target=network, refused=refused).run(report)
             card = json.loads(network.with_suffix(".json").read_text())
-            with whole_file(self.target) as part:
+            with proven_file(self.target, refused) as part:
                 figures = make_int8(network, part, photographs)
                 report(str(figures))
                 if reasons := figures.reasons_against():
-                    refused = self.target.with_suffix(".refused.onnx")
-                    part.replace(refused)
-                    raise ProofError(
-                        f"int8 is not worth it here: {'; '.join(reasons)}; the file is kept as "
-                        f"{refused}"
-                    )
+                    raise ProofError(f"int8 is not worth it here: {'; '.join(reasons)}")
         card |= {
-            "onnx_sha256": sha256(self.target),
             "precision": "int8",
             "int8": {**vars(figures), "calibrated_on": len(photographs)},
         }
-        with whole_file(self.target.with_suffix(".json")) as part:
-            part.write_text(json.dumps(card, indent=2) + "\n")
+        write_card(self.target, card)
 
 
 def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figures:
     """Quantize the float32 file NETWORK to TARGET, calibrated on PHOTOGRAPHS, and measure it."""
     with OnnxRuntimeEngine(network) as engine:
         info = engine.info
-    calibration = lightness_of(photographs, info)
+    calibration = as_seen(photographs, info)
     model, kept = quantize(calibrate(network, calibration), calibration, _AIM)
     props = replace(info, precision="int8").to_metadata()
     helper.set_model_props(model, props)
     target.write_bytes(model.SerializeToString())
-    batches = lightness_of(photo_files(SAMPLES / "test"), info)
+    batches = as_seen(photo_files(SAMPLES / "test"), info)
     with ExitStack() as stack:
         engines: dict[str, Engine] = {}
         for path, precision in ((network, ""), (target, "int8")):
@@ -144,7 +140,7 @@ def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figur
     return Figures(difference, others / int8, milliseconds, _BATCH, kept)
 
 
-def lightness_of(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
+def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
     """Return each photograph as L* (1, 1, H, W) at the size that the model takes."""
     batches = []
     for path in photographs:
@@ -153,7 +149,7 @@ def lightness_of(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
         shape = info.fixed_size or working_shape(
             height, width, info.native_size, info.size_multiple
         )
-        batches.append(as_lightness([shrink(grey, shape)]))
+        batches.append(lightness_of(grey, shape))
     return batches
 
 

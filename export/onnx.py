@@ -18,6 +18,7 @@ from ..train.checkpoint import Checkpoint
 from .precision import deployed_network
 
 OPSET = 21  # the newest that TensorRT 10.13, OpenVINO 2025.4 and ONNX Runtime 1.22 all read
+FLOAT32_LAYERS = "colorize.float32_layers"  # metadata of an fp16 file: what it keeps in float32
 _COMPACT_FROM = 256  # elements: below it a half-size tensor does not pay for the Cast behind it
 
 
@@ -64,7 +65,9 @@ def export_onnx(
         licence=checkpoint.origin.licence,
         toolkit_version=version("colorize-toolkit"),
     )
-    helper.set_model_props(model, info.to_metadata())
+    # In the file and not only beside it: without these names nobody can prove it again.
+    layers = {FLOAT32_LAYERS: " ".join(kept)} if kept else {}
+    helper.set_model_props(model, {**info.to_metadata(), **layers})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+import onnx
+
 from ..runtime.catalog import MODELS, find_model
 from ..runtime.contract import ModelInfo
 from ..runtime.engines.cache import check_recipe, model_path, read_recipe
 from ..runtime.engines.openvino import OpenVINOEngine
 from ..runtime.errors import ArgumentError, ModelError
 from ..runtime.files import sha256
-from ..runtime.sidecar import read_sidecar, refused_precisions
+from ..runtime.sidecar import refused_precisions
+from ..train.architectures import ARCHITECTURES
 from ..train.checkpoint import load_checkpoint
 from .examine import Examination, Report, examine, native_batches, tell
+from .onnx import FLOAT32_LAYERS
 from .precision import prove_halved
 
 
@@ -24,10 +28,15 @@ def recheck(file: Path, checkpoint: Path | None, report: Report) -> None:
     model = _model_of(file, report) if file.suffix == ".engine" else find_model(file)
     with OpenVINOEngine(model, "fp32") as engine:  # names the first breach of the contract
         info = engine.info
+    if info.architecture not in ARCHITECTURES:
+        raise ModelError(
+            f"{model}: holds an imported {info.architecture}; prove it by --import, again from the "
+            "file that it was made from"
+        )
     source = _find_checkpoint(model, info, checkpoint)
     report(f"made from {source}")
     loaded = load_checkpoint(source)
-    kept = read_sidecar(model).get("float32_layers", ())
+    kept = _float32_layers(model)
     found = examine(model, loaded, info.precision, kept, report)
     if info.precision == "fp16":
         halved = tell(prove_halved(loaded.network, native_batches(loaded), kept), report)
@@ -35,6 +44,12 @@ def recheck(file: Path, checkpoint: Path | None, report: Report) -> None:
     found.demand()
     if set(found.refused_precisions) - set(refused_precisions(model)):
         report("on CPUs with AMX run it with --precision fp32, or export it here again")
+
+
+def _float32_layers(model: Path) -> tuple[str, ...]:
+    """Return the layers that MODEL, an fp16 file, computes in float32."""
+    metadata = {each.key: each.value for each in onnx.load(model).metadata_props}
+    return tuple(metadata.get(FLOAT32_LAYERS, "").split())
 
 
 def _model_of(engine: Path, report: Report) -> Path:

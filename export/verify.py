@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 from onnx.reference import ReferenceEvaluator
-from skimage.color import deltaE_ciede2000
 from torch import nn
 
 from ..runtime.catalog import SAMPLES
@@ -18,6 +17,7 @@ from ..runtime.contract import INPUT
 from ..runtime.files import photo_files
 from ..runtime.images import read_photo
 from ..runtime.planes import shrink, working_shape
+from .distance import MEASURES, Unit
 
 PHOTOS = 6
 SIZES = (64, 128, 192)  # short sides in pixels, the smallest also in a batch
@@ -30,7 +30,7 @@ Answer = Callable[[F32], F32]
 class Bound:
     """How far answers may lie apart, over the pixels of all pictures."""
 
-    unit: Literal["|Δab|", "CIEDE2000"]  # distance in the ab plane, or as the eye sees it
+    unit: Unit
     mean: float
     tail: float  # of the pixel at `quantile`
     quantile: float = 0.999
@@ -43,6 +43,9 @@ FLOAT16 = Bound("CIEDE2000", mean=0.3, tail=2.0)
 # The same roundings in two implementations, so closer than either is to float32.
 SAME_FLOAT16 = Bound("CIEDE2000", mean=0.2, tail=2.0)
 BFLOAT16 = Bound("CIEDE2000", mean=0.5, tail=3.0)
+INT8 = Bound("CIEDE2000", mean=0.6, tail=np.inf)  # half of what is seen side by side
+# A wrapper is arithmetic alone: levels of the 8-bit picture.
+WRAPPED = Bound("levels", mean=0.5, tail=1.0, quantile=1.0)
 
 
 @dataclass(frozen=True)
@@ -75,31 +78,29 @@ def prove(
     subject: str, candidate: Answer, reference: Answer, batches: Sequence[F32], bound: Bound
 ) -> Proof:
     """Compare CANDIDATE with REFERENCE on BATCHES of L* (N, 1, H, W)."""
-    measure = _ab_distance if bound.unit == "|Δab|" else _ciede2000
-    distances = np.concatenate([measure(L, reference(L), candidate(L)).ravel() for L in batches])
+    answers, truths = ([answer(L) for L in batches] for answer in (candidate, reference))
+    return compare(subject, batches, answers, truths, bound)
+
+
+def compare(
+    subject: str,
+    batches: Sequence[F32],
+    answers: Sequence[F32],
+    truths: Sequence[F32],
+    bound: Bound,
+) -> Proof:
+    """Compare ANSWERS, ab (N, 2, H, W) to each of BATCHES, with TRUTHS."""
+    measure, pairs = MEASURES[bound.unit], zip(batches, truths, answers, strict=True)
+    distances = np.concatenate([measure(L, truth, answer).ravel() for L, truth, answer in pairs])
     tail = np.quantile(distances, bound.quantile)
     return Proof(subject, float(distances.mean()), float(tail), bound)
 
 
-def _ab_distance(_: F32, truth: F32, answer: F32) -> F32:
-    distance: F32 = np.linalg.norm(answer - truth, axis=1)
-    return distance
-
-
-def _ciede2000(lightness: F32, truth: F32, answer: F32) -> F32:
-    """Return CIEDE2000 (Sharma et al. 2005) of pictures with the same true L*."""
-    one, other = (np.concatenate([lightness, ab], axis=1) for ab in (truth, answer))
-    with np.errstate(all="ignore"):  # float16 that overflowed gives NaN, which no bound admits
-        distance: F32 = deltaE_ciede2000(one, other, channel_axis=1)  # type: ignore[no-untyped-call]
-    return distance
-
-
 def sample_batches(multiple: int, sizes: Sequence[int] = SIZES, photos: int = PHOTOS) -> list[F32]:
     """Return L* (N, 1, H, W) of sample photographs: each size alone, the smallest in a batch."""
-    greys = _sample_greys(photos)
     alone = [
-        _lightness(grey, working_shape(height, width, size, multiple))
-        for grey in greys
+        lightness_of(grey, working_shape(height, width, size, multiple))
+        for grey in sample_greys(photos)
         for height, width in [grey.shape]
         for size in sizes
     ]
@@ -109,14 +110,16 @@ def sample_batches(multiple: int, sizes: Sequence[int] = SIZES, photos: int = PH
 def square_batch(multiple: int, size: int, photos: int = PHOTOS) -> F32:
     """Return L* (PHOTOS, 1, SIZE, SIZE) of sample photographs; SIZE is rounded to MULTIPLE."""
     shape = working_shape(1, 1, size, multiple)
-    return np.concatenate([_lightness(grey, shape) for grey in _sample_greys(photos)])
+    return np.concatenate([lightness_of(grey, shape) for grey in sample_greys(photos)])
 
 
-def _sample_greys(photos: int) -> list[U8]:
+def sample_greys(photos: int) -> list[U8]:
+    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as greys."""
     return [read_photo(path).grey() for path in photo_files(SAMPLES / "test")[:photos]]
 
 
-def _lightness(grey: U8, shape: tuple[int, int]) -> F32:
+def lightness_of(grey: U8, shape: tuple[int, int]) -> F32:
+    """Return L* (1, 1, *SHAPE) of a grey (H, W), shrunk as the runtime does."""
     return grey_to_lightness(shrink(grey, shape))[None, None]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import ModelError
 from .files import sha256
@@ -12,6 +13,7 @@ SAMPLES = Path(__file__).with_name("samples")
 
 MODELS = Path(__file__).with_name("models")
 DEFAULT_MODEL = "default"
+_OTHER_KINDS = frozenset([".safetensors", ".pt", ".pth", ".ckpt", ".json", ".engine"])
 
 
 @dataclass(frozen=True)
@@ -27,19 +29,26 @@ class ModelCard:
 
     @classmethod
     def of(cls, path: Path) -> "ModelCard":
-        """Read the card beside the ONNX file at PATH; ModelError if the card is damaged."""
+        """Read the card beside the ONNX file at PATH; ModelError if either is damaged."""
         fields = read_card(path)
+        _check_sum(path, fields)
         if not fields:
             return cls(path)
-        origin = fields.get("origin", {})
+        origin = _of_type(fields.get("origin"), dict, {})
+        figures: dict[str, Any] = _of_type(origin.get("figures"), dict, {})
         return cls(
             path,
-            fields.get("architecture", "?"),
-            fields.get("precision", "?"),
-            origin.get("native_size"),
-            origin.get("licence", "not stated"),
-            origin.get("figures"),
+            _of_type(fields.get("architecture"), str, "?"),
+            _of_type(fields.get("precision"), str, "?"),
+            _of_type(origin.get("native_size"), int, None),
+            _of_type(origin.get("licence"), str, "not stated"),
+            {key: value for key, value in figures.items() if isinstance(value, int | float)},
         )
+
+
+def _of_type(value: Any, kind: type, default: Any) -> Any:
+    """Return VALUE if it is of KIND: a card may come from anywhere."""
+    return value if isinstance(value, kind) else default
 
 
 def bundled_models() -> dict[str, Path]:
@@ -50,6 +59,22 @@ def bundled_models() -> dict[str, Path]:
 def models_in(folder: Path) -> dict[str, Path]:
     """Return the ONNX files of a folder, by name."""
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def listed_models(name: str | Path) -> dict[str, Path]:
+    """Return the models to list for NAME: those of a folder, one file, or the bundled ones.
+
+    ModelError if there is none.
+    """
+    path = Path(name)
+    if str(name) in bundled_models():
+        return bundled_models()
+    if not path.is_dir():
+        found = find_model(name)
+        return {found.stem: found}
+    if not (inside := models_in(path)):
+        raise ModelError(f"{path}: no .onnx file in this folder")
+    return inside
 
 
 def find_model(name: str | Path) -> Path:
@@ -64,13 +89,19 @@ def find_model(name: str | Path) -> Path:
     if not path.is_file():
         known = ", ".join(bundled) or "none"
         raise ModelError(f"{name}: neither a file nor a bundled model (these are: {known})")
-    expected = read_card(path).get("onnx_sha256")
+    if path.suffix.lower() in _OTHER_KINDS:
+        raise ModelError(f"{path}: not an ONNX file; colorize-export makes one of a checkpoint")
+    _check_sum(path, read_card(path))
+    return path
+
+
+def _check_sum(path: Path, card: dict[str, Any]) -> None:
+    expected = card.get("onnx_sha256")
     if expected is not None and sha256(path) != expected:
         raise ModelError(
             f"{path}: damaged or replaced: its SHA-256 is not the one in "
             f"{path.with_suffix('.json').name}; export or install it again"
         )
-    return path
 
 
 def _only_model(folder: Path) -> Path:

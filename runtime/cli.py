@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .catalog import DEFAULT_MODEL, ModelCard, bundled_models, models_in
+from .catalog import DEFAULT_MODEL, ModelCard, listed_models
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
 from .jobs import PIPE, Job, plan, run_all
@@ -17,7 +17,7 @@ from .jobs import PIPE, Job, plan, run_all
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
     from .video import Progress as FilmProgress
 
 NOTHING_PRODUCED = 1
@@ -40,9 +40,7 @@ SOME_FAILED = 3
     show_default=True,
     help="A bundled model, an ONNX file, or a folder with one in it.",
 )
-@click.option(
-    "--list-models", is_flag=True, help="List the bundled models, or those of the folder --model."
-)
+@click.option("--list-models", is_flag=True, help="List the bundled models, or those of --model.")
 @click.option(
     "--backend",
     default="auto",
@@ -129,8 +127,7 @@ def main(
     Example: colorize-run film.mp4 photos/ -o coloured/
     """
     if list_models:
-        _list_models(Path(model))
-        return 0
+        return _list_models(model)
     if list_devices:
         from .device_list import print_devices
 
@@ -142,7 +139,7 @@ def main(
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
 
     terminal = console()
 
@@ -167,19 +164,23 @@ def main(
     return code
 
 
-def _list_models(folder: Path) -> None:
-    """Print the models in FOLDER, or the bundled ones if it is none."""
-    paths = models_in(folder) if folder.is_dir() else bundled_models()
-    if not paths:
-        raise ModelError(f"{folder}: no .onnx file in this folder")
-    for name, path in paths.items():
-        card = ModelCard.of(path)
+def _list_models(name: str) -> int:
+    """Print the models that NAME stands for; a damaged one does not hide the others."""
+    damaged = False
+    for title, path in listed_models(name).items():
+        try:
+            card = ModelCard.of(path)
+        except ModelError as error:
+            damaged = True
+            click.echo(f"{title}: unusable: {error}")
+            continue
         size = f"{path.stat().st_size / 1e6:.1f} MB"
         works_at = f", colours best at {card.native_size} pixels" if card.native_size else ""
-        click.echo(f"{name}: {card.architecture}, {card.precision}, {size}{works_at}")
+        click.echo(f"{title}: {card.architecture}, {card.precision}, {size}{works_at}")
         figures = ", ".join(f"{key} {value:.3g}" for key, value in (card.figures or {}).items())
         click.echo(f"  quality: {figures or 'not measured'}")
         click.echo(f"  licence: {card.licence}")
+    return SOME_FAILED if damaged else 0
 
 
 def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:

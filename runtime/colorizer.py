@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,15 @@ from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError
 from .files import sha256
-from .film_writer import FilmOptions
+from .film_options import FilmOptions
 from .images import Photo, colour
 from .photo_stream import Steps, stream
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
 from .thrift import OnNote, Thrift
-from .video import FilmReport, Progress, colorize_film, colorize_to_y4m
+
+if TYPE_CHECKING:
+    from .video import FilmReport, Progress
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
@@ -67,6 +69,10 @@ class Colorizer:
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+        if precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
+        self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
         self._thrift = Thrift(self.engine, on_note or _warn)
         fixed = self.info.fixed_size
@@ -129,6 +135,8 @@ class Colorizer:
         `image` by a level, as batches round otherwise. A picture that cannot be coloured raises
         its error in its place; close the generator to stop early.
         """
+        if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
+            raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")
         steps: Steps[NDArray[Depth], Codes] = Steps(_pixels, _as_photo, _codes)
         for picture, result in stream(self, pictures, steps):
             yield result.result().astype(picture.dtype, copy=False)
@@ -147,15 +155,17 @@ class Colorizer:
         source: str | Path | BinaryIO,
         target: str | Path | BinaryIO,
         options: FilmOptions | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[["Progress"], None] = lambda _: None,
         on_remark: Callable[[str], None] | None = None,
-    ) -> FilmReport:
+    ) -> "FilmReport":
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
         A run that was stopped is gone on with: the same call again finishes the film. A binary
         stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
+        from .video import colorize_film, colorize_to_y4m  # photographs do not wait for PyAV
+
         options = options or FilmOptions()
         pipe = None if isinstance(source, str | Path) else source
         path = source if isinstance(source, str | Path) else "-"
@@ -191,8 +201,10 @@ class Colorizer:
         )
 
     def close(self) -> None:
-        """Give back the engine, once no thread uses it."""
-        self._thrift.close()
+        """Give back the engine, once no thread uses it; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._thrift.close()
 
     def __enter__(self) -> Self:
         return self

@@ -166,7 +166,10 @@ def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
     rgb = lab_to_rgb(np.dstack([lightness, ab]))
     small = rgb_to_chroma(rgb, layout.matrix, full_range=layout.full_range, depth=layout.depth)
     # Plane by plane, as frames are stored, and rounded by OpenCV: a third of the time.
-    planes = [_enlarged(np.ascontiguousarray(small[..., index]), layout) for index in (0, 1)]
+    planes = [
+        _sited(enlarge(np.ascontiguousarray(small[..., index]), layout.chroma_shape), layout)
+        for index in (0, 1)
+    ]
     if layout.depth == 8:
         rounded: U8 = np.stack([cv2.convertScaleAbs(plane) for plane in planes]).astype(
             np.uint8, copy=False
@@ -176,12 +179,8 @@ def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
     return np.moveaxis(codes.astype(np.uint16), 0, -1)
 
 
-def _enlarged(plane: F32, layout: FrameLayout) -> F32:
-    return _sited(enlarge(plane, layout.chroma_shape), layout)
-
-
 def _sited(chroma: F32, layout: FrameLayout) -> F32:
-    """Move chroma (rows, columns) from the middle of its luma samples to where they lie.
+    """Move a chroma plane (rows, columns) from the middle of its luma samples to where they lie.
 
     The step is a quarter of a chroma sample. Untagged film is taken as MPEG-2 and later define
     it, left, and film of full range as JPEG does, in the middle.

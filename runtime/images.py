@@ -1,8 +1,10 @@
 """Photographs: read by content, coloured at full size, with what their files say kept."""
 
 import io
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import cv2.utils.logging as opencv_log
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -35,8 +38,11 @@ from .profiles import from_srgb, grey_to_srgb, is_srgb, to_linear
 from .refine import slopes
 
 MAX_PIXELS = 250_000_000
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError)
-"""What Pillow's decoders raise at damaged files."""
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, struct.error, zlib.error, cv2.error),
+)
+"""What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it."""
 
 _ORIENTATION = 0x0112
 # Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
@@ -91,7 +97,7 @@ class Photo:
 
 
 class _Relaxed:
-    """Pillow's limit and warnings off while anybody reads: both are globals of the process."""
+    """Pillow's limit and both libraries' warnings off while anybody reads: they are globals."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,6 +112,8 @@ class _Relaxed:
                 self._undo.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
                 Image.MAX_IMAGE_PIXELS = None
+                self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
+                opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
 
     def leave(self) -> None:
         with self._lock:
@@ -166,6 +174,8 @@ def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_P
         raise InputError(f"{path}: not a picture in any format known here") from error
     except UNREADABLE as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: needs more memory than there is") from error
 
 
 def _opened(path: Path, content: bytes | None) -> Image.Image:

@@ -23,6 +23,7 @@ from colorize.export.cli import main
 from colorize.export.foreign import load
 from colorize.export.foreign.kind import Kind, Range
 from colorize.export.foreign.zhang import ECCV16, SIGGRAPH17
+from colorize.export.inventory import exported_files
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.color import F32
 from colorize.runtime.colorizer import Colorizer
@@ -358,7 +359,19 @@ def test_a_wrapper_that_changes_colours_is_refused(
     result = run("--import", source, "--takes", "L", "--gives", "ab", "-o", tmp_path / "ours.onnx")
     assert result.exit_code == 1
     assert "refused: wrapped file: levels mean" in result.stderr.splitlines()[-1]
-    assert [path.name for path in tmp_path.iterdir()] == ["theirs.onnx"]
+    assert {path.name for path in tmp_path.iterdir()} == {"theirs.onnx", "ours.refused.onnx"}
+
+
+def test_what_was_imported_is_listed_and_says_how_to_prove_it_again(tmp_path: Path) -> None:
+    source = save_onnx(tmp_path / "theirs.onnx", (1, 2), ("N", "H", "W"))
+    ours = tmp_path / "ours" / "ours.onnx"
+    result = run("--import", source, "--takes", "L", "--gives", "ab", "-o", ours)
+    assert result.exit_code == 0, result.output
+    [row] = exported_files([ours.parent])
+    assert row.proof.startswith("levels mean 0.0")
+    result = run("--verify", ours)
+    assert result.exit_code == 2
+    assert "prove it by --import, again from the file" in result.stderr.splitlines()[-1]
 
 
 def test_rounding_to_float16_shows_what_overflows() -> None:

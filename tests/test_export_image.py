@@ -158,6 +158,7 @@ class Copying:
     """A job that finds its network ready."""
 
     target: Path
+    refused: Path | None = None
 
     def run(self, report: Callable[[str], None]) -> None:
         shutil.copy(MODELS / "default.onnx", self.target)

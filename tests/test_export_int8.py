@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from colorize.export import int8_job
 from colorize.export.int8 import calibrate, float32_answers, loss, quantize
-from colorize.export.int8_job import Figures, Int8Job, lightness_of
+from colorize.export.int8_job import Figures, Int8Job, as_seen
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.color import F32
 from colorize.runtime.contract import ModelInfo
@@ -60,7 +60,7 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_info: ModelInfo) -> P
 
 @pytest.fixture(scope="module")
 def batches(tiny_info: ModelInfo) -> list[F32]:
-    return lightness_of(photo_files(SAMPLES / "train")[:6], tiny_info)
+    return as_seen(photo_files(SAMPLES / "train")[:6], tiny_info)
 
 
 def test_the_layer_that_8_bits_cannot_hold_is_found_and_kept(
@@ -80,7 +80,7 @@ def test_the_difference_holds_on_photographs_not_calibrated_on(
     network: Path, batches: list[F32], tiny_info: ModelInfo
 ) -> None:
     model, _ = quantize(calibrate(network, batches), batches, most=0.48)
-    others = lightness_of(photo_files(SAMPLES / "test")[:6], tiny_info)
+    others = as_seen(photo_files(SAMPLES / "test")[:6], tiny_info)
     assert loss(model, others, float32_answers(onnx.load(network), others)) <= 0.6
 
 
@@ -104,6 +104,7 @@ class Copying:
 
     source: Path
     target: Path
+    refused: Path | None = None
 
     def run(self, report: Callable[[str], None]) -> None:
         shutil.copy(self.source, self.target)

@@ -184,6 +184,9 @@ def test_an_fp16_export_names_the_layers_it_kept(
     kinds = {w.data_type for w in onnx.load(target).graph.initializer if np.prod(w.dims) > 4}
     assert kinds == {TensorProto.FLOAT, TensorProto.FLOAT16}
     assert f"kept in float32: {', '.join(kept)}" in " ".join(run.stderr.split())
+    target.with_suffix(".json").unlink()  # the file itself knows what it keeps
+    again = colorize_export("--verify", target, "--checkpoint", planted_file)
+    assert again.returncode == 0, again.stderr
 
 
 @pytest.fixture
@@ -212,6 +215,24 @@ def test_a_refused_file_is_kept_under_another_name(
     assert str(tmp_path / "net.refused.onnx") in line
     assert [path.name for path in tmp_path.iterdir()] == ["net.refused.onnx"]
     assert run.stdout == ""
+
+
+@pytest.mark.usefixtures("traced_before")
+@pytest.mark.parametrize("option", ["--graph=image", "--engine=int8"])
+def test_a_refused_network_is_kept_where_its_file_would_have_gone(
+    option: str,
+    colorize_export: Run,
+    checkpoint_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The network of these files is made in a temporary folder, which is gone when they end."""
+    monkeypatch.setattr(examine, "FLOAT32", Bound("|Δab|", 0.0, 0.0, 1.0))
+    run = colorize_export(option, "--checkpoint", checkpoint_file, "-o", tmp_path / "net.onnx")
+    assert run.returncode == 1
+    line = run.stderr.splitlines()[-1]
+    assert line.endswith(f"; kept for inspection as {tmp_path / 'net.refused.onnx'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.refused.onnx"]
 
 
 class Coarse(OpenVINOEngine):

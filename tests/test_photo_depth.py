@@ -110,13 +110,16 @@ def test_tags_of_sixteen_bits_are_kept(suffix: str, photo: Path, tmp_path: Path)
         assert result.info["icc_profile"] == ADOBE
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_sixteen_bits_are_turned_upright(orientation: int, photo: Path, tmp_path: Path) -> None:
+def test_sixteen_bits_are_turned_upright(
+    orientation: int, suffix: str, photo: Path, tmp_path: Path
+) -> None:
     deep, exif = _deep(photo), Image.Exif()
     exif[ORIENTATION] = orientation
-    write_photo(tmp_path / "deep.png", Photo(deep, tags={"exif": exif.tobytes()}))
+    write_photo(tmp_path / f"deep{suffix}", Photo(deep, tags={"exif": exif.tobytes()}))
     write_photo(tmp_path / "flat.png", Photo(Photo(deep).rgb, tags={"exif": exif.tobytes()}))
-    turned = read_photo(tmp_path / "deep.png")
+    turned = read_photo(tmp_path / f"deep{suffix}")
     np.testing.assert_array_equal(turned.rgb, read_photo(tmp_path / "flat.png").rgb)
 
 

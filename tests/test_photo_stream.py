@@ -165,6 +165,23 @@ def test_closing_early_ends_the_threads(colorizer: Colorizer, pictures: list[U8]
     assert set(threading.enumerate()) <= before
 
 
+def test_one_picture_in_place_of_many_is_refused(colorizer: Colorizer, pictures: list[U8]) -> None:
+    with pytest.raises(ArgumentError, match="give it to image"):
+        next(colorizer.images(pictures[0]))
+    stack = np.stack([pictures[0], pictures[5]])
+    assert [result.shape for result in colorizer.images(stack)] == [(60, 90, 3)] * 2
+
+
+def test_closing_a_colorizer_twice_does_no_harm(tiny_model: Path) -> None:
+    with Colorizer(tiny_model, backend="openvino") as colorizer:
+        colorizer.close()
+
+
+def test_an_unknown_precision_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ArgumentError, match="precision is 'fp7'"):
+        Colorizer(tiny_model, precision="fp7")  # type: ignore[arg-type]  # as from a notebook
+
+
 def test_nothing_gives_nothing(colorizer: Colorizer) -> None:
     assert list(colorizer.images([])) == []
 

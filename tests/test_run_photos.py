@@ -157,6 +157,93 @@ def test_damaged_models_are_refused_by_their_checksum(
     assert "SHA-256 is not the one in tiny.json" in run.stderr
 
 
+def test_a_damaged_model_does_not_hide_the_others(
+    colorize_run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    models = _model_folder(tmp_path, tiny_model, licence="CC0")
+    for name, card in {"a": "{", "b": '{"onnx_sha256": "0"}', "z": '{"origin": [3]}'}.items():
+        shutil.copy(tiny_model, models / f"{name}.onnx")
+        (models / f"{name}.json").write_text(card)
+    run = colorize_run("--list-models", "--model", models)
+    assert run.returncode == 3
+    heads = [line for line in run.stdout.splitlines() if not line.startswith("  ")]
+    assert [head[:2] for head in heads] == ["a:", "b:", "ti", "z:"]
+    assert "a.json: damaged" in heads[0]
+    assert "SHA-256 is not the one in b.json" in heads[1]
+
+
+@pytest.mark.parametrize("origin", ["high", 3, {"figures": "high"}, {"figures": {"psnr": "x"}}])
+def test_cards_with_strange_fields_are_listed(
+    origin: object, colorize_run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    models = _model_folder(tmp_path, tiny_model, origin=origin)
+    run = colorize_run("--list-models", "--model", models)
+    assert run.returncode == 0
+    assert "quality: not measured" in run.stdout
+
+
+def test_one_model_is_listed_by_its_path(
+    colorize_run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = colorize_run("--list-models", "--model", _model_folder(tmp_path, tiny_model))
+    one = colorize_run("--list-models", "--model", tmp_path / "models" / "tiny.onnx")
+    assert one.stdout == run.stdout
+    assert colorize_run("--list-models", "--model", tmp_path / "none.onnx").returncode == 2
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".json"])
+def test_files_that_are_no_models_are_refused_by_name(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"net{suffix}").write_bytes(b"weights")
+    with pytest.raises(ModelError, match="colorize-export makes one"):
+        find_model(tmp_path / f"net{suffix}")
+
+
+@pytest.mark.parametrize("side", [1, 16])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".avif", ".gif"])
+def test_tiny_photos(side: int, suffix: str, folder: Path, colorize_run: Run) -> None:
+    with Image.open(folder / "a.png") as image:
+        image.resize((side, side)).save(folder / f"tiny{suffix}")
+    assert colorize_run(folder / f"tiny{suffix}").returncode == 0
+    with Image.open(folder / f"tiny_colorized{suffix}") as result:
+        assert result.size == (side, side)
+
+
+def test_a_folder_that_cannot_be_written_to(
+    folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "touch", refused)  # root may write everywhere
+    run = colorize_run(folder / "a.png")
+    assert run.returncode == 1
+    last = run.stderr.splitlines()[-1]
+    assert last == f"colorize-run: {folder}/a_colorized.png: cannot write there (Permission denied)"
+
+
+def test_a_full_disk_leaves_nothing_under_the_final_name(
+    folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    run = colorize_run(folder, "--recursive")
+    assert run.returncode == 1
+    assert run.stderr.count("No space left on device") == 2
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["a.png", "b.jpg"]
+
+
+def test_refine_changes_colours_not_lightness(folder: Path, colorize_run: Run) -> None:
+    plain, refined = folder / "plain.png", folder / "refined.png"
+    source = (folder / "a.png", "--size", 16)
+    assert colorize_run(*source, "-o", plain).returncode == 0
+    assert colorize_run(*source, "-o", refined, "--refine").returncode == 0
+    labs = [rgb2lab(Image.open(path).convert("RGB")) for path in (plain, refined)]
+    assert np.abs(labs[0][..., 1:] - labs[1][..., 1:]).mean() > 0.2
+    assert np.abs(labs[0][..., 0] - labs[1][..., 0]).max() <= 0.5
+
+
 @pytest.mark.parametrize("card", ["{", "[]", "{}"])
 def test_cards_of_other_kinds(card: str, tiny_model: Path, tmp_path: Path) -> None:
     models = _model_folder(tmp_path, tiny_model)

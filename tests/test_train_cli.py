@@ -119,6 +119,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--loss", "l2"), "unknown --loss 'l2'; choose one of huber, l1"),
         (("--set", "ema"), "'ema' is not NAME=VALUE"),
         (("--set", "ema=0.9"), "no setting 'ema' to change; there are"),
+        (("--epochs", "inf"), "epochs is inf; it must be a number"),
+        (("--set", "huber_delta=nan"), "huber_delta is nan; it must be a number"),
+        (("--set", "huber_delta=0"), "huber_delta is 0.0; it must be above 0"),
+        (("--set", "ema_decay=7"), "ema_decay is 7.0; it must be below 1"),
+        (("--set", "validation_share=2"), "validation_share is 2.0; it must be below 1"),
+        (("--set", "threads=-1"), "threads is -1; it must be 0, for all, or above"),
         (("--set", "ema_decay=slow"), "ema_decay is 'slow'; it must be a number"),
         (
             ("--perceptual", "vgg16", "--perceptual-weights", "x.pth"),
@@ -259,7 +265,7 @@ def test_settings_reach_the_run(tmp_path: Path) -> None:
     assert (config.discriminator_penalty, config.ema_decay) == ("r1", 0.5)
     assert {"l1", "adversarial", "discriminator", "psnr"} <= rows_of(run)[-1].keys()
     settings = json.loads((run / "run.json").read_text())
-    assert settings["precision"] == "fp32"
+    assert settings["config"]["precision"] == "fp32"
     assert settings["source"] is None or len(settings["source"]["commit"]) == 40
     pictures = sorted(path.name for path in (run / "validation").iterdir())
     assert pictures == ["step-000001.png", "step-000002.png", "step-000003.png"]

@@ -43,7 +43,10 @@ def build(config: TrainConfig) -> Start:
 def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
     """Return the network of a run that goes on, by its run.json; the weights come later."""
     entry = architecture(config.arch)
-    model_config = config_from_json(entry, settings["model"])
+    try:
+        model_config = config_from_json(entry, settings["model"])
+    except (TypeError, KeyError) as error:
+        raise ArgumentError(f"the run is of another architecture than {config.arch}") from error
     return Start(entry.build(model_config), model_config, settings["parent"])
 
 

@@ -195,7 +195,7 @@ def _refuse_other_settings(context: click.Context) -> None:
         allowed.add("overrides")  # faster on another machine, at the price of another rounding
     for name in context.params.keys() - allowed:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = f"--{name.replace('_', '-')}"
+            option = "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
             raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
 
 

@@ -67,6 +67,18 @@ class TrainConfig:
             raise ArgumentError("batch-size is 1; batch norm needs at least 2")
         if not math.isfinite(self.lr):
             raise ArgumentError(f"lr is {self.lr}; it must be a number such as 1e-3")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # 0 is a number too, and what it switches off is the user's affair.
+            if isinstance(value, float) and not 0 <= value < math.inf:
+                raise ArgumentError(f"{field.name} is {value}; it must be a number from 0 on")
+        for name in ("ema_decay", "validation_share"):
+            if getattr(self, name) >= 1:
+                raise ArgumentError(f"{name} is {getattr(self, name)}; it must be below 1")
+        if not self.huber_delta > 0:
+            raise ArgumentError(f"huber_delta is {self.huber_delta}; it must be above 0")
+        if self.threads < 0:
+            raise ArgumentError(f"threads is {self.threads}; it must be 0, for all, or above")
         if not 0 <= self.seed < 2**32:
             raise ArgumentError(f"seed is {self.seed}; it must lie in 0..2^32-1")
         if self.size < 32 or self.size % 32:

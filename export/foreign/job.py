@@ -1,7 +1,6 @@
 """The job of `--import`: another's colorizer becomes a proven contract file."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,20 +14,17 @@ from ...runtime.color import F32, lab_to_rgb
 from ...runtime.contract import ModelInfo
 from ...runtime.engines.onnxruntime import OnnxRuntimeEngine
 from ...runtime.errors import ArgumentError, ProofError
-from ...runtime.files import sha256, whole_file
-from ...runtime.planes import enlarge, shrink, working_shape
-from ..difference import Difference, as_lightness, ciede2000, levels, sample_greys
-from ..image_job import refuse_existing
+from ...runtime.files import sha256
+from ...runtime.planes import enlarge, working_shape
+from ..examine import Report, tell
+from ..target import check_target, proven_file, write_card
+from ..verify import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_greys
 from .kind import Kind
 from .load import Foreign, halved, load_onnx, load_torch
 from .options import ImportOptions
 from .to_onnx import wrap
 
-Report = Callable[[str], None]
-
 _PHOTOS = 2  # these networks are large, and each is compared at its full size
-_EXACT = (0.5, 1.0)  # levels of the 8-bit picture; the wrapper is arithmetic alone
-_FLOAT16 = (0.3, 2.0)  # CIEDE2000: the eye sees a difference of about 1 side by side
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,7 @@ class ImportJob:
     size_multiple: int = 32
     licence: str = "unstated"
     source: str = "unstated"
+    refused: Path | None = None  # where a file that fails is kept; None: beside the target
 
     @classmethod
     def of(cls, options: ImportOptions, precision: str, target: Path, overwrite: bool) -> Self:
@@ -62,26 +59,24 @@ class ImportJob:
 
     def run(self, report: Report) -> None:
         """Wrap, prove and only then name the file; ProofError leaves nothing under its name."""
-        refuse_existing(self.target, self.overwrite)
+        check_target(self.target, self.overwrite)
         foreign = self._load()
         batches = sample_batches(foreign)
         truths = [reference(foreign, batch) for batch in batches]
         if self.precision == "fp16":
             foreign = halved(foreign)
         proofs = []
-        with whole_file(self.target) as part:
+        with proven_file(self.target, self.refused) as part:
             resized = truths[0].shape != foreign.compute(_given(foreign, batches[0])).shape
             info = self._info(foreign)
             model = wrap(foreign.to_onnx(), foreign.kind, info, resized=resized)
             helper.set_model_props(model, {**info.to_metadata(), "colorize.source": self.source})
             part.write_bytes(model.SerializeToString())
             for proof in self._prove(part, foreign, batches, truths):
-                report(f"{'proved' if proof.passed else 'failed'}: {proof}")
-                if not proof.passed:
+                if not tell(proof, report).passed:
                     raise ProofError(f"refused: {proof}")
                 proofs.append(proof.to_card())
         card = {
-            "onnx_sha256": sha256(self.target),
             "architecture": foreign.architecture,
             "precision": self.precision,
             "source": self.source,
@@ -89,8 +84,7 @@ class ImportJob:
             "kind": asdict(foreign.kind),
             "proofs": proofs,
         }
-        with whole_file(self.target.with_suffix(".json")) as part:
-            part.write_text(json.dumps(card, indent=2) + "\n")
+        write_card(self.target, card)
 
     def _load(self) -> Foreign:
         if self.file.suffix.lower() != ".onnx":
@@ -117,17 +111,16 @@ class ImportJob:
 
     def _prove(
         self, file: Path, foreign: Foreign, batches: list[F32], truths: list[F32]
-    ) -> list[Difference]:
+    ) -> Iterator[Proof]:
+        bound = WRAPPED
+        if self.precision == "fp16":
+            bound = FLOAT16
+            # ONNX Runtime computes FP16 files in float32 on CPUs; torch rounds as a GPU does.
+            rounded = [reference(foreign, batch) for batch in batches]
+            yield compare("torch, float16", batches, rounded, truths, bound)
         with OnnxRuntimeEngine(file) as engine:
             answers = [engine.infer(batch) for batch in batches]
-        if self.precision == "fp32":
-            return [_compare("wrapped file", "levels", levels, _EXACT, batches, answers, truths)]
-        # ONNX Runtime computes FP16 files in float32 on CPUs; torch rounds as a GPU does.
-        rounded = [reference(foreign, batch) for batch in batches]
-        return [
-            _compare(subject, "CIEDE2000", ciede2000, _FLOAT16, batches, given, truths)
-            for subject, given in (("torch, float16", rounded), ("wrapped file", answers))
-        ]
+        yield compare("wrapped file", batches, answers, truths, bound)
 
 
 def sample_batches(foreign: Foreign) -> list[F32]:
@@ -138,7 +131,7 @@ def sample_batches(foreign: Foreign) -> list[F32]:
         shape = foreign.fixed_size or working_shape(
             height, width, foreign.native_size, foreign.size_multiple
         )
-        batches.append(as_lightness([shrink(grey, shape)]))
+        batches.append(lightness_of(grey, shape))
     return batches
 
 
@@ -161,21 +154,3 @@ def _given(foreign: Foreign, lightness: F32) -> F32:
         unit = np.stack([lab_to_rgb(np.stack([L, 0 * L, 0 * L], -1))[..., 0] for L in lightness])
     low, span = foreign.kind.takes_range.columns(1 if foreign.kind.takes == "L" else 3)
     return np.asarray(unit * span + low, np.float32)
-
-
-def _compare(
-    subject: str,
-    unit: str,
-    measure: Callable[[F32, F32, F32], F32],
-    most: tuple[float, float],
-    batches: list[F32],
-    answers: list[F32],
-    truths: list[F32],
-) -> Difference:
-    apart = np.concatenate(
-        [measure(*one).ravel() for one in zip(batches, answers, truths, strict=True)]
-    )
-    quantile = 1.0 if unit == "levels" else 0.999
-    return Difference(
-        subject, unit, float(apart.mean()), float(np.quantile(apart, quantile)), most, quantile
-    )
