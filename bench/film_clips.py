@@ -6,8 +6,7 @@ from pathlib import Path
 
 import av
 
-from ..runtime.film_writer import film_stream
-from ..runtime.video import open_film
+from ..runtime.film_reader import film_stream, open_film
 
 _SETTINGS = {"crf": "16", "preset": "veryfast"}  # it is a source: only its loss matters
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from ..runtime.color import F32, grey_to_lightness
 from ..runtime.colorizer import Colorizer
-from ..runtime.film_writer import FilmOptions, film_stream
+from ..runtime.film_reader import film_stream, open_film
+from ..runtime.film_writer import FilmOptions
 from ..runtime.frames import grey_of, layout_of, luma_of
 from ..runtime.planes import shrink
-from ..runtime.video import FilmReport, open_film
+from ..runtime.video import FilmReport
 from .cost import Cost, cost_of
 from .eager import checkpoint_of, open_eager
 from .frame_by_frame import colorize_frame_by_frame

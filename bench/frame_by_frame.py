@@ -9,7 +9,7 @@ import numpy as np
 from ..runtime.colorizer import Colorizer
 from ..runtime.engines.base import Engine
 from ..runtime.errors import InputError
-from ..runtime.video import open_film
+from ..runtime.film_reader import open_film
 
 
 def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, target: Path) -> int:

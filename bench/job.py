@@ -24,10 +24,11 @@ from .entrants import entrants
 from .film import Film, measure_film
 from .judge import Job, Verdict
 from .latency import SpeedRow, measure_speed
+from .metrics import METRICS
 from .page import WallPhoto, build_page
 from .perceptual import FID_PHOTOS, Weights, find_inception, find_lpips
 from .quality import Quality, fid_refusal, measure_quality
-from .report import Results, read_document, to_json
+from .report import PSNR_NOTE, Results, read_document, to_json
 from .roofline import roofline
 from .subjects import Failure, Settings, Subject, choose_backends, find_subjects
 from .tables import print_tables, tables, to_markdown
@@ -127,6 +128,8 @@ def compare_files(old: Path, new: Path, tolerance: float) -> int:
         raise InputError(f"{old}, {new}: have nothing to compare ({'; '.join(remarks)})")
     regressions = sum(change.verdict == "regression" for change in changes)
     summary = f"{regressions} regressions among {len(changes)} figures"
+    if any(change.figure == METRICS["psnr_db"].title for change in changes):
+        remarks = [*remarks, PSNR_NOTE]
     print_tables([compare.compare_table(changes)], [*remarks, summary])
     return _REGRESSION if regressions else 0
 

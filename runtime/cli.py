@@ -17,7 +17,7 @@ from .jobs import PIPE, Job, plan, run_all
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
     from .video import Progress as FilmProgress
 
 NOTHING_PRODUCED = 1
@@ -143,7 +143,7 @@ def main(
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
 
     terminal = console()
 

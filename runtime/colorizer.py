@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,15 @@ from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
 from .files import sha256
-from .film_writer import FilmOptions
+from .film_options import FilmOptions
 from .images import Photo, colour
 from .photo_stream import Steps, stream
 from .planes import shrink, working_shape
 from .stabilize import Stabilizer
 from .thrift import OnNote, Thrift
-from .video import FilmReport, Progress, colorize_film, colorize_to_y4m
+
+if TYPE_CHECKING:
+    from .video import FilmReport, Progress
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
@@ -162,15 +164,17 @@ class Colorizer:
         source: str | Path | BinaryIO,
         target: str | Path | BinaryIO,
         options: FilmOptions | None = None,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[["Progress"], None] = lambda _: None,
         on_remark: Callable[[str], None] | None = None,
-    ) -> FilmReport:
+    ) -> "FilmReport":
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
 
         A run that was stopped is gone on with: the same call again finishes the film. A binary
         stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
+        from .video import colorize_film, colorize_to_y4m  # photographs do not wait for PyAV
+
         options, engine = options or FilmOptions(), self.engine
         pipe = None if isinstance(source, str | Path) else source
         path = source if isinstance(source, str | Path) else "-"

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from .encoders import ENCODERS, device_of, encoder_settings, pixel_format
 from .errors import ArgumentError, OutputError
 from .fields import BOTTOM_FIRST, TOP_FIRST
+from .film_options import FilmOptions as FilmOptions
 from .film_reader import AnyPacket, read_packets
 from .film_reader import film_stream as film_stream
 from .frames import FrameLayout
@@ -39,17 +40,6 @@ _IN_TRANSPORT_STREAMS = frozenset(
     ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
 )
 _INTERLACED_FLAGS = "+ildct+ilme"
-
-
-@dataclass(frozen=True)
-class FilmOptions:
-    """How a film is written; None: the encoder's default here."""
-
-    codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, h264_nvenc ...
-    crf: int | None = None
-    preset: str | None = None
-    stabilize: bool = True  # colours are held still from frame to frame
-    segment_frames: int = 480  # that a stopped run loses at most, some 20 seconds of film
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .files import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
     from .images import Photo
     from .video import Progress
 

@@ -36,7 +36,8 @@ def format_of(suffix: str) -> str | None:
     """Return Pillow's name of the format in which names that end in SUFFIX are written."""
     if suffix.lower() in HEIF_SUFFIXES:
         register_heif()
-    name = Image.registered_extensions().get(suffix.lower())
+    Image.preinit()  # knows the common ones; all of Pillow's formats take longer to load
+    name = Image.EXTENSION.get(suffix.lower()) or Image.registered_extensions().get(suffix.lower())
     return name if name in Image.SAVE else None
 
 

@@ -27,8 +27,6 @@ from .y4m import Y4MWriter
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
 """Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
 
-_COLORED_AHEAD = 8  # frames in colour that wait for the encoder: a batch, so that both work
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -215,7 +213,8 @@ def colored(
     """Yield the pictures that follow AFTER in colour; decoding and network work ahead."""
     pictures = watch.timed("decode", reader.pictures(after))
     decoded = prefetch(pictures, 2 * painter.batch)
-    ahead = prefetch(_paint(decoded, painter, watch), _COLORED_AHEAD)
+    # A whole batch, so that the encoder has work while the network has.
+    ahead = prefetch(_paint(decoded, painter, watch), painter.batch)
     with closing(decoded), closing(ahead):
         try:
             yield ahead

@@ -110,10 +110,10 @@ def test_ciede2000_is_sharmas(
     assert ciede2000(picture, truth) == pytest.approx(expected, abs=1e-4)
 
 
-def test_ciede2000_of_pictures_is_over_srgb_in_d65() -> None:
+@pytest.mark.parametrize("truth", [*pictures(), BLACK])
+def test_ciede2000_of_pictures_is_over_srgb_in_d65(truth: U8) -> None:
     from skimage.color import deltaE_ciede2000
 
-    truth = pictures()[2]
     other = near(truth)
     labs = (rgb2lab(picture) for picture in (truth, other))
     expected = deltaE_ciede2000(*labs).mean()  # type: ignore[no-untyped-call]
@@ -243,13 +243,15 @@ def test_lpips_is_the_papers(net: str, backbones: Path) -> None:
     assert isinstance(weights, perceptual.Weights)
     assert weights.sha256 == sha256(weights.path)
     lpips = perceptual.Lpips(net, weights)
-    truth = read_photo(photo_files(SAMPLES / "test")[0]).rgb[:128, :96]
-    other = near(truth)
-    with torch.inference_mode():
-        expected = lpips_by_hand(net, weights.path, other, truth)
-    assert lpips(other, truth) == pytest.approx(expected, rel=1e-3)
-    assert lpips(other, truth) == pytest.approx(expected, rel=1e-3)  # nothing is left of the first
-    assert lpips(truth, truth) == 0
+    real = read_photo(photo_files(SAMPLES / "test")[0]).rgb[:128, :96]
+    random = np.random.default_rng(6).integers(0, 256, (128, 96, 3), np.uint8)
+    black = np.zeros_like(random)
+    for truth in (real, random, black, real):  # nothing is left of the one before
+        other = near(truth)
+        with torch.inference_mode():
+            expected = lpips_by_hand(net, weights.path, other, truth)
+        assert lpips(other, truth) == pytest.approx(expected, rel=1e-3)
+        assert lpips(truth, truth) == 0
     assert torch.hub.get_dir().endswith("hub")  # the user's cache is as it was
 
 

@@ -142,6 +142,7 @@ def test_the_same_figures_are_no_regression(compared: Callable[..., Result]) -> 
     result = compared(lambda _: None)
     assert result.exit_code == 0, result.output
     assert "0 regressions among" in result.stdout
+    assert "PSNR alone rewards grey pictures" in result.stdout
 
 
 def test_what_lies_beyond_the_noise_is_a_regression_and_exits_with_1(

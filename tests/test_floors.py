@@ -121,6 +121,22 @@ def test_runtime_colours_without_torch_and_onnx(in_subprocess: Run, tiny_model: 
     assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
 
 
+PHOTOGRAPH = """
+from colorize.runtime.cli import main
+main([{photo!r}, "-o", {target!r}, "--model", {model!r}])
+"""
+
+
+def test_a_photograph_waits_for_no_film_library(
+    in_subprocess: Run, tiny_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "coloured.jpg"
+    code = PHOTOGRAPH.format(photo=str(photo), target=str(target), model=str(tiny_model))
+    run = in_subprocess("-c", BLOCKED.format(names=["av"]) + code)
+    assert run.returncode == 0, run.stderr
+    assert target.is_file()
+
+
 def test_the_blocker_blocks(in_subprocess: Run) -> None:
     run = in_subprocess("-c", BLOCKED.format(names=["torch"]) + "import torch")
     assert run.returncode == 1
