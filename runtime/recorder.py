@@ -108,7 +108,7 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> li
             f"{free / 1e9:.1f} GB are free; make room"
         )
     options, layout = fit(work.segments[0].layout)
-    part = work.path / f"joined{target.suffix}"  # on the target's disk, and gone with the folder
+    part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
     try:
         writer = FilmWriter(source, part, target, options, layout)
         try:
