@@ -79,7 +79,7 @@ class Recorder:
     def _collect(self) -> None:
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
-            self._work.segments.append(finishing.result())
+            self._work.add(finishing.result())
 
     def finish(self) -> None:
         """End the last segment: the film has no more frames."""
