@@ -30,7 +30,8 @@ class Command(click.Command):
         except ColorizeError as error:
             self._fail(str(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt) as error:
-            self._fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
+            said = str(error.__cause__ or error)  # click makes an Abort of every Ctrl-C
+            self._fail(f"interrupted; {said}" if said else "interrupted", INTERRUPTED)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             self._fail(f"{place}{error.strerror or error}", 1)

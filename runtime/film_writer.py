@@ -26,7 +26,7 @@ from .film_options import FilmOptions as FilmOptions
 from .film_reader import AnyPacket, read_packets
 from .film_reader import film_stream as film_stream
 from .frames import FrameLayout
-from .matroska import PLACEHOLDER_ROTATION, write_aspect
+from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
 from .segments import Segment, stored_packets
 from .sound import Reencoder
 
@@ -130,7 +130,7 @@ def rehearse(
     folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
 ) -> None:
     """Write the head of the film once: what its container refuses must not come out at the end."""
-    trial = folder / f"head{target.suffix}"
+    trial = folder / f".head{target.suffix}"
     container = create_container(trial, target)
     try:
         codec = add_encoder(container, target, options, layout, facts).codec_context.name
@@ -202,8 +202,9 @@ class FilmWriter:
     def _note_marks(self, facts: StreamFacts) -> None:
         tags = ENCODERS[self._video.codec_context.name].tags
         in_matroska = self._container.format.name in _MATROSKA
-        if facts.aspect not in (None, 1) and in_matroska and "aspect" not in tags:
-            if self._layout.rotation:
+        if facts.aspect and facts.aspect != 1 and in_matroska and "aspect" not in tags:
+            size = (self._layout.width, self._layout.height)
+            if self._layout.rotation or not can_hold(*size, facts.aspect):
                 self.left_out.append(f"the pixel aspect {facts.aspect}")
             else:
                 self._video.set_display_rotation(PLACEHOLDER_ROTATION)

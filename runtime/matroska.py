@@ -20,6 +20,7 @@ _SEGMENT, _TRACKS, _CRC = 0x18538067, 0x1654AE6B, 0xBF
 _TRACK, _VIDEO, _PROJECTION = 0xAE, 0xE0, 0x7670
 _WIDTH, _HEIGHT, _VOID = 0xB0, 0xBA, 0xEC
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
+_SIDE_BYTES = 3  # two numbers of three bytes fill the placeholder
 _HEAD = 1 << 20  # bytes in which the tracks begin; fonts come after them
 
 
@@ -52,12 +53,10 @@ def write_aspect(path: Path, aspect: Fraction) -> None:
 def _overwrite(head: bytearray, video: _Element, aspect: Fraction) -> None:
     width = _number(head, _find(head, _WIDTH, video.data, video.end))
     height = _number(head, _find(head, _HEIGHT, video.data, video.end))
-    shown = (width * aspect.numerator, height * aspect.denominator)
-    if shown[0] % aspect.denominator == 0:  # then no larger than the frame must be
-        shown = (shown[0] // aspect.denominator, height)
+    shown = _display_size(width, height, aspect)
     place = _find(head, _PROJECTION, video.data, video.end)
     content = b"".join(
-        number.to_bytes(2, "big") + b"\x83" + side.to_bytes(3, "big")
+        number.to_bytes(2, "big") + bytes([0x80 | _SIDE_BYTES]) + side.to_bytes(_SIDE_BYTES, "big")
         for number, side in zip((_DISPLAY_WIDTH, _DISPLAY_HEIGHT), shown, strict=True)
     )
     rest = place.end - place.start - len(content) - 2
@@ -68,6 +67,18 @@ def _overwrite(head: bytearray, video: _Element, aspect: Fraction) -> None:
     for element in _elements(head, video.data, video.end):
         if element.id == _DISPLAY_UNIT:  # without an aspect FFmpeg writes that it is not known
             head[element.data : element.end] = bytes(element.end - element.data)
+
+
+def can_hold(width: int, height: int, aspect: Fraction) -> bool:
+    """Tell whether the placeholder has room for ASPECT of a frame of this size."""
+    return max(_display_size(width, height, aspect)) < 1 << 8 * _SIDE_BYTES
+
+
+def _display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    wide = width * aspect.numerator
+    if wide % aspect.denominator == 0:  # then no larger than the frame must be
+        return wide // aspect.denominator, height
+    return wide, height * aspect.denominator
 
 
 def _sum_up(head: bytearray, tracks: _Element) -> None:

@@ -79,7 +79,7 @@ class Recorder:
     def _collect(self) -> None:
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
-            self._work.segments.append(finishing.result())
+            self._work.add(finishing.result())
 
     def finish(self) -> None:
         """End the last segment: the film has no more frames."""
@@ -108,7 +108,7 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> li
             f"{free / 1e9:.1f} GB are free; make room"
         )
     options, layout = fit(work.segments[0].layout)
-    part = work.path / f"joined{target.suffix}"  # on the target's disk, and gone with the folder
+    part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
     try:
         writer = FilmWriter(source, part, target, options, layout)
         try:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -193,7 +193,13 @@ class WorkFolder:
 
     def _load(self) -> None:
         while (segment := Segment.load(self.packets_path(len(self.segments)))) is not None:
-            self.segments.append(segment)
+            self.add(segment)
+
+    def add(self, segment: Segment) -> None:
+        """Take the next finished segment; of earlier ones nobody needs the state any more."""
+        if self.segments:
+            self.segments[-1] = replace(self.segments[-1], state=None)
+        self.segments.append(segment)
 
     def packets_path(self, number: int) -> Path:
         """Return where the packets of segment NUMBER are."""

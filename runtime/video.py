@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -227,20 +227,21 @@ def _paint(
 ) -> Iterator[ColoredPicture]:
     """Give pictures their chroma, a batch at a time."""
     waiting: list[Picture] = []
+    steadier: Stabilizer | None = None
     for number, picture in enumerate(pictures):
         if painter.stabilizer is not None and number % painter.segment_frames == 0:
             # What OpenCV's flow keeps of earlier frames is not in the state that is stored.
-            painter = replace(painter, stabilizer=Stabilizer(painter.stabilizer.state))
+            steadier = Stabilizer(painter.stabilizer.state)
         waiting.append(picture)
         if len(waiting) == painter.batch:
-            yield from _paint_batch(waiting, painter, watch)
+            yield from _paint_batch(waiting, painter, steadier, watch)
             waiting = []
     if waiting:
-        yield from _paint_batch(waiting, painter, watch)
+        yield from _paint_batch(waiting, painter, steadier, watch)
 
 
 def _paint_batch(
-    pictures: list[Picture], painter: Painter, watch: Stopwatch
+    pictures: list[Picture], painter: Painter, steadier: Stabilizer | None, watch: Stopwatch
 ) -> Iterator[ColoredPicture]:
     layout = painter.fit(pictures[0].layout)
     start = time.perf_counter()
@@ -249,9 +250,9 @@ def _paint_batch(
     for picture, (lightness, fresh) in zip(pictures, answers, strict=True):
         start = time.perf_counter()
         ab, state = fresh, None
-        if painter.stabilizer is not None:
-            ab = painter.stabilizer.steady(lightness, fresh)
-            state = painter.stabilizer.state
+        if painter.stabilizer is not None and steadier is not None:
+            ab = steadier.steady(lightness, fresh)
+            state = painter.stabilizer.state = steadier.state
             watch.add("stabilize", time.perf_counter() - start)
         steadied = time.perf_counter()
         planes = chroma_planes(lightness, ab * np.float32(painter.saturation), layout)

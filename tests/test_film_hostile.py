@@ -281,4 +281,15 @@ def test_flipped_bits_never_crash_nor_hang_nor_succeed_wrongly(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_flipped_bits(kind: str, make_film: MakeFilm, tmp_path: Path) -> None:
-    _fuzz(kind, 100, 160, make_film, tmp_path)
+    _fuzz(kind, 100, 300, make_film, tmp_path)
+
+
+def test_an_absurd_pixel_aspect_is_left_out(
+    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    source = make_film(
+        tmp_path / "film.mp4", codec="libx264", size=(512, 16), aspect=Fraction(65535, 65534)
+    )
+    report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    assert report.remarks == ["the pixel aspect 65535/65534 was left out"]
+    assert len(read_frames(tmp_path / "out.mkv")) == 10
