@@ -65,4 +65,4 @@ def require_extra(extra: str, modules: Sequence[str]) -> None:
 
 def console() -> Console:
     """Return the console for progress and messages: stderr, so that stdout stays for results."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
