@@ -92,7 +92,7 @@ def luma_hash(luma: Plane) -> str:
 
 
 def open_film(path: Path) -> InputContainer:
-    """Open a film, `-` for y4m from stdin; InputError if PATH has no video stream."""
+    """Open a film; InputError if PATH has no video stream, whatever its name says."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     return _film_in(str(path), path, None)
