@@ -1,7 +1,7 @@
 """Film: the folder of finished segments, where disk, source or run are not what they were."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from films import (
     IN_SEGMENTS,
     content_of,
+    filled_memory,
     left_in,
     parts_in,
     stopped,
@@ -21,6 +22,12 @@ from colorize.runtime.film_writer import FilmOptions
 from colorize.runtime.recorder import SegmentWriter
 from colorize.runtime.segments import Segment
 from colorize.runtime.video import FilmReport, Progress
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _encoders_repeat_themselves() -> Iterator[None]:
+    with filled_memory():
+        yield
 
 
 @pytest.fixture(scope="module")
