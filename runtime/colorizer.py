@@ -181,6 +181,8 @@ class Colorizer:
         chroma = partial(self.chroma, film=_FilmSoFar(str(path)))
         stabilizer = Stabilizer() if options.stabilize else None
         if not isinstance(target, str | Path):
+            if options.codec or options.crf is not None or options.preset:
+                raise ArgumentError("y4m is raw: it takes no codec, crf or preset")
             return colorize_to_y4m(
                 chroma,
                 Path(path),

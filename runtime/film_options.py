@@ -11,4 +11,4 @@ class FilmOptions:
     crf: int | None = None
     preset: str | None = None
     stabilize: bool = True  # colours are held still from frame to frame
-    segment_frames: int = 480  # that a stopped run loses at most, some 20 seconds of film
+    segment_frames: int = 240  # that a stopped run loses at most, some 10 seconds of film

@@ -92,7 +92,7 @@ def luma_hash(luma: Plane) -> str:
 
 
 def open_film(path: Path) -> InputContainer:
-    """Open a film, `-` for y4m from stdin; InputError if PATH has no video stream."""
+    """Open a film; InputError if PATH has no video stream, whatever its name says."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     return _film_in(str(path), path, None)
@@ -200,7 +200,9 @@ class FilmReader:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
         for picture in pictures:
             if picture.pts >= position.pts:
-                same = luma_hash(picture.luma) == position.luma_sha256
+                # What a decoder with threads fills damage with is not the same in every run.
+                damaged = position.flaws != Flaws()
+                same = damaged or luma_hash(picture.luma) == position.luma_sha256
                 return picture.pts == position.pts and same
             if self._cancelled:
                 break

@@ -1,19 +1,25 @@
 """Shared by the tests of films: what is in a film, read back frame by frame."""
 
-from collections.abc import Callable, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.video import Progress
 
 MakeFilm = Callable[..., Path]
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
+_M_PERTURB = -6  # of glibc's malloc.h
 FFV1 = FilmOptions(codec="ffv1")
 LOSSLESS = FilmOptions(codec="libx264", crf=0, preset="ultrafast")
 MPEG, JPEG = int(ColorRange.MPEG), int(ColorRange.JPEG)
@@ -72,3 +78,53 @@ def left_in(folder: Path) -> list[str]:
 
 
 SUBTITLES = "1\n00:00:00,000 --> 00:00:00,200\nGrüße\n\n2\n00:00:00,200 --> 00:00:00,400\nAdieu\n"
+
+
+IN_SEGMENTS = FilmOptions(preset="ultrafast", segment_frames=16)
+Planes = list[bytes]
+
+
+def content_of(film: Path) -> list[tuple[Fraction, Planes]]:
+    frames = read_frames(film)
+    planes = [[plane_of(frame, index).tobytes() for index in range(3)] for frame in frames]
+    return list(zip(times_of(frames), planes, strict=True))
+
+
+def stop_at(frames: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[..., None]:
+    def stop(progress: Progress) -> None:
+        if progress.frames == frames:
+            raise error
+
+    return stop
+
+
+def stopped(
+    colorizer: Colorizer,
+    source: Path,
+    target: Path,
+    frames: int,
+    options: FilmOptions = IN_SEGMENTS,
+) -> str:
+    """Stop a run after FRAMES frames and return what it says."""
+    with pytest.raises(KeyboardInterrupt) as raised:
+        colorizer.video(source, target, options, stop_at(frames))
+    return str(raised.value)
+
+
+def parts_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == ".parts")
+
+
+@contextmanager
+def filled_memory() -> Iterator[None]:
+    """Fill all memory that is asked for with one value, where the C library is glibc.
+
+    x264 and x265 read memory that nobody wrote, and choose by it where costs are nearly equal:
+    without this even two unbroken runs over pictures this small differ now and then.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_PERTURB, 165)
+    yield
+    if mallopt is not None:
+        mallopt(_M_PERTURB, 0)

@@ -14,7 +14,7 @@ import pytest
 from films import MakeFilm, assert_same_luma, chroma_distance, left_in, read_frames, times_of
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import InputError, OutputError
+from colorize.runtime.errors import ArgumentError, InputError, OutputError
 from colorize.runtime.film_writer import FilmOptions
 
 Finished = subprocess.CompletedProcess[str]
@@ -155,3 +155,11 @@ def test_of_a_pipe_that_breaks_off_later_the_whole_frames_are_kept(
     source = _y4m(tmp_path / "film.y4m", small_film, "yuv420p")
     content = io.BytesIO(source.read_bytes()[:20_000])
     assert colorizer.video(content, tmp_path / "out.mkv").frames == 4
+
+
+def test_settings_of_an_encoder_are_refused_where_none_is(
+    small_film: Path, colorizer: Colorizer
+) -> None:
+    for options in (FilmOptions(codec="ffv1"), FilmOptions(crf=20), FilmOptions(preset="slow")):
+        with pytest.raises(ArgumentError, match="y4m is raw"):
+            colorizer.video(small_film, io.BytesIO(), options)
