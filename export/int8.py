@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import openvino
 from onnxruntime.quantization import CalibrationDataReader, QuantType, create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from ..runtime.color import F32
 from ..runtime.contract import INPUT
+from ..runtime.engines.openvino import shared_core
 from .distance import ciede2000
 
 _QUANTIZED = ["Conv"]  # where the time goes; TensorRT would refuse int8 of some other operations
@@ -130,7 +130,7 @@ def answers(model: onnx.ModelProto, batches: Sequence[F32]) -> list[F32]:
 
     It is the default on CPUs, and its int8 rounds more coarsely than that of ONNX Runtime.
     """
-    core = openvino.Core()
+    core = shared_core()
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU")
     return [compiled([batch])[0] for batch in batches]
 

@@ -1,6 +1,7 @@
 """Engines: precision, streams, the cache of compiled models, and too little memory."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             done.append("read")
             return model
 
-    monkeypatch.setattr(openvino, "Core", Core)
+    core = Core()
+    monkeypatch.setattr("colorize.runtime.engines.openvino.shared_core", lambda: core)
     return done
 
 
@@ -252,3 +254,24 @@ with open_engine(Path({model!r}), {backend!r}, device="cpu") as engine:
 def test_an_engine_goes_on_after_memory_ran_out(backend: str, in_subprocess: Run) -> None:
     run = in_subprocess("-c", REAL_LIMIT.format(model=str(find_model("default")), backend=backend))
     assert (run.stdout, run.stderr) == ("True\n", "")
+
+
+def test_a_signal_after_a_thread_gave_the_model_back_reaches_python() -> None:
+    """OpenVINO frees the stack that signals arrive on together with its last Core."""
+    code = """
+import signal, threading
+import numpy as np
+from colorize.runtime import Colorizer
+came = []
+signal.signal(signal.SIGINT, lambda *_: came.append(1))
+held = [Colorizer(backend="openvino")]
+def end():
+    held[0].image(np.zeros((64, 64), np.uint8))
+    held.pop().close()
+thread = threading.Thread(target=end)
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGINT)
+assert came
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

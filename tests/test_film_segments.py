@@ -257,7 +257,7 @@ def test_the_last_line_of_a_stopped_command_says_how_to_go_on(
         return chroma(self, greys, **rest)
 
     short = partial(FilmOptions, segment_frames=16)
-    monkeypatch.setattr("colorize.runtime.film_writer.FilmOptions", short)
+    monkeypatch.setattr("colorize.runtime.film_options.FilmOptions", short)
     words = (clip, "-o", tmp_path / "out.mkv", "--preset", "ultrafast")
     with monkeypatch.context() as patch:
         patch.setattr(Colorizer, "chroma", interrupted)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,11 @@ class Run:
     def best_step(self) -> float:
         """After which step the validation loss was lowest; best.safetensors is of that step."""
         return min(self._log, key=lambda row: row["validation_loss"])["step"]
+
+    @cached_property
+    def _events(self) -> SummaryWriter:
+        # One file a run: TensorBoard reads several by their names, which need not be in order.
+        return SummaryWriter(self.folder / "tensorboard")
 
     @property
     def _saved_state(self) -> Path:
@@ -194,10 +200,10 @@ class Run:
 
     def _write_events(self, step: Step) -> None:
         """Add the newest row of the log for TensorBoard."""
-        with SummaryWriter(self.folder / "tensorboard") as writer:
-            for name, value in self._log[-1].items():
-                if name != "step":
-                    writer.add_scalar(name, value, step.number)
+        for name, value in self._log[-1].items():
+            if name != "step":
+                self._events.add_scalar(name, value, step.number)
+        self._events.flush()  # a kill must not take it
 
     def _write_settings(self) -> None:
         packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")

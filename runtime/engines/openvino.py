@@ -1,6 +1,7 @@
 """OpenVINO: the default on CPUs; also on Intel's GPUs and NPUs."""
 
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class OpenVINOEngine(Engine):
 
     def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
-        self._core = openvino.Core()
+        self._core = shared_core()
         self._place = _place(self._core, device)
         self.device = self._place.replace(".", ":")
         self._network = _read(model)
@@ -74,7 +75,7 @@ class OpenVINOEngine(Engine):
     @classmethod
     def devices(cls) -> list[EngineDevice]:
         """See Engine."""
-        core = openvino.Core()
+        core = shared_core()
         here = core.available_devices
         found = [
             EngineDevice(
@@ -137,6 +138,16 @@ class OpenVINOEngine(Engine):
                 count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
             self._requests[hint] = [compiled.create_infer_request() for _ in range(count)]
         return self._requests[hint]
+
+
+@cache
+def shared_core() -> openvino.Core:
+    """Return the process's one Core, which is kept to the end.
+
+    Its CPU plugin lends the thread that makes it a stack for signals, and frees that in whichever
+    thread gives the last Core back: the next signal, such as Ctrl-C, would crash the process.
+    """
+    return openvino.Core()
 
 
 def _answer(request: openvino.InferRequest) -> F32:
