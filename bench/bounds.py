@@ -24,7 +24,7 @@ from .cold_start import ColdStart, measure_cold_start
 from .cost import Cost
 from .film_clips import make_clip
 from .film_memory import film_memory
-from .film_speed import ROAD, FilmSpeed, measure_film_speed
+from .film_speed import ROAD, TRANSCODE_SOURCE, FilmSpeed, Ratio, measure_film_speed
 from .machine import describe_machine
 
 FILM_BOUND = 1.15
@@ -160,16 +160,19 @@ def show_film(speed: FilmSpeed, terminal: Console) -> list[Bound]:
     work = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
     terminal.print(f"stages of {ROAD}, which overlap: {work}")
     _warn_of_others([cost for costs in speed.costs.values() for cost in costs], terminal)
-    longer, busier = speed.ratio(_wall), speed.ratio(_cpu)
     film = f"film {speed.width}x{speed.height}"
     return [
-        Bound(
-            f"{film}, wall over its parts'", longer.median, longer.least, longer.most, FILM_BOUND
-        ),
-        Bound(
-            f"{film}, processor seconds over its parts'", busier.median, busier.least, busier.most
+        _bound(f"{film}, wall over its parts'", speed.ratio(_wall), FILM_BOUND),
+        _bound(f"{film}, processor seconds over its parts'", speed.ratio(_cpu)),
+        _bound(
+            f"{film}, wall over {TRANSCODE_SOURCE} and the network",
+            speed.ratio(_wall, TRANSCODE_SOURCE),
         ),
     ]
+
+
+def _bound(name: str, ratio: Ratio, bound: float | None = None) -> Bound:
+    return Bound(name, ratio.median, ratio.least, ratio.most, bound)
 
 
 def show_start(start: ColdStart, terminal: Console) -> Bound:

@@ -8,7 +8,8 @@ import av
 
 from ..runtime.film_reader import film_stream, open_film
 
-_SETTINGS = {"crf": "16", "preset": "veryfast"}  # it is a source: only its loss matters
+CRF, PRESET = 16, "veryfast"
+"""Of what is read again: only its loss matters."""
 
 
 def make_clip(source: Path, target: Path, height: int, frames: int) -> Path:
@@ -20,7 +21,7 @@ def make_clip(source: Path, target: Path, height: int, frames: int) -> Path:
         stream = film_stream(film)
         context, rate = stream.codec_context, stream.average_rate
         width = round(height * context.width / context.height / 2) * 2
-        video = made.add_stream("libx264", rate=rate, options=_SETTINGS)
+        video = made.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         copies = [(sound, made.add_stream_from_template(sound)) for sound in film.streams.audio[:1]]
         made.start_encoding()

@@ -1,7 +1,8 @@
 """How fast a film is coloured against the two things that cannot be left out of it.
 
 The bound: transcoding alone with the same encoder settings, then the network alone on the same
-frames. Two other ways to do the same, on the same network and film, stand beside it.
+frames. What is transcoded is the film in colour: an encoder has more work with that than with the
+source. Two other ways to do the same, on the same network and film, stand beside it.
 """
 
 import statistics
@@ -22,10 +23,12 @@ from ..runtime.planes import shrink
 from ..runtime.video import FilmReport
 from .cost import Cost, cost_of
 from .eager import checkpoint_of, open_eager
+from .film_clips import CRF, PRESET
 from .frame_by_frame import colorize_frame_by_frame
 from .transcode import transcode
 
-ROAD, TRANSCODE, NETWORK = "colorize-run", "transcoding alone", "network alone"
+ROAD, NETWORK = "colorize-run", "network alone"
+TRANSCODE, TRANSCODE_SOURCE = "transcoding the coloured film", "transcoding the source"
 ONNXRUNTIME = "colorize-run --backend onnxruntime"
 FRAME_BY_FRAME = "torch eager, frame by frame, OpenCV's writer"
 
@@ -51,9 +54,9 @@ class FilmSpeed:
     costs: dict[str, tuple[Cost, ...]]
     stages: tuple[dict[str, float], ...]  # of the road: seconds of work, which overlap
 
-    def ratio(self, figure: Callable[[Cost], float]) -> Ratio:
-        """Return the road's FIGURE over that of transcoding plus the network."""
-        parts = zip(self.costs[ROAD], self.costs[TRANSCODE], self.costs[NETWORK], strict=True)
+    def ratio(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> Ratio:
+        """Return the road's FIGURE over that of TRANSCODE plus the network."""
+        parts = zip(self.costs[ROAD], self.costs[transcode], self.costs[NETWORK], strict=True)
         ratios = [figure(road) / (figure(film) + figure(net)) for road, film, net in parts]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
@@ -76,10 +79,12 @@ def measure_film_speed(
         ours = stack.enter_context(Colorizer(model))
         lightness = working_lightness(ours, film)
         # Colorize writes the suffix's own encoder: .mp4 is H.264.
-        target = folder / "coloured.mp4"
+        target, coloured = folder / "coloured.mp4", folder / "in-colour.mp4"
+        ours.video(film, coloured, FilmOptions(crf=CRF, preset=PRESET))
         ways: dict[str, Callable[[], object]] = {
             ROAD: lambda: reports.append(ours.video(film, target, options)),
-            TRANSCODE: lambda: transcode(film, target, options),
+            TRANSCODE: lambda: transcode(coloured, target, options),
+            TRANSCODE_SOURCE: lambda: transcode(film, target, options),
             NETWORK: lambda: infer_all(ours, lightness),
         }
         if others:

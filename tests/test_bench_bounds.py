@@ -16,6 +16,7 @@ from colorize.bench.film_speed import (
     NETWORK,
     ROAD,
     TRANSCODE,
+    TRANSCODE_SOURCE,
     FilmSpeed,
     infer_all,
     working_lightness,
@@ -51,6 +52,7 @@ def film_speed(road: list[float]) -> FilmSpeed:
     costs = {
         ROAD: tuple(Cost(seconds, 2 * seconds, 0.0) for seconds in road),
         TRANSCODE: (Cost(3, 6, 0.0),) * len(road),
+        TRANSCODE_SOURCE: (Cost(1, 2, 0.0),) * len(road),
         NETWORK: (Cost(1, 1, 0.0),) * len(road),
     }
     return FilmSpeed("film", 64, 48, 10, "engine", costs, ({"decode": 1.0},) * len(road))
@@ -167,11 +169,11 @@ def test_every_bound_is_measured(
     [film] = document["films"]
     assert (film["height"], film["frames"]) == (64, 12)
     # The tiny model has no checkpoint, so no torch row.
-    assert len(film["costs"]) == 4
+    assert len(film["costs"]) == 5
     assert all(len(costs) == 2 for costs in film["costs"].values())
     assert set(film["stages"][0]) >= {"decode", "network", "encode"}
     assert len(document["start"]["whole"]) == len(document["start"]["floor"]) == 2
     short, long = document["memory_mb"].values()
     assert 50 < short < 2000
     assert 50 < long < 2000
-    assert len(document["bounds"]) == 4
+    assert len(document["bounds"]) == 5
