@@ -206,7 +206,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # Layers behind which LPIPS v0.1 compares features, counted in torchvision's `features`.
-TAPS = {"alex": [1, 4, 7, 9, 11], "squeeze": [1, 4, 7, 9, 10, 11, 12]}
+TAPS = {"alex": [1, 4, 7, 9, 11], "vgg": [3, 8, 15, 22, 29], "squeeze": [1, 4, 7, 9, 10, 11, 12]}
 
 
 def lpips_by_hand(net: str, weights: Path, picture: U8, truth: U8) -> float:
@@ -236,10 +236,14 @@ def lpips_by_hand(net: str, weights: Path, picture: U8, truth: U8) -> float:
     return total
 
 
-@pytest.mark.parametrize("net", ["alex", "squeeze"])
+@pytest.mark.parametrize("net", ["alex", "squeeze", pytest.param("vgg", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("empty_cache")
-def test_lpips_is_the_papers(net: str, backbones: Path) -> None:
-    weights = perceptual.find_lpips(net, [backbones], download=False)
+def test_lpips_is_the_papers(net: str, backbones: Path, tmp_path: Path) -> None:
+    folder = backbones
+    if net == "vgg":  # 528 MB
+        folder = tmp_path
+        torch.save(get_model("vgg16", weights=None).state_dict(), folder / "network.pth")
+    weights = perceptual.find_lpips(net, [folder], download=False)
     assert isinstance(weights, perceptual.Weights)
     assert weights.sha256 == sha256(weights.path)
     lpips = perceptual.Lpips(net, weights)
