@@ -1,13 +1,11 @@
 """Photographs: read by content, coloured at full size, with what their files say kept."""
 
 import io
-import os
 import struct
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -52,7 +50,6 @@ _TIFF_DESCRIPTIONS = frozenset(
     (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
 )
 _STRIP_PIXELS = 1 << 17  # full-size colour is computed in strips that caches and heaps hold well
-_PAINTERS = min(4, os.cpu_count() or 1)  # strips at once; more would only wait for memory
 _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     2: np.fliplr,
     3: lambda codes: codes[::-1, ::-1],
@@ -349,8 +346,7 @@ def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None
         planes = np.dstack([planes, lightness, slopes(lightness, planes)])
     wide = enlarge(planes, (len(ab), width))
     codes = np.empty_like(photo.codes)
-
-    def paint(strip: slice) -> None:
+    for strip in strips(codes):
         exact = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
         rows = enlarge_rows(wide, (height, width), strip)
         chroma = rows[..., :2]
@@ -358,9 +354,6 @@ def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None
             chroma = chroma + rows[..., 3:] * (exact - rows[..., 2])[..., None]
         lab = np.dstack([exact, chroma])
         codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
-
-    with ThreadPoolExecutor(_PAINTERS) as pool:  # NumPy and OpenCV let go of the interpreter
-        list(pool.map(paint, strips(codes)))
     return replace(photo, codes=codes)
 
 
