@@ -152,8 +152,6 @@ def available_backends(device: str = "auto") -> list[str]:
 def _not_installed(backend: str) -> str:
     """Return what lacks to import BACKEND, and the mend; "" if nothing."""
     entry = _ENGINES[backend]
-    if importlib.util.find_spec(f".{backend}", __package__) is None:
-        return "is not part of this version"
     if not entry.library or importlib.util.find_spec(entry.library) is not None:
         return ""
     return (
