@@ -7,30 +7,10 @@ from typing import Any
 import click
 
 from ..runtime.catalog import SAMPLES
-from ..runtime.command import Command, console, require_extra
+from ..runtime.command import Command, console, listed, positive, require_extra
 
 _NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
 _NETS = ("alex", "vgg", "squeeze")
-
-
-def _listed(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...]]:
-    """Return a callback that reads A or A,B,C, each once, in the order given."""
-
-    def read(_: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...]:
-        if value is None:
-            return (None,)
-        try:
-            return tuple(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r} is not {what}", param=param) from error
-
-    return read
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise ValueError(text)
-    return int(text)
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
@@ -88,7 +68,7 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--precision",
     "precisions",
-    callback=_listed(_one_of(("auto", "fp32", "bf16")), "a list of auto, fp32, bf16"),
+    callback=listed(_one_of(("auto", "fp32", "bf16")), "a list of auto, fp32, bf16"),
     default="auto",
     show_default=True,
 )
@@ -96,14 +76,14 @@ def _path(*, folder: bool = True) -> click.Path:
     "--size",
     "sizes",
     metavar="N,N,...",
-    callback=_listed(_positive, "a list of sizes; write 128 or 128,256"),
+    callback=listed(positive, "a list of sizes; write 128 or 128,256"),
     help="Short sides at which the network works. Default: each model's own.",
 )
 @click.option(
     "--batch",
     "batches",
     metavar="N,N,...",
-    callback=_listed(_positive, "a list of batch sizes; write 8 or 1,8,32"),
+    callback=listed(positive, "a list of batch sizes; write 8 or 1,8,32"),
     default="1,8",
     show_default=True,
     help="Speed: pictures in one inference.",
@@ -140,7 +120,7 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--lpips",
     metavar="NET,...",
-    callback=_listed(_one_of(_NETS), f"a list of {', '.join(_NETS)}"),
+    callback=listed(_one_of(_NETS), f"a list of {', '.join(_NETS)}"),
     default="squeeze",
     show_default=True,
     help=f"Networks of LPIPS: {', '.join(_NETS)}.",

@@ -16,6 +16,7 @@ from ..runtime.engines.base import Precision
 from ..runtime.errors import InputError
 from ..runtime.files import photo_files
 from ..runtime.images import UNREADABLE, join, limited, read_photo
+from ..runtime.jobs import MARK
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
 from .subjects import Settings, Subject, nothing_less
 
@@ -68,10 +69,18 @@ def entrants(
 
 
 def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Path, ...]:
-    """Return FOLDER's picture for each photograph: the same name, whatever the suffix."""
+    """Return FOLDER's picture for each photograph: the same name, whatever the suffix.
+
+    A name as colorize-run gives it counts more: beside it the photograph itself may lie.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; --coloured wants a folder of pictures")
-    found = {path.relative_to(folder).with_suffix(""): path for path in photo_files(folder)}
+    files = [(path.relative_to(folder).with_suffix(""), path) for path in photo_files(folder)]
+    found = dict(files) | {
+        name.with_name(name.name.removesuffix(MARK)): path
+        for name, path in files
+        if name.name.endswith(MARK)
+    }
     names = [Path(photo.name).with_suffix("") for photo in photos]
     missing = [photo.name for photo, name in zip(photos, names, strict=True) if name not in found]
     if missing:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError
-from .files import sha256
+from .files import known_sha256
 from .sidecar import read_card
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -97,7 +97,7 @@ def find_model(name: str | Path) -> Path:
 
 def _check_sum(path: Path, card: dict[str, Any]) -> None:
     expected = card.get("onnx_sha256")
-    if expected is not None and sha256(path) != expected:
+    if expected is not None and known_sha256(path) != expected:
         raise ModelError(
             f"{path}: damaged or replaced: its SHA-256 is not the one in "
             f"{path.with_suffix('.json').name}; export or install it again"

@@ -1,6 +1,8 @@
 """The command colorize-run: arguments only."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,23 +152,43 @@ def main(
     def note(line: str) -> None:
         terminal.print(line, soft_wrap=True, markup=False)
 
-    with Colorizer(
-        model,
-        backend=backend,
-        precision=precision,
-        device=device,
-        size=size,
-        saturation=saturation,
-        refine=refine,
-        cuda_graph=cuda_graph,
-        on_note=note,
-    ) as colorizer:
+    with (
+        _without_converter(),
+        Colorizer(
+            model,
+            backend=backend,
+            precision=precision,
+            device=device,
+            size=size,
+            saturation=saturation,
+            refine=refine,
+            cuda_graph=cuda_graph,
+            on_note=note,
+        ) as colorizer,
+    ):
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
         note(line)
         code = _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
+
+
+@contextmanager
+def _without_converter() -> Iterator[None]:
+    """Let `import openvino` go without its converter of models, which nothing here needs.
+
+    That takes half of the import, and reports it to OpenVINO's makers. In the process of another
+    program, which may want it, the import is that program's affair.
+    """
+    name = "openvino.tools.ovc"
+    known = name in sys.modules
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported"
+    try:
+        yield
+    finally:
+        if not known:
+            del sys.modules[name]
 
 
 def _list_models(name: str) -> int:

@@ -34,6 +34,7 @@ MAX_SIZE = 2048
 @dataclass
 class _FilmSoFar:
     name: str
+    resumed: int = 0  # frames that an earlier run finished
     frames: int = 0
     halvings: int = 0  # of the working size, where memory ended
 
@@ -122,7 +123,7 @@ class Colorizer:
             what = f"picture of {width}x{height}" if len(greys) == 1 else f"{len(greys)} pictures"
             ab, _ = self._thrift.infer(small, 0, what)
         else:
-            what = f"{film.name}: from frame {film.frames} on"
+            what = f"{film.name}: from frame {film.resumed + film.frames} on"
             ab, film.halvings = self._thrift.infer(small, film.halvings, what)
             film.frames += len(greys)
         return list(zip(grey_to_lightness(small), ab, strict=True))
@@ -178,7 +179,13 @@ class Colorizer:
         options, engine = options or FilmOptions(), self.engine
         pipe = None if isinstance(source, str | Path) else source
         path = source if isinstance(source, str | Path) else "-"
-        chroma = partial(self.chroma, film=_FilmSoFar(str(path)))
+        film = _FilmSoFar(str(path))
+        chroma = partial(self.chroma, film=film)
+
+        def report(progress: "Progress") -> None:
+            film.resumed = progress.resumed
+            on_progress(progress)
+
         stabilizer = Stabilizer() if options.stabilize else None
         if not isinstance(target, str | Path):
             if options.codec or options.crf is not None or options.preset:
@@ -190,7 +197,7 @@ class Colorizer:
                 batch=engine.best_batch,
                 saturation=self.saturation,
                 stabilizer=stabilizer,
-                on_progress=on_progress,
+                on_progress=report,
                 pipe=pipe,
             )
         return colorize_film(
@@ -201,7 +208,7 @@ class Colorizer:
             batch=engine.best_batch,
             saturation=self.saturation,
             stabilizer=stabilizer,
-            on_progress=on_progress,
+            on_progress=report,
             pipe=pipe,
             on_remark=on_remark,
             made_by={

@@ -4,7 +4,7 @@ import importlib.util
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -66,3 +66,27 @@ def require_extra(extra: str, modules: Sequence[str]) -> None:
 def console() -> Console:
     """Return the console for progress and messages: stderr, so that stdout stays for results."""
     return Console(stderr=True, highlight=False, emoji=False)
+
+
+def listed(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...]]:
+    """Return an option's callback that reads A or A,B,C, each once, in the order given.
+
+    WHAT names what was wanted. An option that was not given becomes (None,).
+    """
+
+    def read(_: click.Context, param: click.Parameter, value: str | None) -> tuple[Any, ...]:
+        if value is None:
+            return (None,)
+        try:
+            return tuple(dict.fromkeys(kind(part.strip()) for part in value.split(",")))
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not {what}", param=param) from error
+
+    return read
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 that TEXT is; ValueError if it is none."""
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(text)
+    return int(text)

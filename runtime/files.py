@@ -1,9 +1,11 @@
 """Files: whole or not at all when written, known by their content when read."""
 
 import hashlib
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from .errors import OutputError
@@ -31,11 +33,12 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
     """Yield a path beside TARGET to write to; it becomes TARGET only if nothing was raised.
 
-    The yielded name keeps TARGET's suffix, by which libraries choose a format. OutputError if the
-    folder cannot be written to.
+    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING: it is on
+    the disk before it becomes TARGET, so that the power may fail. OutputError if the folder cannot
+    be written to.
     """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:
@@ -45,6 +48,9 @@ def whole_file(target: Path) -> Iterator[Path]:
         raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from error
     try:
         yield part
+        if lasting:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
         part.replace(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
@@ -58,6 +64,17 @@ def sha256(data: bytes | Path) -> str:
         return hashlib.sha256(data).hexdigest()
     with data.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path) -> str:
+    """Return the SHA-256 of the file at PATH, read again only if the file has changed."""
+    stat = path.stat()
+    return _sha256_of(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=8)
+def _sha256_of(path: Path, *_version: int) -> str:
+    return sha256(path)
 
 
 def fingerprint(content_hashes: Iterable[str]) -> str:

@@ -210,7 +210,8 @@ def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFram
     """Return a frame of luma (H, W) as it was read and Cb, Cr (rows, columns, 2)."""
     frame = av.VideoFrame(layout.width, layout.height, layout.format)
     rows, columns = layout.chroma_shape
-    _samples(frame.planes[0], layout.dtype)[:, : layout.width] = luma << layout.shift
+    stored = luma << layout.shift if layout.shift else luma
+    _samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored
     for index in (1, 2):
         plane = _samples(frame.planes[index], layout.dtype)
         plane[:rows, :columns] = chroma[..., index - 1]

@@ -43,7 +43,8 @@ FILM_SUFFIXES = frozenset(
     ]
 )
 _WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
-_MARK = "_colorized"
+MARK = "_colorized"
+"""Ends the name of a result that is not given one."""
 PIPE = Path("-")
 """Stands for standard input and output."""
 
@@ -201,7 +202,7 @@ def plan(
     targets = [  # film.flv and film.ts both become film.mkv
         target
         if counted[target.resolve()] == 1
-        else target.with_name(f"{source.stem}_{source.suffix[1:]}{_MARK}{target.suffix}")
+        else target.with_name(f"{source.stem}_{source.suffix[1:]}{MARK}{target.suffix}")
         for (source, _), target in zip(sources, targets, strict=True)
     ]
     counted = Counter(target.resolve() for target in targets)
@@ -228,7 +229,7 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
         (path, given)
         for path in found
         if path.suffix.lower() in PHOTO_SUFFIXES | FILM_SUFFIXES
-        and not path.stem.endswith(_MARK)  # results of an earlier run
+        and not path.stem.endswith(MARK)  # results of an earlier run
         and not path.name.startswith(".")
         and path.is_file()
     ]
@@ -246,7 +247,7 @@ def _target(source: Path, base: Path, output: Path | None) -> Path:
         suffix = _suffix_by_content(source)
     else:
         suffix = source.suffix
-    return folder / f"{source.stem}{_MARK}{suffix}"
+    return folder / f"{source.stem}{MARK}{suffix}"
 
 
 def _suffix_by_content(source: Path) -> str:

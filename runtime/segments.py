@@ -7,7 +7,6 @@ at once, so that a segment whose .npz is there is whole.
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from .color import F32
 from .errors import InputError, OutputError
-from .files import sha256
+from .files import sha256, whole_file
 from .film_identity import source_identity
 from .film_reader import Flaws, Position
 from .frames import FrameLayout
@@ -68,7 +67,8 @@ class Segment:
             arrays["state"] = self.state
         content = io.BytesIO()
         np.savez(content, **arrays)  # type: ignore[arg-type]  # the stub takes it for allow_pickle
-        write_whole(self.packets.with_suffix(".npz"), content.getvalue())
+        with whole_file(self.packets.with_suffix(".npz"), lasting=True) as part:
+            part.write_bytes(content.getvalue())
 
     @classmethod
     def load(cls, packets: Path) -> "Segment | None":
@@ -176,7 +176,8 @@ class WorkFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             if self._manifest(self.path) != self._identity:
-                write_whole(self.path / _MANIFEST, json.dumps(self._identity, indent=1).encode())
+                with whole_file(self.path / _MANIFEST, lasting=True) as part:
+                    part.write_text(json.dumps(self._identity, indent=1))
             else:
                 self._load()
         except Timeout as error:
@@ -241,7 +242,7 @@ class WorkFolder:
             and len(path.name) == len(self.path.name)
             and path.suffix == _SUFFIX
             and path != self.path
-            and any(path.glob("*.npz"))
+            and Segment.load(path / "00000.packets") is not None
         ]
 
     @staticmethod
@@ -251,13 +252,3 @@ class WorkFolder:
         except (OSError, ValueError):
             return {}
         return manifest if isinstance(manifest, dict) else {}
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write CONTENT to PATH, whole or not at all, even if the power fails."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

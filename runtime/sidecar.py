@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError
-from .files import sha256
+from .files import known_sha256
 
 
 def sidecar_path(model: Path) -> Path:
@@ -31,7 +31,7 @@ def read_sidecar(model: Path) -> dict[str, Any]:
         card = read_card(model)
     except ModelError:
         return {}
-    return card if card.get("onnx_sha256") == sha256(model) else {}
+    return card if card.get("onnx_sha256") == known_sha256(model) else {}
 
 
 def proved_in_bfloat16(model: Path) -> bool:

@@ -106,6 +106,7 @@ def colorize_film(
             end, state, resumed = work.end, work.state, work.frames
             if end is not None:
                 tell(f"goes on after {resumed} finished frames")
+                on_progress(Progress(resumed, total, time.monotonic() - start, resumed))
             if stabilizer is not None and state is not None:
                 stabilizer.state = state
             fit = cache(lambda layout: fitting(target, options, layout))

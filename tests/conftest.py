@@ -231,6 +231,29 @@ def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="module")
+def repeating_encoders() -> Iterator[None]:
+    from films import filled_memory
+
+    with filled_memory():
+        yield
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    repeating_encoders: None,
+    clip: Path,
+    colorizer: "Colorizer",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The sample film in colour, in segments, without a break."""
+    from films import IN_SEGMENTS
+
+    target = tmp_path_factory.mktemp("unbroken") / "out.mkv"
+    colorizer.video(clip, target, IN_SEGMENTS)
+    return target
+
+
 @pytest.fixture(scope="session")
 def trained_like() -> Callable[..., "Checkpoint"]:
     """`trained_like(name, config=None)`: random weights, but batch norms as after training."""

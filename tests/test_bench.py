@@ -280,6 +280,21 @@ def test_coloured_pictures_of_others_are_measured(
     assert row["means"]["psnr_db"] == pytest.approx(np.mean([psnr(255 - t, t) for t in truths]))
 
 
+def test_results_of_colorize_run_are_told_from_the_photographs_beside_them(
+    model: Path, photos: Path, quick: Quick, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    truths = [read_photo(path).rgb for path in photo_files(photos)]
+    for path, truth in zip(photo_files(photos), truths, strict=True):
+        Image.fromarray(truth).save(theirs / path.name)
+        Image.fromarray(255 - truth).save(theirs / f"{path.stem}_colorized{path.suffix}")
+    result, document = quick("--model", model, *FAST, "--coloured", theirs)
+    assert result.exit_code == 0, result.output
+    means = document["quality"][1]["means"]
+    assert means["psnr_db"] == pytest.approx(np.mean([psnr(255 - t, t) for t in truths]))
+
+
 def test_coloured_pictures_that_do_not_match_are_named(
     model: Path, photos: Path, quick: Quick, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """Film: the folder of finished segments, where disk, source or run are not what they were."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,6 @@ import pytest
 from films import (
     IN_SEGMENTS,
     content_of,
-    filled_memory,
     left_in,
     parts_in,
     stopped,
@@ -23,19 +22,7 @@ from colorize.runtime.recorder import SegmentWriter
 from colorize.runtime.segments import Segment
 from colorize.runtime.video import FilmReport, Progress
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _encoders_repeat_themselves() -> Iterator[None]:
-    with filled_memory():
-        yield
-
-
-@pytest.fixture(scope="module")
-def unbroken(clip: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample film in colour, in segments, without a break."""
-    target = tmp_path_factory.mktemp("unbroken") / "out.mkv"
-    colorizer.video(clip, target, IN_SEGMENTS)
-    return target
+pytestmark = pytest.mark.usefixtures("repeating_encoders")
 
 
 def _again_with(

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -135,6 +136,27 @@ def test_a_photograph_waits_for_no_film_library(
     run = in_subprocess("-c", BLOCKED.format(names=["av"]) + code)
     assert run.returncode == 0, run.stderr
     assert target.is_file()
+
+
+REPORTERS = """
+import sys
+try:
+{code}
+finally:
+    loaded = {{"openvino", "openvino_telemetry"}} & set(sys.modules)
+    print(*sorted(loaded), file=sys.stderr)
+"""
+
+
+def test_colorize_run_leaves_out_what_reports_its_start(
+    in_subprocess: Run, tiny_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "coloured.jpg"
+    code = PHOTOGRAPH.format(photo=str(photo), target=str(target), model=str(tiny_model))
+    run = in_subprocess("-c", REPORTERS.format(code=indent(code, "    ")))
+    assert run.returncode == 0, run.stderr
+    assert target.is_file()
+    assert run.stderr.splitlines()[-1] == "openvino"
 
 
 def test_the_blocker_blocks(in_subprocess: Run) -> None:

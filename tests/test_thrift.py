@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from films import IN_SEGMENTS, stopped
 
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
@@ -142,6 +143,19 @@ def test_memory_that_ends_in_a_film_leaves_its_frames_and_names_the_first_coarse
         f"{film}: from frame 8 on: {OUT} at working size 64: coloured at 32, more coarsely"
     ]
     assert {shape[2:] for shape in tight.shapes[1:]} == {(32, 48)}
+
+
+def test_the_first_coarser_frame_is_counted_from_the_start_of_the_film(
+    open_noted: Open, make_film: Callable[..., Path], tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mkv", times=range(0, 1280, 40), size=(128, 96))
+    colorizer, notes = open_noted()
+    stopped(colorizer, film, tmp_path / "out.mkv", 20)
+    Tight(colorizer, 40 * 40)
+    assert colorizer.video(film, tmp_path / "out.mkv", IN_SEGMENTS).resumed == 16
+    assert [note for note in notes if "more coarsely" in note] == [
+        f"{film}: from frame 16 on: {OUT} at working size 64: coloured at 32, more coarsely"
+    ]
 
 
 def test_without_a_taker_notes_are_warnings(tiny_model: Path) -> None:

@@ -75,11 +75,21 @@ def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
             f"choose one of {', '.join(entry.presets)}"
         )
     preset = entry.presets[config.preset]
+    if config.decoder is not None:
+        preset = _with_decoder(preset, config.decoder)
     if config.encoder is None:
         return preset
     if "encoder" not in asdict(preset):
         raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
     return replace(preset, encoder=config.encoder)
+
+
+def _with_decoder(preset: Any, widths: tuple[int, ...]) -> Any:
+    # A preset has a decoder of all the levels that its encoder leaves it.
+    most = len(preset.decoder_channels)
+    if len(widths) > most:
+        raise ArgumentError(f"--decoder: {len(widths)} levels, but this encoder leaves 1 to {most}")
+    return replace(preset, decoder_channels=widths)
 
 
 def _fill_encoder(network: Generator, model_config: Any, wanted: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..runtime.catalog import SAMPLES
-from ..runtime.command import Command, console, require_extra
+from ..runtime.command import Command, console, positive, require_extra
 from ..runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -42,6 +42,17 @@ def _duration(_: click.Context, param: click.Parameter, value: str | None) -> fl
     if match is None or float(match[1]) == 0:
         raise click.BadParameter(f"{value!r} is not a duration; write 90s, 15m or 2h", param=param)
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _widths(_: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Return the numbers in 160,96,64."""
+    if value is None:
+        return None
+    try:
+        return tuple(positive(part) for part in value.split(","))
+    except ValueError:
+        message = f"{value!r} is not a list of widths; write 160,96,64"
+        raise click.BadParameter(message, param=param) from None
 
 
 def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
@@ -82,6 +93,13 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     "--encoder-weights",
     metavar="NAME|FILE|none",
     help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file.",
+)
+@click.option(
+    "--decoder",
+    metavar="N,N,...",
+    callback=_widths,
+    help="Replace the widths of the preset's decoder, deepest first; one level fewer answers at "
+    "half the size.",
 )
 @click.option(
     "--freeze-encoder",

@@ -20,6 +20,8 @@ class TrainConfig:
     init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's
     encoder_weights: str | None = None  # a published name or a file
+    # Widths that replace the preset's, deepest level first; one level fewer halves the answer.
+    decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
     freeze_norm: bool = False  # batch norm keeps its statistics: for few photos, small batches
     # The budget: whichever ends first; the learning rate follows the share that is used up.
@@ -30,6 +32,8 @@ class TrainConfig:
     seed: int = 0
     batch_size: int = 16  # of all processes together; small enough for 24 photos, large for norm
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
+    start_size: int = 0  # side of the crops until `grow_at`; 0: they are of full size throughout
+    grow_at: float = 0.5  # share of the budget
     smallest_crop: float = 0.6  # of the short side: half of a photo mostly still shows what it is
     precision: str = "auto"  # bf16 where the hardware computes it, else fp32
     threads: int = 0  # of a single process, 0: all cores; a resumed run keeps their number
@@ -83,8 +87,14 @@ class TrainConfig:
             raise ArgumentError(f"seed is {self.seed}; it must lie in 0..2^32-1")
         if self.size < 32 or self.size % 32:
             raise ArgumentError(f"size is {self.size}; it must be a multiple of 32, at least 32")
-        if self.init_from is not None and (self.encoder or self.encoder_weights):
-            raise ArgumentError("--init-from brings its own encoder; leave the encoder's out")
+        if self.start_size % 32 or not self.start_size <= self.size:
+            raise ArgumentError(
+                f"start_size is {self.start_size}; it must be a multiple of 32, at most {self.size}"
+            )
+        if self.decoder is not None and not all(width > 0 for width in self.decoder):
+            raise ArgumentError(f"decoder is {self.decoder}; its widths must be above 0")
+        if self.init_from is not None and (self.encoder or self.encoder_weights or self.decoder):
+            raise ArgumentError("--init-from brings its own network; leave encoder and decoder out")
         if self.freeze_encoder and self.init_from is None and self.encoder_weights is None:
             raise ArgumentError(
                 "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -89,7 +90,7 @@ def train(
             _freeze(state.network, encoder=frozen, norm=config.freeze_norm)
             rate = learning_rate_factor(state.step + 1, progress, config)
             _set_learning_rate(optimizer, rate, frozen=frozen)
-            L, ab = next(batches)
+            L, ab = _grown(next(batches), progress, config)
 
             predicted = generator(L)
             losses = objective.regression(L, predicted, ab)
@@ -156,6 +157,16 @@ def _batches(
     except InputError as error:
         # What comes out of a worker is its traceback; the last line is what was said.
         raise InputError(str(error).strip().rpartition("InputError: ")[2]) from None
+
+
+def _grown(
+    batch: tuple[Tensor, Tensor], progress: float, config: TrainConfig
+) -> tuple[Tensor, Tensor]:
+    """Shrink the BATCH for the first part of a training: small crops are quick, and teach much."""
+    if not config.start_size or progress >= config.grow_at:
+        return batch
+    L, ab = (F.interpolate(part, size=[config.start_size] * 2, mode="area") for part in batch)
+    return L, ab
 
 
 def _leave_interrupts_to_the_trainer(_worker: int) -> None:

@@ -249,7 +249,8 @@ def read_config(folder: Path) -> TrainConfig:
     """Return the config of the run in FOLDER; ArgumentError if there is no run to go on with."""
     try:
         settings = json.loads((folder / "run.json").read_text())["config"]
-        return TrainConfig(**{**settings, "data": tuple(settings["data"])})
+        lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
+        return TrainConfig(**{**settings, **lists})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
 

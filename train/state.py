@@ -15,6 +15,7 @@ from ..runtime.files import whole_file
 from .architectures import architecture
 from .architectures.blocks import Generator
 from .architectures.discriminator import PatchDiscriminator
+from .architectures.encoders import PretrainedEncoder
 from .config import TrainConfig
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -97,7 +98,10 @@ def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _generator_optimizer(config: TrainConfig, network: Generator) -> Optimizer:
-    scale = config.encoder_lr_scale if config.encoder_weights else 1.0
+    knows_much = isinstance(network.encoder, PretrainedEncoder) and (
+        config.encoder_weights or config.init_from
+    )
+    scale = config.encoder_lr_scale if knows_much else 1.0
     groups = [
         {"name": "encoder", "params": list(network.encoder.parameters()), "lr": config.lr * scale},
         {"name": "decoder", "params": list(network.decoder.parameters()), "lr": config.lr},

@@ -12,7 +12,7 @@ import openvino
 from platformdirs import user_cache_path
 
 from ..errors import OutputError
-from ..files import sha256, whole_file
+from ..files import known_sha256, sha256, whole_file
 
 _KEPT = 8  # files; those not used for longest go
 _DIGEST = 32  # bytes at the start of a file: SHA-256 of the rest
@@ -44,7 +44,7 @@ def _file(core: openvino.Core, model: Path, place: str, config: dict[str, str]) 
     able = [
         core.get_property(place, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     ]
-    key = repr((openvino.__version__, place, able, sorted(config.items()), sha256(model)))
+    key = repr((openvino.__version__, place, able, sorted(config.items()), known_sha256(model)))
     return user_cache_path("colorize") / "openvino" / f"{sha256(key.encode())[:32]}.blob"
 
 

@@ -1,0 +1,194 @@
+"""What training runs are worth: their colours on the photographs that none of them was trained on.
+
+Every run is shown the whole held-out photographs at several working sizes, whatever its crops were:
+the figures in a run's own log depend on its crops and on its loss, and cannot be compared.
+
+Example: python -m colorize.bench.recipe runs/wide runs/narrow --size 128,160 --lpips-weights DIR
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.markup import escape
+from rich.table import Table
+
+from ..runtime.color import U8, grey_to_lightness, rgb_to_grey
+from ..runtime.command import Command, console, listed, positive
+from ..runtime.errors import ArgumentError
+from ..runtime.images import join, read_photo
+from ..runtime.planes import shrink, working_shape
+from ..train.architectures.blocks import Generator
+from ..train.build import rebuild
+from ..train.checkpoint import load_checkpoint
+from ..train.data import Photo, collect
+from ..train.metrics import colourfulness, psnr
+from ..train.run import read_config
+from ..train.state import TrainState
+from .entrants import GREY, TRUTH, without_colours
+from .metrics import METRICS, Tally, ciede2000
+from .perceptual import Lpips, find_lpips
+
+_SHOWN = ("psnr_db", "lpips_squeeze", "ciede2000", "colourfulness")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network under one setting, and what its run had seen."""
+
+    run: str
+    network: Generator
+    size: int  # working size, short side
+    saturation: float
+    photos_seen: int
+    pace: float  # photographs seen a second of training, validations included
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What tells this row from the others."""
+        return {
+            "run": self.run,
+            "photos_seen": self.photos_seen,
+            "photos_per_second": self.pace,
+            "size": self.size,
+            "saturation": self.saturation,
+        }
+
+    def paint(self, truth: U8) -> U8:
+        """Return TRUTH, 8-bit (H, W, 3), in the network's colours, painted as the runtime does."""
+        grey = rgb_to_grey(truth)
+        shape = working_shape(grey.shape[0], grey.shape[1], self.size, self.network.size_multiple)
+        lightness = torch.from_numpy(grey_to_lightness(shrink(grey, shape)))
+        with torch.inference_mode():
+            ab = self.network(lightness[None, None])[0].permute(1, 2, 0).numpy()
+        return join(truth, np.ascontiguousarray(ab), self.saturation)
+
+
+def contenders(
+    folder: Path, sizes: Sequence[int], saturations: Sequence[float], *, raw: bool
+) -> Iterator[Contender]:
+    """Yield the run in FOLDER at each size and saturation; RAW: its last weights, not averaged."""
+    checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
+    network = _last_weights(folder) if raw else checkpoint.network
+    seen = checkpoint.origin.photos_seen
+    with (folder / "log.csv").open(newline="") as file:
+        seconds = max(float(row["seconds"]) for row in csv.DictReader(file))
+    name = folder.name + (" raw" if raw else "")
+    for size, saturation in product(sizes, saturations):
+        yield Contender(name, network, size, saturation, seen, seen / seconds)
+
+
+def _last_weights(folder: Path) -> Generator:
+    settings = json.loads((folder / "run.json").read_text())
+    config = read_config(folder)
+    state = TrainState(config, rebuild(config, settings).network)
+    state.load(folder / "state.safetensors")
+    return state.network.eval()
+
+
+def held_out(folders: Sequence[Path]) -> list[Photo]:
+    """Return what all runs held back for validation; ArgumentError if they are not alike."""
+    splits = {
+        (config.data, config.validation_share, config.validation_limit)
+        for config in map(read_config, folders)
+    }
+    if len(splits) > 1:
+        raise ArgumentError("the runs were trained on different photographs; compare them apart")
+    data, share, limit = splits.pop()
+    return collect(data).split(share, limit)[1]
+
+
+def judge(photos: Sequence[Photo], rows: Sequence[Contender], lpips: Lpips | None) -> list[Tally]:
+    """Return the figures of each of ROWS, then those of grey and of the truth."""
+    tallies = [Tally() for _ in range(len(rows) + 2)]
+    for photo in photos:
+        truth = read_photo(Path(photo.name), photo.read()).rgb
+        pictures = [*(row.paint(truth) for row in rows), without_colours(truth)]
+        for tally, picture in zip(tallies, pictures, strict=False):
+            tally.add(_figures(picture, truth, lpips))
+        tallies[-1].add({"colourfulness": colourfulness(truth)})
+    return tallies
+
+
+def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
+    figures = {
+        "psnr_db": psnr(picture, truth),
+        "ciede2000": ciede2000(picture, truth),
+        "colourfulness": colourfulness(picture),
+    }
+    return figures | ({"lpips_squeeze": lpips(picture, truth)} if lpips else {})
+
+
+@click.command(cls=Command, name="python -m colorize.bench.recipe", no_args_is_help=True)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    callback=listed(positive, "a list of sizes; write 128 or 96,128"),
+    default="128",
+    show_default=True,
+)
+@click.option(
+    "--saturation",
+    callback=listed(float, "a list of factors; write 1 or 1,1.2"),
+    default="1",
+    show_default=True,
+)
+@click.option("--raw", is_flag=True, help="Show each run's last weights too, not averaged.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many photographs.")
+@click.option("--lpips-weights", type=click.Path(path_type=Path), multiple=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+def main(
+    runs: tuple[Path, ...],
+    size: tuple[int, ...],
+    saturation: tuple[float, ...],
+    raw: bool,
+    limit: int | None,
+    lpips_weights: tuple[Path, ...],
+    output: Path | None,
+) -> None:
+    """Compare training RUNS on the photographs that they held back."""
+    weights = find_lpips("squeeze", lpips_weights, download=False)
+    if isinstance(weights, str):
+        console().print(f"LPIPS is left out: {escape(weights)}")
+    photos = held_out(runs)[:limit]
+    kinds = (False, True) if raw else (False,)
+    rows = [
+        row for run in runs for kind in kinds for row in contenders(run, size, saturation, raw=kind)
+    ]
+    lpips = None if isinstance(weights, str) else Lpips("squeeze", weights)
+    means = [tally.means() for tally in judge(photos, rows, lpips)]
+    heads = [row.head for row in rows] + [{"run": GREY}, {"run": TRUTH}]
+    figures = [head | own for head, own in zip(heads, means, strict=True)]
+    console().print(_table(figures, f"{len(photos)} held-out photographs"))
+    if output is not None:
+        output.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _table(figures: list[dict[str, Any]], caption: str) -> Table:
+    shown = {
+        "run": "",
+        "photos_seen": "",
+        "photos_per_second": ".1f",
+        "size": "",
+        "saturation": "g",
+    }
+    table = Table(*(name.replace("_", " ") for name in shown), caption=caption)
+    digits = {metric: f".{METRICS[metric].digits}f" for metric in _SHOWN}
+    for metric in _SHOWN:
+        table.add_column(METRICS[metric].title)
+    for row in figures:
+        table.add_row(
+            *(format(row[k], v) if k in row else "-" for k, v in (shown | digits).items())
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What the recipe may change: decoder and crops; and what compares the runs that changed it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner, Result
+from torch import Tensor, nn
+
+from colorize.bench import recipe
+from colorize.export.cli import main as export
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.images import read_photo
+from colorize.train.architectures.blocks import Generator
+from colorize.train.architectures.encoders import EfficientNetLite0Encoder
+from colorize.train.checkpoint import load_checkpoint
+from colorize.train.cli import main
+from colorize.train.run import read_config
+
+QUICK = ("--size", "64", "--batch-size", "8", "--steps", "4")
+
+
+def train(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in (("plain", ()), ("narrow", ("--decoder", "32,24,16"))):
+        result = train(*QUICK, *more, "-o", str(folder / name))
+        assert result.exit_code == 0, result.output
+    return [folder / "plain", folder / "narrow"]
+
+
+def test_the_decoder_has_the_widths_that_were_asked_for(runs: list[Path]) -> None:
+    plain, narrow = (load_checkpoint(run / "checkpoint.safetensors").network for run in runs)
+    assert (plain.decoder.channels, plain.head.stride) == (32, 2)
+    assert (narrow.decoder.channels, narrow.head.stride) == (16, 4)
+    assert narrow(torch.zeros(1, 1, 64, 64)).shape == (1, 2, 64, 64)
+    assert read_config(runs[1]).decoder == (32, 24, 16)
+
+
+def test_a_run_with_another_decoder_goes_on(runs: list[Path]) -> None:
+    result = train("--resume", str(runs[1]), "--steps", "5")
+    assert result.exit_code == 0, result.output
+    assert load_checkpoint(runs[1] / "checkpoint.safetensors").origin.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--decoder", "160,x"), "'160,x' is not a list of widths; write 160,96,64"),
+        (("--decoder", "160,0"), "'160,0' is not a list of widths"),
+        (("--decoder", "8,8,8,8,8"), "5 levels, but this encoder leaves 1 to 4"),
+        (("--decoder", "32,16", "--init-from", "default"), "leave encoder and decoder out"),
+        (("--set", "start_size=48"), "start_size is 48; it must be a multiple of 32, at most 64"),
+        (("--set", "start_size=96"), "start_size is 96; it must be a multiple of 32, at most 64"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(
+    arguments: tuple[str, ...], complaint: str, tmp_path: Path
+) -> None:
+    result = train(*QUICK, *arguments, "-o", str(tmp_path / "run"))
+    assert result.exit_code == 2, result.output
+    assert complaint in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_crops_grow_where_the_recipe_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+    forward = Generator.forward
+
+    def watched(network: Generator, L: Tensor) -> Tensor:
+        if network.training:
+            seen.append(tuple(L.shape))
+        return forward(network, L)
+
+    monkeypatch.setattr(Generator, "forward", watched)
+    growth = ("--set", "start_size=32", "--set", "grow_at=0.75")
+    result = train(*QUICK, *growth, "-o", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    assert seen == [(8, 1, 32, 32)] * 3 + [(8, 1, 64, 64)]
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").origin.native_size == 64
+
+
+def test_depthwise_gradients_are_those_of_float32() -> None:
+    torch.manual_seed(0)
+    encoder = EfficientNetLite0Encoder().train()
+    depthwise = [m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(depthwise) == 15
+    for conv in (conv for conv in depthwise if conv.kernel_size == (5, 5)):
+        x = torch.randn(2, conv.in_channels, 9, 9, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = conv(x)
+        assert answer.dtype == torch.float32
+        [slope] = torch.autograd.grad(answer.sum(), conv.weight)
+        whole = F.conv2d(x, conv.weight, stride=conv.stride, groups=conv.groups)
+        [true] = torch.autograd.grad(whole.sum(), conv.weight)
+        torch.testing.assert_close(slope, true)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert depthwise[0].eval()(torch.randn(2, 32, 9, 9)).dtype == torch.bfloat16
+
+
+def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: Path) -> None:
+    report = tmp_path / "figures.json"
+    names = [str(run) for run in runs]
+    result = CliRunner().invoke(
+        recipe.main, [*names, "--size", "64,96", "--raw", "-o", str(report)]
+    )
+    assert result.exit_code == 0, result.output
+    rows = json.loads(report.read_text())
+    assert [(row["run"], row.get("size")) for row in rows] == [
+        *(
+            (name, size)
+            for name in ("plain", "plain raw", "narrow", "narrow raw")
+            for size in (64, 96)
+        ),
+        ("grey", None),
+        ("truth", None),
+    ]
+    assert rows[0]["psnr_db"] != rows[1]["psnr_db"] != rows[2]["psnr_db"]
+    assert rows[-2]["colourfulness"] == pytest.approx(0, abs=0.2)
+    assert "held-out photographs" in result.stderr
+
+
+def test_a_run_is_judged_by_what_the_runtime_would_paint(runs: list[Path], tmp_path: Path) -> None:
+    model = tmp_path / "plain.onnx"
+    checkpoint = str(runs[0] / "checkpoint.safetensors")
+    result = CliRunner().invoke(export, ["--checkpoint", checkpoint, "-o", str(model)])
+    assert result.exit_code == 0, result.output
+    [contender] = recipe.contenders(runs[0], [96], [1.5], raw=False)
+    photo = recipe.held_out(runs[:1])[0]
+    truth = read_photo(Path(photo.name), photo.read()).rgb
+    with Colorizer(model, backend="onnxruntime", size=96, saturation=1.5) as colorizer:
+        painted = colorizer.image(truth)
+    difference = np.abs(painted.astype(int) - contender.paint(truth).astype(int))
+    assert difference.max() <= 1
+
+
+def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    result = train(*QUICK, "--set", "validation_limit=2", "-o", str(other))
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(recipe.main, [str(runs[0]), str(other)])
+    assert result.exit_code == 2
+    assert "compare them apart" in result.stderr
