@@ -29,6 +29,7 @@ from ..train.architectures.blocks import Generator
 from ..train.build import rebuild
 from ..train.checkpoint import load_checkpoint
 from ..train.data import Photo, collect
+from ..train.finish import finished
 from ..train.metrics import colourfulness, psnr
 from ..train.run import read_config
 from ..train.state import TrainState
@@ -143,6 +144,13 @@ def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
 @click.option("--raw", is_flag=True, help="Show each run's last weights too, not averaged.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many photographs.")
 @click.option("--lpips-weights", type=click.Path(path_type=Path), multiple=True)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the network, there must be one alone, as a checkpoint for that size and "
+    "saturation: weights in half the bytes, these figures in its card.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 def main(
     runs: tuple[Path, ...],
@@ -151,12 +159,15 @@ def main(
     raw: bool,
     limit: int | None,
     lpips_weights: tuple[Path, ...],
+    keep: Path | None,
     output: Path | None,
 ) -> None:
     """Compare training RUNS on the photographs that they held back."""
     weights = find_lpips("squeeze", lpips_weights, download=False)
     if isinstance(weights, str):
         console().print(f"LPIPS is left out: {escape(weights)}")
+    if keep is not None and (len(runs), len(size), len(saturation), raw) != (1, 1, 1, False):
+        raise ArgumentError("--keep takes one run at one size and saturation, without --raw")
     photos = held_out(runs)[:limit]
     kinds = (False, True) if raw else (False,)
     rows = [
@@ -169,6 +180,9 @@ def main(
     console().print(_table(figures, f"{len(photos)} held-out photographs"))
     if output is not None:
         output.write_text(json.dumps(figures, indent=1) + "\n")
+    if keep is not None:
+        whole = load_checkpoint(runs[0] / "checkpoint.safetensors")
+        finished(whole, size[0], saturation[0], means[0]).save(keep, dtype=torch.float16)
 
 
 def _table(figures: list[dict[str, Any]], caption: str) -> Table:

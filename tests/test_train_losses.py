@@ -48,7 +48,7 @@ def test_huber_is_the_weighted_mean_of_the_definition(shares: ColourShares) -> N
     huber = np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)) / delta
     weight = 1 + vividness * np.sqrt(truth[:, :1] ** 2 + truth[:, 1:] ** 2)
     expected = (huber * weight).mean() / (1 + vividness * shares.mean_chroma)
-    loss = ChromaLoss(config(), shares)
+    loss = ChromaLoss(config(colour_weights="vividness"), shares)
     assert float(loss(torch.tensor(predicted), torch.tensor(truth))) == pytest.approx(expected)
     assert float(loss(torch.tensor(truth), torch.tensor(truth))) == 0
 
@@ -112,7 +112,7 @@ def test_colourful_errors_weigh_more(shares: ColourShares) -> None:
     on_grey, on_colour = truth.clone(), truth.clone()
     on_grey[0, 0, 0, 0] += 20
     on_colour[0, 0, 0, 1] += 20
-    loss = ChromaLoss(config(vividness=1 / 30), shares)
+    loss = ChromaLoss(config(colour_weights="vividness", vividness=1 / 30), shares)
     grey, colour = (float(loss(predicted, truth)) for predicted in (on_grey, on_colour))
     assert colour == pytest.approx(3 * grey)
 

@@ -141,6 +141,44 @@ def test_a_run_is_judged_by_what_the_runtime_would_paint(runs: list[Path], tmp_p
     assert difference.max() <= 1
 
 
+def test_what_was_chosen_is_kept_with_its_figures(runs: list[Path], tmp_path: Path) -> None:
+    kept = tmp_path / "kept.safetensors"
+    choice = ["--size", "96", "--saturation", "1.5", "-o", str(tmp_path / "figures.json")]
+    result = CliRunner().invoke(recipe.main, [str(runs[0]), *choice, "--keep", str(kept)])
+    assert result.exit_code == 0, result.output
+    before = load_checkpoint(runs[0] / "checkpoint.safetensors")
+    after = load_checkpoint(kept)
+    L = torch.rand(2, 1, 64, 96) * 100
+    with torch.inference_mode():
+        torch.testing.assert_close(after.network(L), before.network(L) * 1.5, atol=0.05, rtol=0)
+    origin = after.origin
+    assert (origin.native_size, origin.crop_size, origin.saturation) == (96, 64, 1.5)
+    figures = json.loads((tmp_path / "figures.json").read_text())[0]
+    assert origin.figures["psnr_db"] == figures["psnr_db"]
+    assert "Seen in training: 32 crops of 64x64" in after.card
+    assert "working size of 96, with colours 1.5 times the answers'" in after.card
+    assert kept.stat().st_size < 0.51 * (runs[0] / "checkpoint.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [
+        (("--size", "96,128"), "--keep takes one run at one size and saturation"),
+        (("--size", "100"), "size is 100; this network needs a multiple of 32"),
+        (("--saturation", "5"), "saturation is 5.0; it must lie above 0, up to 4"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(
+    choice: tuple[str, ...], complaint: str, runs: list[Path], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.safetensors"
+    few = ("--limit", "1", "--keep", str(kept))
+    result = CliRunner().invoke(recipe.main, [str(runs[0]), *choice, *few])
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not kept.exists()
+
+
 def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other"
     result = train(*QUICK, "--set", "validation_limit=2", "-o", str(other))

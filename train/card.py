@@ -6,16 +6,18 @@ from .checkpoint import Origin
 def model_card(title: str, origin: Origin) -> str:
     """Return what a stranger should know of the weights, as Markdown."""
     started = f"checkpoint {origin.parent}" if origin.parent else "no colorizer's weights"
+    side = origin.crop_size or origin.native_size
+    more = f", with colours {origin.saturation:g} times the answers'" * (origin.saturation != 1)
     figures = "\n".join(f"- {name}: {value:.3f}" for name, value in origin.figures.items())
     return f"""# {title}
 
 A network that answers CIELAB a*, b* to L*, trained with the colorize toolkit.
 
 - Photographs: {origin.data_name} (fingerprint {origin.data_fingerprint})
-- Seen in training: {origin.photos_seen} crops of {origin.native_size}x{origin.native_size} \
+- Seen in training: {origin.photos_seen} crops of {side}x{side} \
 in {origin.steps} steps, from {started}
 - Licence of the weights: {origin.licence}
-- Colours best at a working size of {origin.native_size}
+- Colours best at a working size of {origin.native_size}{more}
 
 On validation photographs, kept out of the training by their content:
 

@@ -27,12 +27,14 @@ class Origin:
 
     data_name: str
     data_fingerprint: str
-    native_size: int  # short side of the training crops: at this size the network colours best
+    native_size: int  # working size, short side, at which the network colours best
     licence: str
     steps: int
     photos_seen: int
     parent: str = ""  # SHA-256 of the checkpoint that it started from
     figures: dict[str, float] = field(default_factory=dict)  # on validation photographs
+    crop_size: int = 0  # side of the training crops; 0: the native size
+    saturation: float = 1.0  # by which a* and b* were multiplied after the training
 
 
 @dataclass(frozen=True)

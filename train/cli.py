@@ -112,7 +112,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option("--loss", "pixel_loss", default="huber", show_default=True, help="huber or l1.")
 @click.option(
     "--colour-weights",
-    default="vividness",
+    default="none",
     show_default=True,
     help="What counts more: vividness, rarity or none.",
 )

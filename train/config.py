@@ -34,7 +34,7 @@ class TrainConfig:
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
     start_size: int = 0  # side of the crops until `grow_at`; 0: they are of full size throughout
     grow_at: float = 0.5  # share of the budget
-    smallest_crop: float = 0.6  # of the short side: half of a photo mostly still shows what it is
+    smallest_crop: float = 0.8  # of the short side: the runtime shows the network whole pictures
     precision: str = "auto"  # bf16 where the hardware computes it, else fp32
     threads: int = 0  # of a single process, 0: all cores; a resumed run keeps their number
     cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need
@@ -48,7 +48,7 @@ class TrainConfig:
     ema_decay: float = 0.998  # averages about 500 steps: smoother colours than any single step's
     pixel_loss: str = "huber"  # weight 1: all others are measured against it
     huber_delta: float = 12.0  # in ab units: below it errors are noise, above it outliers
-    colour_weights: str = "vividness"  # rarity is stronger, and blotchy after short trainings
+    colour_weights: str = "none"  # weights bring colour at the price of truth, saturation for less
     vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as grey
     rarity_mix: float = 0.5  # half rarity, half alike: the value of Zhang et al. 2016
     perceptual: str | None = None  # squeezenet1_1 or vgg16; None: without
