@@ -1,6 +1,7 @@
 """What the recipe may change: decoder and crops; and what compares the runs that changed it."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from colorize.bench import recipe
 from colorize.export.cli import main as export
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.images import read_photo
+from colorize.train import devices
 from colorize.train.architectures.blocks import Generator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint
@@ -103,6 +105,15 @@ def test_depthwise_gradients_are_those_of_float32() -> None:
         torch.testing.assert_close(slope, true)
     with torch.autocast("cpu", torch.bfloat16):
         assert depthwise[0].eval()(torch.randn(2, 32, 9, 9)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(1, 15), (2, 7), (8, 1), (32, 1)])
+def test_processes_share_the_cores_for_decoding(
+    processes: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16))
+    monkeypatch.setattr(devices, "_processes", lambda: (processes, 1))
+    assert devices.loader_workers() == workers
 
 
 def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: Path) -> None:

@@ -66,8 +66,9 @@ def _processes() -> tuple[int, int]:
 
 
 def loader_workers() -> int:
-    """Return how many processes decode photographs: all cores but one, eight at most."""
+    """Return how many processes decode for this one: all but one of its cores, 16 at most."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return max(1, min(8, cores - 1))
+    local, _ = _processes()
+    return max(1, min(16, cores // local - 1))
