@@ -34,6 +34,13 @@ def test_links_and_pictures_exist() -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_tests_that_are_said_to_prove_something_exist() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"tests/\w+\.py", page.read_text())}
+    assert len(named) > 3
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(SAMPLES / "test" / "temple.jpg", tmp_path / "photo.jpg")
