@@ -144,12 +144,17 @@ def lab_to_rgb(lab: F32) -> F32:
     channels instead would move L* by up to 5 units.
     """
     # Plane by plane: NumPy takes several times as long along an axis of three.
-    lightness, a, b = (np.ascontiguousarray(lab[..., index]) for index in range(3))
+    planes = (np.ascontiguousarray(lab[..., index]) for index in range(3))
+    return np.stack(list(lab_planes_to_rgb(*planes)), axis=-1)
+
+
+def lab_planes_to_rgb(lightness: F32, a: F32, b: F32) -> F32:
+    """Return `lab_to_rgb` of three planes as planes (3, ...)."""
     linear = _lab_to_linear(lightness, a, b)
     outside = ~_in_gamut(linear)
     if outside.any():
         linear[:, outside] = _scaled_into_gamut(lightness[outside], a[outside], b[outside])
-    return np.stack(list(linear_to_srgb(np.clip(linear, 0, 1))), axis=-1)
+    return linear_to_srgb(np.clip(linear, 0, 1))
 
 
 def _lab_to_linear(lightness: F32, a: F32, b: F32) -> F32:
@@ -181,17 +186,17 @@ def _scaled_into_gamut(lightness: F32, a: F32, b: F32) -> F32:
 
 
 def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8) -> F32:
-    """Convert sRGB-encoded (..., 3) in 0..1 to Cb, Cr (..., 2) in code values of DEPTH bits.
+    """Convert sRGB-encoded planes (3, ...) in 0..1 to Cb, Cr (2, ...) in code values of DEPTH bits.
 
     Values are not rounded; limited range spans 224 of 255 steps (BT.709, section 4).
     """
     kr, kb = _LUMA_WEIGHTS[matrix]
-    r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    r, g, b = rgb
     luma = kr * r + (1 - kr - kb) * g + kb * b
     span = (2**depth - 1) if full_range else 224 * 2 ** (depth - 8)
     cb = (b - luma) / (2 * (1 - kb)) * span
     cr = (r - luma) / (2 * (1 - kr)) * span
-    return np.stack([cb, cr], axis=-1) + np.float32(2 ** (depth - 1))
+    return np.stack([cb, cr]) + np.float32(2 ** (depth - 1))
 
 
 def luma_to_grey(

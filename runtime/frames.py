@@ -9,7 +9,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from .color import F32, U8, Matrix, lab_to_rgb, luma_to_grey, rgb_to_chroma
+from .color import F32, U8, Matrix, lab_planes_to_rgb, luma_to_grey, rgb_to_chroma
 from .fields import top_field_first
 from .planes import enlarge
 
@@ -28,6 +28,13 @@ _LUMA_PLANE_FIRST = ("yuv4", "yuvj4", "yuva4", "gray", "nv1", "nv2")
 _SEMI = {"nv1": "420", "nv2": "420", "p01": "420", "p21": "422", "p41": "444"}
 _DEPTHS = (8, 9, 10, 12, 14, 16)
 _CHROMA_STEPS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}  # columns, rows a chroma sample
+_Part = tuple[slice, slice]
+# The border, all the rest, and what lies a sample nearer to that border.
+_MOVES: dict[str, tuple[_Part, _Part, _Part]] = {
+    "left": (np.s_[:, :1], np.s_[:, 1:], np.s_[:, :-1]),
+    "up": (np.s_[:1, :], np.s_[1:, :], np.s_[:-1, :]),
+    "down": (np.s_[-1:, :], np.s_[:-1, :], np.s_[1:, :]),
+}
 
 
 @dataclass(frozen=True)
@@ -157,29 +164,46 @@ def grey_of(luma: Plane, layout: FrameLayout) -> U8:
     return luma_to_grey(luma, full_range=layout.full_range, depth=layout.depth)
 
 
-def chroma_planes(lightness: F32, ab: F32, layout: FrameLayout) -> Plane:
+class Scratch:
+    """Planes that are used again for each frame: fresh memory costs more than the work in it."""
+
+    def __init__(self) -> None:
+        self._planes: dict[str, F32] = {}
+
+    def plane(self, name: str, shape: tuple[int, int]) -> F32:
+        """Return the plane called NAME, (rows, columns), with whatever was last left in it."""
+        plane = self._planes.get(name)
+        if plane is None or plane.shape != shape:
+            plane = self._planes[name] = np.empty(shape, np.float32)
+        return plane
+
+
+def chroma_planes(
+    lightness: F32, ab: F32, layout: FrameLayout, scratch: Scratch | None = None
+) -> Plane:
     """Return Cb, Cr (rows, columns, 2) in code values from L* (h, w) and ab (h, w, 2).
 
     The small picture is gamut-mapped and its own luma taken, so that out-of-gamut chroma never
-    reaches the film.
+    reaches the film. SCRATCH saves time where one thread makes many.
     """
-    rgb = lab_to_rgb(np.dstack([lightness, ab]))
+    scratch = scratch or Scratch()
+    a, b = (np.ascontiguousarray(ab[..., index]) for index in (0, 1))
+    rgb = lab_planes_to_rgb(lightness, a, b)
     small = rgb_to_chroma(rgb, layout.matrix, full_range=layout.full_range, depth=layout.depth)
-    # Plane by plane, as frames are stored, and rounded by OpenCV: a third of the time.
-    planes = [
-        _sited(enlarge(np.ascontiguousarray(small[..., index]), layout.chroma_shape), layout)
-        for index in (0, 1)
-    ]
-    if layout.depth == 8:
-        rounded: U8 = np.stack([cv2.convertScaleAbs(plane) for plane in planes]).astype(
-            np.uint8, copy=False
-        )
-        return np.moveaxis(rounded, 0, -1)
-    codes = (np.stack(planes) + 0.5).clip(0, 2**layout.depth - 1)
-    return np.moveaxis(codes.astype(np.uint16), 0, -1)
+    # Plane by plane, as frames are stored.
+    shape = (2, *layout.chroma_shape)
+    codes: Plane = np.empty(shape, np.uint8) if layout.depth == 8 else np.empty(shape, np.uint16)
+    for plane, rounded in zip(small, codes, strict=True):
+        large = enlarge(plane, layout.chroma_shape, scratch.plane("large", layout.chroma_shape))
+        sited = _sited(large, layout, scratch)
+        if layout.depth == 8:
+            cv2.convertScaleAbs(sited, dst=rounded)
+        else:
+            rounded[...] = (sited + np.float32(0.5)).clip(0, 2**layout.depth - 1)
+    return np.moveaxis(codes, 0, -1)
 
 
-def _sited(chroma: F32, layout: FrameLayout) -> F32:
+def _sited(chroma: F32, layout: FrameLayout, scratch: Scratch) -> F32:
     """Move a chroma plane (rows, columns) from the middle of its luma samples to where they lie.
 
     The step is a quarter of a chroma sample. Untagged film is taken as MPEG-2 and later define
@@ -188,21 +212,21 @@ def _sited(chroma: F32, layout: FrameLayout) -> F32:
     siting = layout.siting or ("center" if layout.full_range else "left")
     columns, rows = _CHROMA_STEPS[layout.subsampling]
     if columns == 2 and siting in ("left", "topleft", "bottomleft"):
-        chroma = _nearer(chroma, axis=1)
+        chroma = _moved(chroma, "left", scratch)
     if rows == 2 and siting in ("topleft", "top"):
-        chroma = _nearer(chroma, axis=0)
+        chroma = _moved(chroma, "up", scratch)
     if rows == 2 and siting in ("bottomleft", "bottom"):
-        chroma = _nearer(chroma[::-1], axis=0)[::-1]
+        chroma = _moved(chroma, "down", scratch)
     return chroma
 
 
-def _nearer(chroma: F32, axis: int) -> F32:
-    """Move what lies along AXIS a quarter of a sample toward its begin; the first stays."""
-    moved = chroma.copy()
-    later, earlier = (chroma[1:], chroma[:-1]) if axis == 0 else (chroma[:, 1:], chroma[:, :-1])
-    into = moved[1:] if axis == 0 else moved[:, 1:]
-    if into.size:
-        into[...] = cv2.addWeighted(later, 0.75, earlier, 0.25, 0).reshape(into.shape)
+def _moved(chroma: F32, to: str, scratch: Scratch) -> F32:
+    """Move a chroma plane a quarter of a sample TO left, up or down; its border there stays."""
+    border, rest, nearer = _MOVES[to]
+    moved = scratch.plane(to, chroma.shape)
+    moved[border] = chroma[border]
+    if moved[rest].size:
+        cv2.addWeighted(chroma[rest], 0.75, chroma[nearer], 0.25, 0, dst=moved[rest])
     return moved
 
 

@@ -35,10 +35,13 @@ def shrink(grey: U8, shape: tuple[int, int]) -> U8:
     return np.asarray(image)
 
 
-def enlarge(plane: F32, shape: tuple[int, int]) -> F32:
-    """Resize a float plane (h, w) or (h, w, C) to SHAPE, bilinear, corners not aligned."""
+def enlarge(plane: F32, shape: tuple[int, int], into: F32 | None = None) -> F32:
+    """Resize a float plane (h, w) or (h, w, C) to SHAPE, bilinear, corners not aligned.
+
+    INTO, of the right shape, saves an allocation.
+    """
     height, width = shape
-    resized = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(plane, (width, height), into, interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
 
 

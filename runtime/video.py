@@ -17,7 +17,7 @@ from .film_identity import film_identity
 from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
 from .film_reader import open_film as open_film
 from .film_writer import FilmOptions, StreamFacts, create_container
-from .frames import FrameLayout, chroma_planes, grey_of
+from .frames import FrameLayout, Scratch, chroma_planes, grey_of
 from .pipeline import Stopwatch, prefetch
 from .recorder import ColoredPicture, Recorder, join
 from .segments import WorkFolder
@@ -59,6 +59,7 @@ class Painter:
     stabilizer: Stabilizer | None
     segment_frames: int
     fit: Callable[[FrameLayout], FrameLayout]  # to what the encoder stores
+    scratch: Scratch = field(default_factory=Scratch)
 
 
 def colorize_film(
@@ -256,6 +257,7 @@ def _paint_batch(
             state = painter.stabilizer.state = steadier.state
             watch.add("stabilize", time.perf_counter() - start)
         steadied = time.perf_counter()
-        planes = chroma_planes(lightness, ab * np.float32(painter.saturation), layout)
+        saturated = ab * np.float32(painter.saturation)
+        planes = chroma_planes(lightness, saturated, layout, painter.scratch)
         watch.add("enlarge", time.perf_counter() - steadied)
         yield ColoredPicture(picture, layout, planes, state)

@@ -161,7 +161,7 @@ def test_results_are_float32() -> None:
     results = (rgb_to_lab(rgb), rgb_to_lightness(rgb), grey_to_lightness(rgb[..., 0]))
     assert {result.dtype.name for result in results} == {"float32"}
     back = lab_to_rgb(rgb_to_lab(rgb))
-    assert back.dtype == rgb_to_chroma(back, "bt709", full_range=False).dtype == np.float32
+    assert back.dtype == chroma_of(back, "bt709", full_range=False).dtype == np.float32
 
 
 def test_srgb_curve_is_the_standard_one() -> None:
@@ -241,11 +241,17 @@ def test_bytes_are_rounded_and_clipped() -> None:
     assert to_bytes(unit).tolist() == [0, 0, 0, 1, 254, 255, 255]
 
 
+def chroma_of(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8) -> F32:
+    """`rgb_to_chroma`, with the planes last."""
+    planes = np.moveaxis(rgb, -1, 0)
+    return np.moveaxis(rgb_to_chroma(planes, matrix, full_range=full_range, depth=depth), 0, -1)
+
+
 @pytest.mark.parametrize(("matrix", "bars"), [("bt709", BARS_709), ("bt601", BARS_601)])
 def test_colour_bars_have_the_code_values_of_the_standard(
     matrix: Matrix, bars: dict[tuple[int, int, int], tuple[int, int]]
 ) -> None:
-    codes = rgb_to_chroma(np.array(list(bars), np.float32), matrix, full_range=False)
+    codes = chroma_of(np.array(list(bars), np.float32), matrix, full_range=False)
     assert np.rint(codes).astype(int).tolist() == [list(pair) for pair in bars.values()]
 
 
@@ -265,7 +271,7 @@ def test_chroma_is_the_formula_of_the_standard(
         expected = unit * (2**depth - 1) + 2 ** (depth - 1)
     else:  # equations 24 and 25
         expected = 2 ** (depth - 8) * (224 * unit + 128)
-    codes = rgb_to_chroma(rgb.astype(np.float32), matrix, full_range=full_range, depth=depth)
+    codes = chroma_of(rgb.astype(np.float32), matrix, full_range=full_range, depth=depth)
     np.testing.assert_allclose(codes, expected, atol=2e-3 * 2 ** (depth - 8))
 
 
@@ -273,7 +279,7 @@ def test_chroma_is_the_formula_of_the_standard(
 @pytest.mark.parametrize("depth", [8, 10, 12])
 def test_greys_have_the_middle_chroma(matrix: Matrix, depth: int) -> None:
     greys = _unit(GREYS)
-    codes = rgb_to_chroma(greys, matrix, full_range=False, depth=depth)
+    codes = chroma_of(greys, matrix, full_range=False, depth=depth)
     np.testing.assert_allclose(codes, 2 ** (depth - 1), atol=1e-3)
 
 
@@ -282,13 +288,13 @@ def test_full_range_bt601_is_that_of_opencv() -> None:
     y_cr_cb = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
     expected = (np.asarray(y_cr_cb, np.float64)[..., [2, 1]] - 0.5) * 255 + 128
     # OpenCV rounds its factors to three digits.
-    np.testing.assert_allclose(rgb_to_chroma(rgb, "bt601", full_range=True), expected, atol=0.15)
+    np.testing.assert_allclose(chroma_of(rgb, "bt601", full_range=True), expected, atol=0.15)
 
 
 def test_full_range_bt601_is_that_of_jpeg() -> None:
     rgb = _noise()
     jpeg = np.asarray(Image.fromarray(rgb).convert("YCbCr"))[..., 1:]
-    codes = rgb_to_chroma(_unit(rgb), "bt601", full_range=True)
+    codes = chroma_of(_unit(rgb), "bt601", full_range=True)
     assert np.abs(codes.clip(0, 255) - jpeg).max() <= 1
 
 

@@ -1,5 +1,6 @@
 """Film: depth, siting and fields follow the source; what an encoder cannot store is named."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,12 +9,21 @@ import av.logging
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
-from films import FFV1, MakeFilm, assert_same_luma, chroma_distance, plane_of, read_frames
+from films import (
+    FFV1,
+    MakeFilm,
+    Samples,
+    assert_same_luma,
+    chroma_distance,
+    plane_of,
+    read_frames,
+)
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError
 from colorize.runtime.fields import FieldMarker, top_field_first
 from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.frames import FrameLayout, Scratch, chroma_planes, layout_of
 
 
 @pytest.mark.parametrize("fmt", ["yuv420p9le", "yuv422p14le", "yuv444p16le", "gray16le", "gray9le"])
@@ -134,6 +144,36 @@ def test_chroma_siting_is_kept(
     assert f"{siting})" in _dump(source)
     colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec=codec))
     assert f"{siting})" in _dump(tmp_path / "out.mkv")
+
+
+def _siting_of(layout: FrameLayout, siting: str, scratch: Scratch | None = None) -> Samples:
+    y, x = np.mgrid[0:24, 0:32].astype(np.float32)
+    ab = np.dstack([x - 16, y - 12])
+    return chroma_planes(
+        np.full((24, 32), 50, np.float32), ab, replace(layout, siting=siting), scratch
+    )
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_chroma_is_moved_a_quarter_of_a_sample_toward_its_place(depth: int) -> None:
+    layout = replace(layout_of(av.VideoFrame(64, 48, "yuv420p")), depth=depth)
+    middle = _siting_of(layout, "center").astype(float)
+    left, top, bottom = middle.copy(), middle.copy(), middle.copy()
+    left[:, 1:] = 0.75 * middle[:, 1:] + 0.25 * middle[:, :-1]
+    top[1:] = 0.75 * middle[1:] + 0.25 * middle[:-1]
+    bottom[:-1] = 0.75 * middle[:-1] + 0.25 * middle[1:]
+    for siting, expected in (("left", left), ("top", top), ("bottom", bottom)):
+        np.testing.assert_allclose(_siting_of(layout, siting), expected, atol=1)
+        assert np.abs(_siting_of(layout, siting) - middle).mean() > 0.1
+
+
+def test_planes_used_again_leave_nothing_in_the_next_frame() -> None:
+    scratch = Scratch()
+    for size in ((64, 48), (96, 48), (64, 48)):
+        layout = layout_of(av.VideoFrame(*size, "yuv420p"))
+        for siting in ("bottomleft", "topleft", "center"):
+            fresh, again = (_siting_of(layout, siting, memory) for memory in (None, scratch))
+            np.testing.assert_array_equal(again, fresh)
 
 
 def _edge_film(path: Path, siting: str) -> Path:
