@@ -34,10 +34,20 @@ from ..train.metrics import colourfulness, psnr
 from ..train.run import read_config
 from ..train.state import TrainState
 from .entrants import GREY, TRUTH, without_colours
-from .metrics import METRICS, Tally, ciede2000
+from .metrics import Tally, ciede2000
 from .perceptual import Lpips, find_lpips
 
-_SHOWN = ("psnr_db", "lpips_squeeze", "ciede2000", "colourfulness")
+_COLUMNS = {  # name in the figures: title, format
+    "run": ("run", ""),
+    "photos_seen": ("photos", ""),
+    "photos_per_second": ("photos/s", ".1f"),
+    "size": ("size", ""),
+    "saturation": ("colour x", "g"),
+    "psnr_db": ("PSNR dB", ".2f"),
+    "lpips_squeeze": ("LPIPS", ".4f"),
+    "ciede2000": ("ΔE2000", ".2f"),
+    "colourfulness": ("CF", ".1f"),
+}
 
 
 @dataclass(frozen=True)
@@ -186,21 +196,12 @@ def main(
 
 
 def _table(figures: list[dict[str, Any]], caption: str) -> Table:
-    shown = {
-        "run": "",
-        "photos_seen": "",
-        "photos_per_second": ".1f",
-        "size": "",
-        "saturation": "g",
-    }
-    table = Table(*(name.replace("_", " ") for name in shown), caption=caption)
-    digits = {metric: f".{METRICS[metric].digits}f" for metric in _SHOWN}
-    for metric in _SHOWN:
-        table.add_column(METRICS[metric].title)
+    table = Table(caption=caption)
+    for title, _ in _COLUMNS.values():
+        table.add_column(title, no_wrap=title == "run")
     for row in figures:
-        table.add_row(
-            *(format(row[k], v) if k in row else "-" for k, v in (shown | digits).items())
-        )
+        cells = (format(row[k], how) if k in row else "-" for k, (_, how) in _COLUMNS.items())
+        table.add_row(*cells)
     return table
 
 
