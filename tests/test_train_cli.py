@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--encoder-weights", "x.pth"), "needs a pre-trained kind of --encoder"),
         (("--freeze-encoder", "5"), "would keep random weights"),
         (("--init-from", "nothing"), "nothing: no such checkpoint"),
-        (("--init-from", "default", "--encoder", "resnet18"), "brings its own encoder"),
+        (("--init-from", "default", "--encoder", "resnet18"), "brings its own network"),
         (("--init-from", "default", "--arch", "gan"), "whose weights do not fit gan"),
         (("--loss", "l2"), "unknown --loss 'l2'; choose one of huber, l1"),
         (("--set", "ema"), "'ema' is not NAME=VALUE"),
@@ -336,7 +336,7 @@ def test_fine_tuning_beats_training_from_scratch(
     for name, start in (("tuned", ["--init-from", "default"]), ("scratch", [])):
         assert train(*settings, *start, "-o", str(tmp_path / name)).exit_code == 0
         losses[name] = float(rows_of(tmp_path / name)[-1]["validation_loss"])
-    assert losses["tuned"] < 0.85 * losses["scratch"]
+    assert losses["tuned"] < 0.9 * losses["scratch"]
     tuned = load_checkpoint(tmp_path / "tuned" / "checkpoint.safetensors")
     assert tuned.arch == load_checkpoint(MODELS / "default.safetensors").arch
     assert tuned.origin.parent == sha256(MODELS / "default.safetensors")
