@@ -23,6 +23,7 @@ from rich.table import Table
 from ..runtime.color import U8, grey_to_lightness, rgb_to_grey
 from ..runtime.command import Command, console, listed, positive
 from ..runtime.errors import ArgumentError
+from ..runtime.files import whole_file
 from ..runtime.images import join, read_photo
 from ..runtime.planes import shrink, working_shape
 from ..train.architectures.blocks import Generator
@@ -31,7 +32,7 @@ from ..train.checkpoint import load_checkpoint
 from ..train.data import Photo, collect
 from ..train.finish import finished
 from ..train.metrics import colourfulness, psnr
-from ..train.run import read_config
+from ..train.run import read_config, read_settings
 from ..train.state import TrainState
 from .entrants import GREY, TRUTH, without_colours
 from .metrics import Tally, ciede2000
@@ -97,15 +98,17 @@ def contenders(
 
 
 def _last_weights(folder: Path) -> Generator:
-    settings = json.loads((folder / "run.json").read_text())
     config = read_config(folder)
-    state = TrainState(config, rebuild(config, settings).network)
+    state = TrainState(config, rebuild(config, read_settings(folder)).network)
     state.load(folder / "state.safetensors")
     return state.network.eval()
 
 
 def held_out(folders: Sequence[Path]) -> list[Photo]:
-    """Return what all runs held back for validation; ArgumentError if they are not alike."""
+    """Return what all runs held back for validation.
+
+    ArgumentError if they were trained on different photographs, or if those have changed since.
+    """
     splits = {
         (config.data, config.validation_share, config.validation_limit)
         for config in map(read_config, folders)
@@ -113,7 +116,11 @@ def held_out(folders: Sequence[Path]) -> list[Photo]:
     if len(splits) > 1:
         raise ArgumentError("the runs were trained on different photographs; compare them apart")
     data, share, limit = splits.pop()
-    return collect(data).split(share, limit)[1]
+    photos = collect(data)
+    for folder in folders:
+        if read_settings(folder)["data"]["fingerprint"] != photos.fingerprint:
+            raise ArgumentError(f"{folder}: its photographs have changed since it was trained")
+    return photos.split(share, limit)[1]
 
 
 def judge(photos: Sequence[Photo], rows: Sequence[Contender], lpips: Lpips | None) -> list[Tally]:
@@ -189,7 +196,8 @@ def main(
     figures = [head | own for head, own in zip(heads, means, strict=True)]
     console().print(_table(figures, f"{len(photos)} held-out photographs"))
     if output is not None:
-        output.write_text(json.dumps(figures, indent=1) + "\n")
+        with whole_file(output) as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n")
     if keep is not None:
         whole = load_checkpoint(runs[0] / "checkpoint.safetensors")
         finished(whole, size[0], saturation[0], means[0]).save(keep, dtype=torch.float16)

@@ -104,6 +104,7 @@ def _rate(config: TrainConfig, crops: CropDataset, shares: ColourShares) -> floa
 @click.option("--data", multiple=True, default=[str(SAMPLES / "train")], help="As colorize-train.")
 @click.option("--arch", multiple=True, default=list(ARCHITECTURES), help="Default: all.")
 @click.option("--preset", default="small", show_default=True)
+@click.option("--encoder", help="Replace the preset's encoder, as colorize-train does.")
 @click.option("--steps", type=click.IntRange(min=6), default=16, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--size", type=int, default=128, show_default=True)
@@ -112,6 +113,7 @@ def main(
     data: tuple[str, ...],
     arch: tuple[str, ...],
     preset: str,
+    encoder: str | None,
     steps: int,
     rounds: int,
     size: int,
@@ -124,7 +126,9 @@ def main(
         "training on one crop in memory. GiB: peak memory of the process.",
     )
     precisions = ["fp32", "bf16"] if fastest_precision() == "bf16-mixed" else ["fp32"]
-    base = TrainConfig("unet", data, preset, steps=steps, size=size, batch_size=batch_size)
+    base = TrainConfig(
+        "unet", data, preset, encoder=encoder, steps=steps, size=size, batch_size=batch_size
+    )
     for name in arch:
         for precision in precisions:
             config = replace(base, arch=name, precision=precision)

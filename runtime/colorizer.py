@@ -16,7 +16,7 @@ from .contract import ModelInfo
 from .engines.base import Engine, Precision
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
-from .files import sha256
+from .files import known_sha256
 from .film_options import FilmOptions
 from .images import Photo, colour
 from .photo_stream import Steps, stream
@@ -212,7 +212,7 @@ class Colorizer:
             pipe=pipe,
             on_remark=on_remark,
             made_by={
-                "model": sha256(engine.model),
+                "model": known_sha256(engine.model),
                 "engine": f"{engine.name} on {engine.device}, {engine.precision}",
                 "working size": str(self.size),
             },

@@ -2,28 +2,38 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
 from colorize.train.architectures import architecture
 from colorize.train.architectures.blocks import count_flops
 
+Finished = subprocess.CompletedProcess[str]
 
+
+@pytest.mark.parametrize(
+    ("arch", "encoder"), [("gan", ()), ("unet", ("--encoder", "efficientnet_lite0"))]
+)
 def test_it_prints_a_row_of_measured_figures(
-    in_subprocess: Callable[..., subprocess.CompletedProcess[str]],
+    arch: str, encoder: tuple[str, ...], in_subprocess: Callable[..., Finished]
 ) -> None:
-    quick = ("--arch", "gan", "--size", "32", "--batch-size", "8", "--steps", "6", "--rounds", "1")
-    result = in_subprocess("-m", "colorize.bench.training", *quick)
+    quick = ("--arch", arch, "--size", "32", "--batch-size", "8", "--steps", "6", "--rounds", "1")
+    result = in_subprocess("-m", "colorize.bench.training", *quick, *encoder)
     assert result.returncode == 0, result.stderr
     rows = [line.strip("│ ") for line in result.stderr.splitlines() if line.startswith("│")]
-    arch, precision, weights, gflop, rate, share, memory = (
+    shown, precision, weights, gflop, rate, share, memory = (
         cell.strip() for cell in rows[0].split("│")
     )
-    assert (arch, weights) == ("gan", "2.6")
+    assert shown == arch
     assert precision in ("fp32", "bf16")
-    entry = architecture("gan")
-    assert gflop == f"{count_flops(entry.build(entry.presets['small'])) / 1e9:.1f}"
+    entry = architecture(arch)
+    config = replace(entry.presets["small"], **({"encoder": encoder[1]} if encoder else {}))
+    network = entry.build(config)
+    assert weights == f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f}"
+    assert gflop == f"{count_flops(network) / 1e9:.1f}"
     assert float(rate) > 0
     assert float(share.removesuffix("%")) > 0
     assert float(memory) > 0.1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from colorize.runtime import files
 from colorize.runtime.catalog import SAMPLES, bundled_models, find_model
 from colorize.runtime.errors import ModelError, OutputError
 from colorize.runtime.files import fingerprint, photo_files, sha256, whole_file
@@ -153,3 +154,24 @@ def test_models_are_found_by_name(tiny_model: Path, monkeypatch: pytest.MonkeyPa
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no \.onnx file in this folder"):
         find_model(tmp_path)
+
+
+def test_a_known_sum_is_computed_again_only_where_the_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model"
+    read: list[Path] = []
+
+    def noted(data: Path) -> str:
+        read.append(data)
+        return sha256(data)
+
+    monkeypatch.setattr(files, "sha256", noted)
+    path.write_bytes(b"one")
+    assert [files.known_sha256(path) for _ in range(3)] == [sha256(b"one")] * 3
+    assert len(read) == 1
+    path.write_bytes(b"another")
+    assert files.known_sha256(path) == sha256(b"another")
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        files.known_sha256(path)

@@ -74,7 +74,7 @@ def test_all_pass_over_the_simulated_driver(file: str, least: int, tmp_path: Pat
         "-q",
         "-m",
         "",
-        str(FOLDER),
+        str(FOLDER / file),
     ]
     run = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, cwd=FOLDER.parents[1]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ from colorize.runtime.images import read_photo
 from colorize.train import devices
 from colorize.train.architectures.blocks import Generator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
+from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoint import load_checkpoint
 from colorize.train.cli import main
+from colorize.train.config import TrainConfig
 from colorize.train.run import read_config
+from colorize.train.state import TrainState
 
 QUICK = ("--size", "64", "--batch-size", "8", "--steps", "4")
 
@@ -188,6 +192,35 @@ def test_what_cannot_be_kept_is_refused(
     assert result.exit_code == 2
     assert complaint in result.stderr
     assert not kept.exists()
+
+
+def test_photographs_that_have_changed_since_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    shutil.copytree(runs[0], changed)
+    settings = json.loads((changed / "run.json").read_text())
+    settings["data"]["fingerprint"] = "0" * 32
+    (changed / "run.json").write_text(json.dumps(settings))
+    result = CliRunner().invoke(recipe.main, [str(changed)])
+    assert result.exit_code == 2
+    assert "its photographs have changed since" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "scale"),
+    [
+        ("efficientnet_lite0", {"encoder_weights": "a file"}, 0.3),
+        ("efficientnet_lite0", {"init_from": "a run"}, 0.3),
+        ("efficientnet_lite0", {}, 1.0),
+        ("plain", {"init_from": "a run"}, 1.0),
+    ],
+)
+def test_an_encoder_that_knows_much_learns_slowly(
+    network: str, given: dict[str, str], scale: float
+) -> None:
+    config = TrainConfig("unet", (), lr=1e-3, **given)  # type: ignore[arg-type]  # texts alone
+    state = TrainState(config, build_unet(UNetConfig(encoder=network)))
+    rates = {group["name"]: group["lr"] for group in state.optimizer.param_groups}
+    assert rates == {"encoder": pytest.approx(1e-3 * scale), "decoder": 1e-3, "head": 1e-3}
 
 
 def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ class Run:
 
     def _continued(self) -> Start:
         """Return the network of the run that goes on; other photographs would be no resumption."""
-        settings = json.loads((self.folder / "run.json").read_text())
+        settings = read_settings(self.folder)
         if settings["data"]["fingerprint"] != self.photos.fingerprint:
             raise ArgumentError(
                 f"{self.folder}: its photographs have changed since; start a new run for them"
@@ -245,13 +245,22 @@ def _number(text: str) -> float:
     return int(text) if text.isdecimal() else float(text)
 
 
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the run.json of the run in FOLDER; ArgumentError if there is no run."""
+    try:
+        settings: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
+    return settings
+
+
 def read_config(folder: Path) -> TrainConfig:
     """Return the config of the run in FOLDER; ArgumentError if there is no run to go on with."""
     try:
-        settings = json.loads((folder / "run.json").read_text())["config"]
+        settings = read_settings(folder)["config"]
         lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
         return TrainConfig(**{**settings, **lists})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
 
 
