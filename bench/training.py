@@ -18,7 +18,7 @@ from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console
 from ..train.architectures import ARCHITECTURES
 from ..train.architectures.blocks import count_flops
-from ..train.build import build
+from ..train.build import build, with_encoder_weights
 from ..train.colours import ColourShares
 from ..train.config import TrainConfig
 from ..train.crops import CropDataset, Draw, decoded_side
@@ -131,7 +131,7 @@ def main(
     )
     for name in arch:
         for precision in precisions:
-            config = replace(base, arch=name, precision=precision)
+            config = with_encoder_weights(replace(base, arch=name, precision=precision))
             # A process of its own for each: memory is the process' peak. Forking is safe, as this
             # one computes nothing.
             with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:

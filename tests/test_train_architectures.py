@@ -1,5 +1,6 @@
 """One contract for every architecture: shapes, any size, save and load, gradients."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -91,7 +92,7 @@ def test_a_checkpoint_gives_the_same_answers_again(name: str, tmp_path: Path) ->
 
 
 def test_half_size_checkpoints_are_half_the_size(tmp_path: Path) -> None:
-    checkpoint = Checkpoint("unet", UNetConfig(), small("unet"), ORIGIN)
+    checkpoint = Checkpoint("unet", architecture("unet").presets["small"], small("unet"), ORIGIN)
     checkpoint.save(tmp_path / "full.safetensors")
     checkpoint.save(tmp_path / "half.safetensors", dtype=torch.float16)
     full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
@@ -144,9 +145,8 @@ def test_unusable_checkpoints_are_refused_in_one_line(
 
 def test_a_checkpoint_of_another_shape_names_the_tensor(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    Checkpoint("unet", UNetConfig(decoder_channels=(96, 64, 32, 16)), small("unet"), ORIGIN).save(
-        path
-    )
+    config = replace(architecture("unet").presets["small"], decoder_channels=(96, 64, 32, 16))
+    Checkpoint("unet", config, small("unet"), ORIGIN).save(path)
     with pytest.raises(ModelError, match=r"decoder\.levels.* has shape .*, expected"):
         load_checkpoint(path)
 

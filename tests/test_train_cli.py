@@ -111,8 +111,9 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--batch-size", "500"), "batch-size 500 is larger than the"),
         (("--encoder", "vgg"), "unknown encoder 'vgg'"),
         (("--arch", "gan", "--encoder", "resnet18"), "gan has an encoder of its own"),
-        (("--encoder-weights", "x.pth"), "needs a pre-trained kind of --encoder"),
-        (("--freeze-encoder", "5"), "would keep random weights"),
+        (("--arch", "gan", "--encoder-weights", "x.pth"), "needs a pre-trained kind of --encoder"),
+        (("--encoder", "plain", "--freeze-encoder", "5"), "would keep random weights"),
+        (("--encoder-weights", "none", "--freeze-encoder", "5"), "would keep random weights"),
         (("--init-from", "nothing"), "nothing: no such checkpoint"),
         (("--init-from", "default", "--encoder", "resnet18"), "brings its own network"),
         (("--init-from", "default", "--arch", "gan"), "whose weights do not fit gan"),
@@ -341,19 +342,29 @@ def test_fine_tuning_beats_training_from_scratch(
     assert tuned.arch == load_checkpoint(MODELS / "default.safetensors").arch
     assert tuned.origin.parent == sha256(MODELS / "default.safetensors")
     assert read_config(tmp_path / "tuned").lr == 2e-4
+    monkeypatch.undo()  # the first row must be of the first step
     again = tmp_path / "again"
     start = ["--init-from", str(tmp_path / "tuned"), "--arch", "unetgan", "--freeze-norm"]
     assert train(*QUICK, *start, "-o", str(again)).exit_code == 0
     assert train("--resume", str(again), "--steps", "4").exit_code == 0
     assert load_checkpoint(again / "checkpoint.safetensors").arch == "unetgan"
+    assert float(rows_of(again)[0]["discriminator"]) > 0  # not after 60%
 
 
 def test_a_frozen_encoder_stays_as_it_was(tmp_path: Path) -> None:
-    lite = ("--encoder", "efficientnet_lite0", "--encoder-weights", "DEFAULT", "--size", "32")
     encoders = {}
     for name, frozen in (("frozen", "2"), ("thawed", "1")):
         run = tmp_path / name
-        arguments = (*lite, "--batch-size", "8", "--steps", "2", "--freeze-encoder", frozen)
+        arguments = (
+            "--size",
+            "32",
+            "--batch-size",
+            "8",
+            "--steps",
+            "2",
+            "--freeze-encoder",
+            frozen,
+        )
         assert train(*arguments, "-o", str(run)).exit_code == 0
         encoders[name] = load_checkpoint(run / "checkpoint.safetensors").network.encoder
     published = EfficientNetLite0Encoder()

@@ -16,7 +16,7 @@ from colorize.bench import recipe
 from colorize.export.cli import main as export
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.images import read_photo
-from colorize.train import devices
+from colorize.train import cli, devices
 from colorize.train.architectures.blocks import Generator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
@@ -25,6 +25,7 @@ from colorize.train.cli import main
 from colorize.train.config import TrainConfig
 from colorize.train.run import read_config
 from colorize.train.state import TrainState
+from colorize.train.weights import read_weights
 
 QUICK = ("--size", "64", "--batch-size", "8", "--steps", "4")
 
@@ -37,7 +38,7 @@ def train(*arguments: str) -> Result:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("runs")
     for name, more in (("plain", ()), ("narrow", ("--decoder", "32,24,16"))):
-        result = train(*QUICK, *more, "-o", str(folder / name))
+        result = train(*QUICK, "--encoder", "plain", *more, "-o", str(folder / name))
         assert result.exit_code == 0, result.output
     return [folder / "plain", folder / "narrow"]
 
@@ -210,17 +211,70 @@ def test_photographs_that_have_changed_since_are_refused(runs: list[Path], tmp_p
     [
         ("efficientnet_lite0", {"encoder_weights": "a file"}, 0.3),
         ("efficientnet_lite0", {"init_from": "a run"}, 0.3),
-        ("efficientnet_lite0", {}, 1.0),
+        ("efficientnet_lite0", {"encoder_weights": None}, 1.0),
         ("plain", {"init_from": "a run"}, 1.0),
     ],
 )
 def test_an_encoder_that_knows_much_learns_slowly(
-    network: str, given: dict[str, str], scale: float
+    network: str, given: dict[str, str | None], scale: float
 ) -> None:
     config = TrainConfig("unet", (), lr=1e-3, **given)  # type: ignore[arg-type]  # texts alone
     state = TrainState(config, build_unet(UNetConfig(encoder=network)))
     rates = {group["name"]: group["lr"] for group in state.optimizer.param_groups}
     assert rates == {"encoder": pytest.approx(1e-3 * scale), "decoder": 1e-3, "head": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "encoder", "weights"),
+    [
+        ((), "efficientnet_lite0", "DEFAULT"),
+        (("--arch", "unetgan", "--preset", "base"), "efficientnet_lite0", "DEFAULT"),
+        (("--encoder-weights", "none"), "efficientnet_lite0", None),
+        (("--encoder", "plain"), "plain", None),
+        (("--encoder", "resnet18"), "resnet18", None),
+        (("--arch", "resnet"), "resnet18", None),
+    ],
+)
+def test_bare_it_starts_from_what_an_encoder_has_learnt(
+    arguments: tuple[str, ...], encoder: str, weights: str | None, tmp_path: Path
+) -> None:
+    quick = ("--size", "32", "--batch-size", "4", "--steps", "1")
+    result = train(*quick, *arguments, "-o", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (settings["model"]["encoder"], settings["config"]["encoder_weights"]) == (
+        encoder,
+        weights,
+    )
+    network = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").network
+    if encoder == "efficientnet_lite0":
+        published = read_weights(encoder, "DEFAULT")["_conv_stem.weight"]
+        stem = network.encoder.state_dict()["stem.conv.weight"]
+        assert torch.allclose(stem, published, atol=1e-2) == (weights is not None)
+
+
+def test_a_gpu_gets_larger_crops_and_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crops(data: tuple[str, ...], **given: object) -> tuple[int, int]:
+        config = cli._config(data, given, {})
+        return config.size, config.batch_size
+
+    assert crops(("photos",)) == (128, 16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert crops(("photos",)) == (256, 64)
+    assert crops(("photos",), size=96, batch_size=4) == (96, 4)
+    assert crops(()) == crops(("photos",), init_from="default") == (128, 16)
+
+
+def test_a_gpu_without_memory_is_told_the_mend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(_network: Generator, _L: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Generator, "forward", full)
+    result = train(*QUICK, "-o", str(tmp_path / "run"))
+    assert result.exit_code == 1
+    assert "batches of 8 crops of 64x64; give a smaller --batch-size" in result.stderr
 
 
 def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from .architectures.blocks import Generator
 from .architectures.encoders import PRETRAINED, PretrainedEncoder
 from .checkpoint import config_from_json, load_checkpoint
 from .config import TrainConfig
-from .weights import read_weights
+from .weights import INSTALLED, read_weights
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,26 @@ class Start:
     parent: str = ""  # SHA-256 of the checkpoint whose weights it has
 
 
+def with_encoder_weights(config: TrainConfig) -> TrainConfig:
+    """Return CONFIG with the encoder's weights decided where it leaves that to us.
+
+    They are the published ones if the installation brings them: nothing is downloaded unasked.
+    ArgumentError if the encoder shall be kept as it is, and knows nothing.
+    """
+    if config.encoder_weights == "auto":
+        model_config = None if config.init_from else _preset(architecture(config.arch), config)
+        installed = getattr(model_config, "encoder", None) in INSTALLED
+        config = replace(config, encoder_weights="DEFAULT" if installed else None)
+    if config.freeze_encoder and config.init_from is None and config.encoder_weights is None:
+        raise ArgumentError(
+            "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
+        )
+    return config
+
+
 def build(config: TrainConfig) -> Start:
     """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
+    config = with_encoder_weights(config)
     entry = architecture(config.arch)
     torch.manual_seed(config.seed)
     if config.init_from is not None:

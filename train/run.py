@@ -22,7 +22,7 @@ from ..runtime.errors import ArgumentError, OutputError, TrainingError
 from ..runtime.files import whole_file
 from ..runtime.sheet import save_sheet
 from .architectures.blocks import Generator
-from .build import Start, build, rebuild
+from .build import Start, build, rebuild, with_encoder_weights
 from .card import model_card
 from .checkpoint import Checkpoint, Origin
 from .colours import ColourShares
@@ -49,13 +49,13 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
-        config = settled(config)
+        config = settled(config if resume else with_encoder_weights(config))
         self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
             raise ArgumentError(
                 f"batch-size {config.batch_size} is larger than the {len(self.training)} "
-                "training photographs"
+                "training photographs; give a smaller --batch-size"
             )
         self.validation = CropDataset(held_out, config.size)
         self._start = self._continued() if resume else build(config)
@@ -109,16 +109,22 @@ class Run:
                 smallest=self.config.smallest_crop,
                 cache=cache,
             )
-            train(
-                self.config,
-                self.state,
-                self.objective,
-                crops,
-                Budget.of(self.config, len(self.training)),
-                resume=self._saved_state if self._resume else None,
-                on_step=note,
-                on_validation=validate,
-            )
+            try:
+                train(
+                    self.config,
+                    self.state,
+                    self.objective,
+                    crops,
+                    Budget.of(self.config, len(self.training)),
+                    resume=self._saved_state if self._resume else None,
+                    on_step=note,
+                    on_validation=validate,
+                )
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"the GPU's memory does not hold batches of {self.config.batch_size} crops of "
+                    f"{self.config.size}x{self.config.size}; give a smaller --batch-size or --size"
+                ) from error
         return last[0] if last else None
 
     def _claim_folder(self) -> None:

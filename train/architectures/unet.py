@@ -29,18 +29,17 @@ def build_unet(config: UNetConfig) -> Generator:
     return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=True))
 
 
+_LITE = "efficientnet_lite0"
+
 ARCHITECTURE = Architecture(
     name="unet",
     summary="U-Net with skips at every level",
     config=UNetConfig,
     presets={
-        "small": UNetConfig(),
-        "base": UNetConfig(
-            plain_channels=(48, 96, 192, 288, 384), decoder_channels=(256, 160, 96, 48)
-        ),
-        "large": UNetConfig(
-            plain_channels=(64, 128, 256, 512, 768), decoder_channels=(512, 256, 128, 64)
-        ),
+        # A pre-trained encoder is worth hours of training; --encoder plain goes without.
+        "small": UNetConfig(_LITE),
+        "base": UNetConfig(_LITE, (48, 96, 192, 288, 384), (256, 160, 96, 48)),
+        "large": UNetConfig(_LITE, (64, 128, 256, 512, 768), (512, 256, 128, 64)),
     },
     build=build_unet,
 )
