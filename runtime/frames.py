@@ -28,6 +28,7 @@ _LUMA_PLANE_FIRST = ("yuv4", "yuvj4", "yuva4", "gray", "nv1", "nv2")
 _SEMI = {"nv1": "420", "nv2": "420", "p01": "420", "p21": "422", "p41": "444"}
 _DEPTHS = (8, 9, 10, 12, 14, 16)
 _CHROMA_STEPS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}  # columns, rows a chroma sample
+_HOLD = 1.0  # code values by which a steady sample may be off; rounding alone costs half of one
 _Part = tuple[slice, slice]
 # The border, all the rest, and what lies a sample nearer to that border.
 _MOVES: dict[str, tuple[_Part, _Part, _Part]] = {
@@ -178,13 +179,39 @@ class Scratch:
         return plane
 
 
+class SteadyRounding:
+    """Rounds the frames of a film so that a sample whose value hardly moves keeps its code.
+
+    Plain rounding makes a flicker of a whole code out of a waver of a hundredth.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, F32] = {}
+
+    def of(self, index: int, plane: F32) -> F32:
+        """Return plane INDEX of the next frame, (rows, columns), in whole numbers; not a copy."""
+        fresh, held = np.rint(plane), self._held.get(index)
+        if held is None or held.shape != plane.shape:
+            held = self._held[index] = fresh
+        else:
+            apart = cv2.absdiff(plane, held)
+            moved = cv2.compare(apart, _HOLD, cv2.CMP_GT)  # type: ignore[call-overload]  # a number
+            cv2.copyTo(fresh, moved, held)
+        return held
+
+
 def chroma_planes(
-    lightness: F32, ab: F32, layout: FrameLayout, scratch: Scratch | None = None
+    lightness: F32,
+    ab: F32,
+    layout: FrameLayout,
+    scratch: Scratch | None = None,
+    rounding: SteadyRounding | None = None,
 ) -> Plane:
     """Return Cb, Cr (rows, columns, 2) in code values from L* (h, w) and ab (h, w, 2).
 
     The small picture is gamut-mapped and its own luma taken, so that out-of-gamut chroma never
-    reaches the film. SCRATCH saves time where one thread makes many.
+    reaches the film. SCRATCH saves time where one thread makes many, ROUNDING keeps the codes of
+    frames in order steady.
     """
     scratch = scratch or Scratch()
     a, b = (np.ascontiguousarray(ab[..., index]) for index in (0, 1))
@@ -193,9 +220,11 @@ def chroma_planes(
     # Plane by plane, as frames are stored.
     shape = (2, *layout.chroma_shape)
     codes: Plane = np.empty(shape, np.uint8) if layout.depth == 8 else np.empty(shape, np.uint16)
-    for plane, rounded in zip(small, codes, strict=True):
+    for index, (plane, rounded) in enumerate(zip(small, codes, strict=True)):
         large = enlarge(plane, layout.chroma_shape, scratch.plane("large", layout.chroma_shape))
         sited = _sited(large, layout, scratch)
+        if rounding is not None:
+            sited = rounding.of(index, sited)
         if layout.depth == 8:
             cv2.convertScaleAbs(sited, dst=rounded)
         else:

@@ -17,7 +17,7 @@ from .film_identity import film_identity
 from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
 from .film_reader import open_film as open_film
 from .film_writer import FilmOptions, StreamFacts, create_container
-from .frames import FrameLayout, Scratch, chroma_planes, grey_of
+from .frames import FrameLayout, Scratch, SteadyRounding, chroma_planes, grey_of
 from .pipeline import Stopwatch, prefetch
 from .recorder import ColoredPicture, Recorder, join
 from .segments import WorkFolder
@@ -161,7 +161,8 @@ def colorize_to_y4m(
         total, promised = frame_count(container), stream.frames
         writer = Y4MWriter(sink, StreamFacts.of(stream))
         reader = FilmReader(source, None if pipe is None else container)
-        painter = Painter(chroma, batch, saturation, stabilizer, batch, lambda layout: layout)
+        length = batch * -(-FilmOptions().segment_frames // batch)  # the colours of a file
+        painter = Painter(chroma, batch, saturation, stabilizer, length, lambda layout: layout)
         last: ColoredPicture | None = None
         with colored(reader, None, painter, watch) as items:
             for item in items:
@@ -230,20 +231,25 @@ def _paint(
     """Give pictures their chroma, a batch at a time."""
     waiting: list[Picture] = []
     steadier: Stabilizer | None = None
+    rounding: SteadyRounding | None = None
     for number, picture in enumerate(pictures):
         if painter.stabilizer is not None and number % painter.segment_frames == 0:
             # What OpenCV's flow keeps of earlier frames is not in the state that is stored.
-            steadier = Stabilizer(painter.stabilizer.state)
+            steadier, rounding = Stabilizer(painter.stabilizer.state), SteadyRounding()
         waiting.append(picture)
         if len(waiting) == painter.batch:
-            yield from _paint_batch(waiting, painter, steadier, watch)
+            yield from _paint_batch(waiting, painter, steadier, rounding, watch)
             waiting = []
     if waiting:
-        yield from _paint_batch(waiting, painter, steadier, watch)
+        yield from _paint_batch(waiting, painter, steadier, rounding, watch)
 
 
 def _paint_batch(
-    pictures: list[Picture], painter: Painter, steadier: Stabilizer | None, watch: Stopwatch
+    pictures: list[Picture],
+    painter: Painter,
+    steadier: Stabilizer | None,
+    rounding: SteadyRounding | None,
+    watch: Stopwatch,
 ) -> Iterator[ColoredPicture]:
     layout = painter.fit(pictures[0].layout)
     start = time.perf_counter()
@@ -258,6 +264,6 @@ def _paint_batch(
             watch.add("stabilize", time.perf_counter() - start)
         steadied = time.perf_counter()
         saturated = ab * np.float32(painter.saturation)
-        planes = chroma_planes(lightness, saturated, layout, painter.scratch)
+        planes = chroma_planes(lightness, saturated, layout, painter.scratch, rounding)
         watch.add("enlarge", time.perf_counter() - steadied)
         yield ColoredPicture(picture, layout, planes, state)

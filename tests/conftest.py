@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -15,11 +16,14 @@ import onnx
 import pytest
 from av.video.stream import VideoStream
 from onnx import TensorProto, helper
+from PIL import Image
 
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 
 if TYPE_CHECKING:
+    from click.testing import Result
+
     from colorize.runtime.colorizer import Colorizer
     from colorize.train.checkpoint import Checkpoint
 
@@ -158,6 +162,15 @@ def colorize_run(in_process: Callable[..., Finished], tiny_model: Path) -> Calla
         return in_process(main, "--model", tiny_model, "--backend", "openvino", *arguments)
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: Path) -> Path:
+    """A folder with one small photograph, photo.png."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.open(photo).resize((120, 80)).save(folder / "photo.png")
+    return folder
 
 
 def _make_film(
@@ -316,3 +329,44 @@ def exported(
         assert run.returncode == 0, run.stderr
         assert str(path) in run.stdout.splitlines()
     return made
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The model that colorize-bench measures."""
+    from benches import write_model
+
+    return write_model(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two small photographs in colour."""
+    from colorize.runtime.files import photo_files
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photo_files(SAMPLES / "test")[:2]:
+        with Image.open(path) as image:
+            image.resize((60, 45)).save(folder / f"{path.stem}.png")
+    return folder
+
+
+@pytest.fixture
+def quick(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple["Result", dict[str, Any]]]:
+    """Return what runs colorize-bench on the two photographs and reads its JSON."""
+    import torch
+    from benches import bench
+
+    monkeypatch.setattr("colorize.bench.latency.peak_memory", lambda *_: None)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+
+    def call(*arguments: object) -> tuple["Result", dict[str, Any]]:
+        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", tmp_path / "report")
+        result = bench(*few, *arguments)
+        target = tmp_path / "report" / "results.json"
+        return result, json.loads(target.read_text()) if target.exists() else {}
+
+    return call

@@ -1,192 +1,30 @@
-"""The command colorize-bench: data sets, rows, refusals, and what it writes."""
+"""The command colorize-bench: rows, refusals, and what it writes."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from benches import FAST, Quick, bench, write_model
 from PIL import Image
 
 from colorize.bench import machine
-from colorize.bench.cli import main
-from colorize.bench.dataset import PROTOCOLS, open_data
 from colorize.bench.metrics import ciede2000, ssim
 from colorize.bench.subjects import find_subjects
-from colorize.runtime.catalog import MODELS, SAMPLES
+from colorize.runtime.catalog import MODELS
 from colorize.runtime.color import F32
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
-from colorize.runtime.errors import InputError, ModelError
-from colorize.runtime.files import fingerprint, photo_files, sha256
+from colorize.runtime.errors import ModelError
+from colorize.runtime.files import photo_files, sha256
 from colorize.runtime.images import read_photo
 from colorize.train.metrics import colourfulness, psnr
 
-onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
-Quick = Callable[..., tuple[Result, dict[str, Any]]]
-
-INFO = ModelInfo(
-    architecture="tiny",
-    precision="fp32",
-    native_size=32,
-    size_multiple=8,
-    checkpoint_sha256="0" * 64,
-    data_name="none",
-    data_fingerprint="0" * 32,
-    licence="CC0",
-    toolkit_version="0",
-)
-
-
-def write_model(
-    path: Path,
-    info: ModelInfo = INFO,
-    *,
-    ab: tuple[float, float] = (15.0, 25.0),
-    output: str = OUTPUT,
-    stride: int = 1,
-) -> Path:
-    """Write a contract file that answers AB nearly everywhere; OUTPUT and STRIDE can break it."""
-    helper, tensor = onnx.helper, onnx.TensorProto
-    weights = np.random.default_rng(0).normal(0, 0.01, (2, 1, 3, 3)).astype(np.float32)
-    node = helper.make_node(
-        "Conv", [INPUT, "w", "b"], [output], pads=[1] * 4, strides=[stride, stride]
-    )
-    graph = helper.make_graph(
-        [node],
-        "tiny",
-        [helper.make_tensor_value_info(INPUT, tensor.FLOAT, ["N", 1, "H", "W"])],
-        [helper.make_tensor_value_info(output, tensor.FLOAT, ["N", 2, "H2", "W2"])],
-        [
-            onnx.numpy_helper.from_array(weights, "w"),
-            onnx.numpy_helper.from_array(np.array(ab, np.float32), "b"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    helper.set_model_props(model, info.to_metadata())
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Two small photographs in colour."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for path in photo_files(SAMPLES / "test")[:2]:
-        with Image.open(path) as image:
-            image.resize((60, 45)).save(folder / f"{path.stem}.png")
-    return folder
-
-
-def bench(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def quick(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Result, dict[str, Any]]]:
-    """Return what runs the command on the two photographs and reads its JSON."""
-    monkeypatch.setattr("colorize.bench.latency.peak_memory", lambda *_: None)
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
-
-    def call(*arguments: object) -> tuple[Result, dict[str, Any]]:
-        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", tmp_path / "report")
-        result = bench(*few, *arguments)
-        target = tmp_path / "report" / "results.json"
-        return result, json.loads(target.read_text()) if target.exists() else {}
-
-    return call
-
-
-FAST = ("--backend", "onnxruntime", "--batch", "1")
-
-
-# Data
-
-
-def write_manifest(folder: Path) -> None:
-    lines = [f"{sha256(path)}  {path.name}\n" for path in photo_files(folder)]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-
-
-def test_a_folder_and_its_tar_hold_the_same_photographs(photos: Path, tmp_path: Path) -> None:
-    write_manifest(photos)
-    tar = tmp_path / "set.tar"
-    with tarfile.open(tar, "w") as writer:
-        writer.add(photos, ".")
-    folder, packed = open_data(photos), open_data(tar)
-    assert [ref.name for ref in folder.photos] == [ref.name for ref in packed.photos]
-    for one, other in zip(folder.photos, packed.photos, strict=True):
-        np.testing.assert_array_equal(one.read(), other.read())
-    assert folder.manifest_sha256 == packed.manifest_sha256 == sha256(photos / "SHA256SUMS")
-
-
-def test_a_set_that_does_not_match_its_manifest_is_refused(photos: Path) -> None:
-    write_manifest(photos)
-    first, second = photo_files(photos)
-    shutil.copy(first, photos / "more.png")
-    with pytest.raises(InputError, match=r"not listed against its SHA256SUMS: more\.png"):
-        open_data(photos)
-    (photos / "more.png").unlink()
-    shutil.copy(first, second)
-    with pytest.raises(InputError, match=f"changed against its SHA256SUMS: {second.name}"):
-        open_data(photos)
-    second.unlink()
-    with pytest.raises(InputError, match=f"missing against its SHA256SUMS: {second.name}"):
-        open_data(photos)
-
-
-def test_sets_without_photographs_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no photographs in it"):
-        open_data(tmp_path / "empty")
-    (tmp_path / "text.tar").write_text("no tar")
-    with pytest.raises(InputError, match="neither a folder nor an uncompressed tar"):
-        open_data(tmp_path / "text.tar")
-
-
-def test_a_sample_is_drawn_by_its_seed(photos: Path) -> None:
-    for index in range(10):
-        shutil.copy(photo_files(photos)[0], photos / f"more{index}.png")
-    data = open_data(photos)
-    drawn = data.sample(5, seed=1)
-    assert drawn == data.sample(5, seed=1)
-    assert drawn != data.sample(5, seed=2)
-    assert len(set(drawn.photos)) == 5
-    assert data.sample(99, seed=1) == data
-
-
-def test_imagenet256_is_the_middle_at_short_side_256() -> None:
-    photo = read_photo(SAMPLES / "test" / "tulips.jpg").rgb
-    cut = PROTOCOLS["imagenet256"](photo)
-    assert cut.shape == (256, 256, 3)
-    height, width = photo.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(photo[top : top + side, left : left + side])
-    expected = np.asarray(square.resize((256, 256), Image.Resampling.LANCZOS))
-    assert psnr(cut, expected) > 28  # half a pixel of rounding apart at the borders
-    assert PROTOCOLS["native"](photo) is photo
-
-
-# The command
 
 
 def test_the_command_measures_a_model(model: Path, photos: Path, quick: Quick) -> None:
@@ -325,66 +163,6 @@ def test_lpips_is_measured_with_given_weights(model: Path, quick: Quick, tmp_pat
     assert truth is None
     assert document["metric_weights"] == {"lpips_squeeze": sha256(weights)}
     assert "lpips_squeeze" not in document["not_measured"]
-
-
-def test_unusable_pictures_are_reported_and_counted(
-    model: Path, photos: Path, quick: Quick
-) -> None:
-    (photos / "broken.jpg").write_bytes(b"no picture")
-    Image.new("L", (40, 40), 90).save(photos / "grey.png")
-    Image.new("RGB", (20, 40), (200, 0, 0)).save(photos / "small.png")
-    result, document = quick("--model", model, *FAST)
-    assert result.exit_code == 0, result.output
-    assert document["data"]["photos"] == 2
-    left_out = {entry["name"]: entry["reason"] for entry in document["data"]["left_out"]}
-    assert set(left_out) == {"broken.jpg", "grey.png", "small.png"}
-    assert document["data"]["left_out_count"] == 3
-    assert sum(line.startswith("skipped: ") for line in result.stderr.splitlines()) == 3
-    usable = [path for path in photo_files(photos) if path.name != "broken.jpg"]
-    assert document["data"]["fingerprint"] == fingerprint(map(sha256, usable))
-
-
-def test_a_set_without_usable_pictures_is_refused(model: Path, quick: Quick, photos: Path) -> None:
-    for path in photo_files(photos):
-        path.write_bytes(b"no picture")
-    result, document = quick("--model", model, *FAST)
-    assert result.exit_code == 2
-    assert "no usable photograph among 2" in result.stderr.splitlines()[-1]
-    assert document == {}
-
-
-def test_figures_of_photographs_are_kept_for_the_first_alone(
-    model: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, whole = quick("--model", model, *FAST)
-    monkeypatch.setattr("colorize.bench.quality.KEPT", 1)
-    monkeypatch.setattr("colorize.bench.job._WALL_PHOTOS", 1)
-    result, kept = quick("--model", model, *FAST)
-    assert result.exit_code == 0, result.output
-    assert kept["data"]["names"] == whole["data"]["names"][:1]
-    assert kept["data"]["photos"] == 2
-    for row, other in zip(kept["quality"], whole["quality"], strict=True):
-        assert row["means"] == other["means"]
-        assert {len(values) for values in row["per_photo"].values()} == {1}
-
-
-def test_the_fingerprint_is_of_the_whole_folder_under_a_limit(model: Path, quick: Quick) -> None:
-    _, whole = quick("--model", model, *FAST)
-    _, part = quick("--model", model, *FAST, "--limit-images", 1)
-    assert (whole["data"]["photos"], part["data"]["photos"]) == (2, 1)
-    assert part["data"]["fingerprint"] == whole["data"]["fingerprint"]
-
-
-def test_measuring_on_the_training_pictures_warns(
-    tmp_path: Path, photos: Path, quick: Quick
-) -> None:
-    seen = fingerprint(sha256(path) for path in photo_files(photos))
-    path = write_model(tmp_path / "seen.onnx", replace(INFO, data_fingerprint=seen))
-    result, document = quick("--model", path, "--backend", "onnxruntime", "--batch", "1")
-    assert result.exit_code == 0, result.output
-    [warning] = document["warnings"]
-    assert "trained on these very photographs" in warning
-    assert f"warning: {warning}" in result.stderr.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
-"""TensorRT engines: real ones, built without a GPU by TensorRT-RTX."""
+"""TensorRT engines: real ones, built without a GPU by TensorRT-RTX; the standard one is played."""
 
 import enum
 import importlib.util
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from filelock import FileLock
 from onnx import TensorProto, helper
 
 from colorize.export import tensorrt
-from colorize.export.job import ExportJob
 from colorize.export.onnx import export_onnx
 from colorize.export.tensorrt import BuildOptions, Toolkit, build_engine, find_toolkit
 from colorize.export.verify import onnxruntime_answer, sample_batches
@@ -28,11 +26,9 @@ from colorize.runtime.cuda import Device, device_count
 from colorize.runtime.engines.cache import engine_path, read_recipe
 from colorize.runtime.engines.trt_log import error_log
 from colorize.runtime.errors import EngineError
-from colorize.runtime.files import sha256
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.checkpoint import Checkpoint
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = BuildOptions(batch=(1, 1, 2), size=(64, 64, 64))
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
@@ -55,19 +51,6 @@ def build(model: Path, options: BuildOptions = SMALL) -> tuple[Path, list[str], 
         model, find_toolkit(), options, lambda phase, *_: phases.append(phase), lines.append
     )
     return engine, lines, phases
-
-
-@needs_rtx
-def test_fp16_export_builds_an_engine_without_a_gpu(exported: dict[str, Path]) -> None:
-    engine = engine_path(exported["fp16"], "tensorrt_rtx")
-    assert engine.stat().st_size > 100_000
-    recipe = read_recipe(engine)
-    assert recipe.onnx_sha256 == sha256(exported["fp16"])
-    assert (recipe.flavour, recipe.precision, recipe.device) == ("tensorrt_rtx", "fp16", "")
-    landscape, portrait = recipe.profiles
-    assert landscape.low == portrait.low == (1, 1, 64, 64)
-    assert landscape.high == (32, 1, 512, 1024)
-    assert portrait.high == (32, 1, 1024, 512)
 
 
 @needs_rtx
@@ -187,50 +170,6 @@ def test_a_cancelled_build_ends_at_the_next_step(model: Path) -> None:
     config.progress_monitor = monitor
     assert builder.build_serialized_network(network, config) is None
     assert len(steps) < 5
-
-
-@pytest.fixture
-def exported_before(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the exporter's seconds: the ONNX file of `checkpoint_file` was made before."""
-
-    def copy(job: ExportJob, _: tensorrt.Report) -> None:
-        job.target.write_bytes(exported["fp16"].read_bytes())
-
-    monkeypatch.setattr(ExportJob, "run", copy)
-
-
-@needs_rtx
-@pytest.mark.usefixtures("exported_before")
-def test_ctrl_c_leaves_no_engine(
-    checkpoint_file: Path,
-    colorize_export: Run,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
-    real = tensorrt._monitor
-    made: list[Any] = []
-    sent: list[signal.Signals] = []
-
-    def interrupt(*_: object) -> None:
-        if not sent:  # a second one would reach whatever runs after the command
-            sent.append(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-    def interrupting(trt: Any, _: tensorrt.OnStep) -> Any:
-        made.append(real(trt, interrupt))
-        return made[0]
-
-    monkeypatch.setattr(tensorrt, "_monitor", interrupting)
-    target = tmp_path / "net.onnx"
-    run = colorize_export("--engine", "fp16", "--checkpoint", checkpoint_file, "-o", target)
-    assert run.returncode == 130
-    assert made[0].cancelled
-    assert run.stderr.splitlines()[-1] == "colorize-export: interrupted"
-    visible = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")]
-    assert visible == ["net.onnx"]
 
 
 @needs_rtx
@@ -363,85 +302,6 @@ def test_a_tensorrt_without_strong_typing_says_so(
     toolkit.trt.NetworkDefinitionCreationFlag = SimpleNamespace()
     with pytest.raises(EngineError, match=r"tensorrt 10\.16 cannot build strongly typed networks"):
         build_engine(model, toolkit, SMALL, lambda *_: None, lambda _: None)
-
-
-@pytest.fixture
-def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt, "devices", list)
-
-
-@pytest.mark.usefixtures("no_driver")
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--device", "cuda"), "--device cuda: no NVIDIA driver reports a GPU"),
-        pytest.param(
-            ("--compute-capability", "86,31"),
-            "compute capability '31': tensorrt_rtx",
-            marks=needs_rtx,
-        ),
-        (("--device", "cuda", "--compute-capability", "86"), "builds ahead of time"),
-    ],
-)
-def test_what_cannot_be_built_for_is_refused_before_anything_is_written(
-    arguments: tuple[str, ...],
-    message: str,
-    colorize_export: Run,
-    checkpoint_file: Path,
-    tmp_path: Path,
-) -> None:
-    target = tmp_path / "net.onnx"
-    common = ("--engine", "fp16", "--checkpoint", checkpoint_file, "-o", target)
-    run = colorize_export(*common, *arguments)
-    assert run.returncode == 2
-    [line] = run.stderr.splitlines()
-    assert message in line
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("no_driver", "exported_before")
-def test_without_tensorrt_the_onnx_file_is_kept_and_the_reason_said(
-    checkpoint_file: Path, colorize_export: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", _without(importlib.util.find_spec))
-    target = tmp_path / "net.onnx"
-    run = colorize_export("--engine", "fp16", "--checkpoint", checkpoint_file, "-o", target)
-    assert run.returncode == 0
-    line = run.stderr.splitlines()[-1]
-    assert line.startswith("no TensorRT engine was built: no NVIDIA driver reports a GPU")
-    assert "tensorrt_rtx, which needs no GPU, is not installed: pip install tensorrt-rtx" in line
-    assert target.is_file()
-
-
-def _without(real: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda name, *rest: None if "tensorrt" in name else real(name, *rest)
-
-
-def test_the_driver_is_asked_for_names_and_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Driver:
-        def __getattr__(self, _: str) -> Callable[..., int]:
-            return lambda *_: 0
-
-        def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802  # the driver's name
-            count._obj.value = 1
-            return 0
-
-        def cuDeviceGetName(self, name: Any, length: int, handle: Any) -> int:  # noqa: N802
-            name.value = b"NVIDIA L4"
-            return 0
-
-        def cuDeviceGetAttribute(self, number: Any, attribute: int, handle: Any) -> int:  # noqa: N802
-            number._obj.value = {75: 8, 76: 9}[attribute]
-            return 0
-
-        def cuDeviceGetPCIBusId(self, bus: Any, length: int, handle: Any) -> int:  # noqa: N802
-            bus.value = b"0000:01:00.0"
-            return 0
-
-    monkeypatch.setattr("ctypes.CDLL", lambda _: Driver())
-    assert cuda.devices() == [Device("NVIDIA L4", "89", "0000:01:00.0")]
-    monkeypatch.setattr(Driver, "cuInit", lambda *_: 100, raising=False)
-    assert cuda.device_count() == 0
 
 
 @pytest.mark.gpu

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,13 +16,21 @@ from colorize.bench.flicker import flicker, motion
 from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.film_writer import FilmOptions
-from colorize.runtime.frames import chroma_planes, grey_of, layout_of, luma_of
+from colorize.runtime.frames import (
+    FrameLayout,
+    SteadyRounding,
+    chroma_planes,
+    grey_of,
+    layout_of,
+    luma_of,
+)
 from colorize.runtime.stabilize import Stabilizer
 from colorize.runtime.video import colorize_film
 from colorize.train.metrics import colourfulness
 
 Answers = list[tuple[F32, F32]]
 
+Network = Callable[[Sequence[U8]], Answers]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SHAPE = (96, 144)
@@ -211,7 +220,7 @@ def test_with_its_state_another_stabilizer_goes_on_exactly(
     np.testing.assert_array_equal(parts, unbroken)
 
 
-def _wavering(colorizer: Colorizer) -> Callable[[Sequence[U8]], Answers]:
+def _wavering(colorizer: Colorizer) -> Network:
     """The network, and ab that jump by 6 from frame to frame."""
     count = iter(range(10**6))
 
@@ -232,11 +241,16 @@ def test_a_film_in_two_parts_is_the_film_in_one(
     still = make_film(tmp_path / "still.mkv", flat=120, times=range(0, 800, 40))
     half = make_film(tmp_path / "half.mkv", flat=120)
     whole, one, two = (tmp_path / name for name in ("whole.mkv", "1.mkv", "2.mkv"))
-    report = colorize_film(_wavering(colorizer), still, whole, FFV1, stabilizer=Stabilizer())
-    assert "stabilize" in report.stages
+    segments = replace(FFV1, segment_frames=10)  # what else is remembered begins anew in each
+
+    def color(network: Network, source: Path, target: Path, stabilizer: Stabilizer) -> None:
+        report = colorize_film(network, source, target, segments, batch=5, stabilizer=stabilizer)
+        assert "stabilize" in report.stages
+
+    color(_wavering(colorizer), still, whole, Stabilizer())
     network, stabilizer = _wavering(colorizer), Stabilizer()
-    colorize_film(network, half, one, FFV1, stabilizer=stabilizer)
-    colorize_film(network, half, two, FFV1, stabilizer=Stabilizer(stabilizer.state))
+    color(network, half, one, stabilizer)
+    color(network, half, two, Stabilizer(stabilizer.state))
     np.testing.assert_array_equal([*_chroma_of(one), *_chroma_of(two)], _chroma_of(whole))
 
 
@@ -249,6 +263,39 @@ def test_only_a_stabilized_film_holds_still(
         colorize_film(_wavering(colorizer), still, target, FFV1, stabilizer=stabilizer)
         jumps[stabilizer is None] = np.abs(np.diff(_chroma_of(target), axis=0))[5:].mean()
     assert jumps[False] < 0.3 * jumps[True]
+
+
+def _wavering_planes(depth: int) -> tuple[FrameLayout, list[F32]]:
+    """The chroma of 30 frames of one colour and a thirtieth of a unit of noise, unrounded ab."""
+    layout = replace(layout_of(av.VideoFrame(SHAPE[1], SHAPE[0], "yuv420p")), depth=depth)
+    noise = np.random.default_rng(3).standard_normal((30, *SHAPE, 2)) / 30
+    slope = np.linspace(-30, 30, SHAPE[1], dtype=np.float32)[None, :, None]
+    return layout, list((noise + slope).astype(np.float32))
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_rounding_does_not_enlarge_a_waver(depth: int) -> None:
+    layout, frames = _wavering_planes(depth)
+    lightness, rounding = np.full(SHAPE, 60, np.float32), SteadyRounding()
+    plain = [chroma_planes(lightness, ab, layout).astype(int) for ab in frames]
+    held = [chroma_planes(lightness, ab, layout, rounding=rounding).astype(int) for ab in frames]
+    np.testing.assert_array_equal(held[0], plain[0])
+    assert np.abs(np.diff(held, axis=0)).mean() < 0.2 * np.abs(np.diff(plain, axis=0)).mean()
+    assert np.abs(np.subtract(held, plain)).max() == 1
+    smaller = replace(layout, width=72, height=48)
+    assert chroma_planes(lightness, frames[0], smaller, rounding=rounding).shape == (24, 36, 2)
+
+
+def test_rounding_follows_what_changes() -> None:
+    layout, _ = _wavering_planes(8)
+    lightness, rounding = np.full(SHAPE, 60, np.float32), SteadyRounding()
+    for step in range(40):
+        ab = _plain(step, -step)
+        held = chroma_planes(lightness, ab, layout, rounding=rounding).astype(int)
+        assert np.abs(held - chroma_planes(lightness, ab, layout)).max() <= 1
+    cut = _plain(-30, 40)
+    steady = chroma_planes(lightness, cut, layout, rounding=rounding)
+    np.testing.assert_array_equal(steady, chroma_planes(lightness, cut, layout))
 
 
 def test_without_it_every_frame_has_the_networks_own_colours(

@@ -173,7 +173,9 @@ def _grown(
 
 
 def _leave_interrupts_to_the_trainer(_worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal
+    # Ctrl-C reaches every process of a terminal, torchrun's SIGTERM every one of its group.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _synchronize_norm(fabric: Fabric, network: nn.Module) -> None:
