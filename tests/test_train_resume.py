@@ -1,9 +1,11 @@
 """colorize-train stopped and gone on with: the weights of an unbroken run, or one line why not."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,9 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    """Start a training in a process of its own."""
+    """Start a training in a process group of its own."""
     command = [sys.executable, "-m", "colorize.train.cli", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_validation(process: subprocess.Popen[str]) -> None:
@@ -97,11 +99,15 @@ def test_a_resumed_run_decides_nothing_anew(
     assert torch.equal(weights_of(whole), weights_of(broken))
 
 
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_signal_saves_and_says_how_to_go_on(
+    send: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    """Sent to the trainer, or as torchrun does to all of its group, which read photographs too."""
     run = tmp_path / "run"
     with started("--size", "32", "--batch-size", "8", "--steps", "120", "-o", str(run)) as process:
         wait_for_validation(process)
-        process.send_signal(signal.SIGTERM)
+        send(process.pid, signal.SIGTERM)
         _, stderr = process.communicate()
     assert process.returncode == 130
     assert f"to go on: colorize-train --resume {run}" in stderr
