@@ -18,7 +18,7 @@ from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console
 from ..train.architectures import ARCHITECTURES
 from ..train.architectures.blocks import count_flops
-from ..train.build import build, with_encoder_weights
+from ..train.build import build, decided
 from ..train.colours import ColourShares
 from ..train.config import TrainConfig
 from ..train.crops import CropDataset, Draw, decoded_side
@@ -100,6 +100,11 @@ def _rate(config: TrainConfig, crops: CropDataset, shares: ColourShares) -> floa
     return steps * config.batch_size / (times[-1] - times[_WARMUP])
 
 
+def _process() -> ProcessPoolExecutor:
+    # Forking is safe, as this process computes nothing.
+    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+
+
 @click.command(cls=Command, name="python -m colorize.bench.training")
 @click.option("--data", multiple=True, default=[str(SAMPLES / "train")], help="As colorize-train.")
 @click.option("--arch", multiple=True, default=list(ARCHITECTURES), help="Default: all.")
@@ -125,16 +130,16 @@ def main(
         caption="GFLOP: one 256x256 picture forward. Of one crop: the rate against that of "
         "training on one crop in memory. GiB: peak memory of the process.",
     )
-    precisions = ["fp32", "bf16"] if fastest_precision() == "bf16-mixed" else ["fp32"]
+    with _process() as pool:  # a parent that has asked a GPU could not fork any more
+        fastest = pool.submit(fastest_precision).result()
+    precisions = ["fp32", "bf16"] if fastest == "bf16-mixed" else ["fp32"]
     base = TrainConfig(
         "unet", data, preset, encoder=encoder, steps=steps, size=size, batch_size=batch_size
     )
     for name in arch:
         for precision in precisions:
-            config = with_encoder_weights(replace(base, arch=name, precision=precision))
-            # A process of its own for each: memory is the process' peak. Forking is safe, as this
-            # one computes nothing.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+            config = decided(replace(base, arch=name, precision=precision))
+            with _process() as pool:  # for each its own: memory is the process' peak
                 speed = pool.submit(measure, config, rounds).result()
             table.add_row(
                 name,

@@ -234,7 +234,8 @@ def _paint(
     rounding: SteadyRounding | None = None
     for number, picture in enumerate(pictures):
         if painter.stabilizer is not None and number % painter.segment_frames == 0:
-            # What OpenCV's flow keeps of earlier frames is not in the state that is stored.
+            # What OpenCV's flow keeps of earlier frames, and the rounding, is not in the state that
+            # is stored: the codes of a frame at full size, for which a segment would double.
             steadier, rounding = Stabilizer(painter.stabilizer.state), SteadyRounding()
         waiting.append(picture)
         if len(waiting) == painter.batch:

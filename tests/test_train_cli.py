@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--encoder-weights", "none", "--freeze-encoder", "5"), "would keep random weights"),
         (("--init-from", "nothing"), "nothing: no such checkpoint"),
         (("--init-from", "default", "--encoder", "resnet18"), "brings its own network"),
+        (("--init-from", "default", "--encoder-weights", "none"), "its encoder's weights"),
         (("--init-from", "default", "--arch", "gan"), "whose weights do not fit gan"),
         (("--loss", "l2"), "unknown --loss 'l2'; choose one of huber, l1"),
         (("--set", "ema"), "'ema' is not NAME=VALUE"),

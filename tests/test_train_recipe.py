@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from colorize.bench import recipe
 from colorize.export.cli import main as export
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.images import read_photo
-from colorize.train import cli, devices
+from colorize.train import devices
 from colorize.train.architectures.blocks import Generator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
@@ -228,7 +230,8 @@ def test_an_encoder_that_knows_much_learns_slowly(
     ("arguments", "encoder", "weights"),
     [
         ((), "efficientnet_lite0", "DEFAULT"),
-        (("--arch", "unetgan", "--preset", "base"), "efficientnet_lite0", "DEFAULT"),
+        (("--arch", "unetgan"), "efficientnet_lite0", "DEFAULT"),
+        (("--preset", "base"), "plain", None),
         (("--encoder-weights", "none"), "efficientnet_lite0", None),
         (("--encoder", "plain"), "plain", None),
         (("--encoder", "resnet18"), "resnet18", None),
@@ -253,16 +256,26 @@ def test_bare_it_starts_from_what_an_encoder_has_learnt(
         assert torch.allclose(stem, published, atol=1e-2) == (weights is not None)
 
 
-def test_a_gpu_gets_larger_crops_and_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crops(data: tuple[str, ...], **given: object) -> tuple[int, int]:
-        config = cli._config(data, given, {})
+def test_many_photographs_on_a_gpu_get_larger_crops(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def crops(name: str, *arguments: str) -> tuple[int, int]:
+        result = train("--steps", "1", *arguments, "-o", str(tmp_path / name))
+        assert result.exit_code == 0, result.output
+        config = read_config(tmp_path / name)
+        assert f"{config.batch_size} crops of {config.size}x{config.size}" in result.stderr
         return config.size, config.batch_size
 
-    assert crops(("photos",)) == (128, 16)
+    here = devices.crops_here
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert crops(("photos",)) == (256, 64)
-    assert crops(("photos",), size=96, batch_size=4) == (96, 4)
-    assert crops(()) == crops(("photos",), init_from="default") == (128, 16)
+    assert here(1999) == {}
+    assert here(2000) == {"size": 256, "batch_size": 64}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert here(2000) == {}
+    monkeypatch.setattr(devices, "crops_here", lambda _: {"size": 96, "batch_size": 8})
+    assert crops("bare") == (96, 8)
+    assert crops("said", "--size", "64") == (64, 8)
+    assert crops("tuned", "--init-from", str(tmp_path / "said"), "--batch-size", "4") == (64, 4)
 
 
 def test_a_gpu_without_memory_is_told_the_mend(
@@ -275,6 +288,34 @@ def test_a_gpu_without_memory_is_told_the_mend(
     result = train(*QUICK, "-o", str(tmp_path / "run"))
     assert result.exit_code == 1
     assert "batches of 8 crops of 64x64; give a smaller --batch-size" in result.stderr
+    monkeypatch.undo()
+    assert train(*QUICK, "-o", str(tmp_path / "run")).exit_code == 0  # the folder is free for it
+    monkeypatch.setattr(Generator, "forward", full)
+    result = train("--resume", str(tmp_path / "run"), "--steps", "9")
+    assert "free that, and --resume" in result.stderr
+
+
+def test_an_error_that_nobody_foresaw_ends_the_workers_too(tmp_path: Path) -> None:
+    """They do not heed SIGTERM, which is how Python would end them."""
+    code = (
+        "from colorize.train import cli, objective\n"
+        "def fail(*_): raise RuntimeError('unforeseen')\n"
+        "objective.Objective.regression = fail\n"
+        f"cli.main(['--size', '32', '--batch-size', '8', '-o', {str(tmp_path / 'run')!r}])\n"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert "RuntimeError: unforeseen" in result.stderr
+
+
+def test_the_card_names_what_the_encoder_began_with(runs: list[Path], tmp_path: Path) -> None:
+    quick = ("--size", "32", "--batch-size", "4", "--steps", "1")
+    for name, arguments in (("one", ()), ("two", ("--init-from", str(tmp_path / "one")))):
+        assert train(*quick, *arguments, "-o", str(tmp_path / name)).exit_code == 0
+        card = load_checkpoint(tmp_path / name / "checkpoint.safetensors").card
+        assert "an encoder with efficientnet_lite0 DEFAULT" in card
+    assert "an encoder with" not in load_checkpoint(runs[0] / "checkpoint.safetensors").card
 
 
 def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: Path) -> None:

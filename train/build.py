@@ -25,18 +25,23 @@ class Start:
     network: Generator
     config: Any  # the architecture's own frozen dataclass
     parent: str = ""  # SHA-256 of the checkpoint whose weights it has
+    encoder_weights: str = ""  # which published ones its encoder began with
 
 
-def with_encoder_weights(config: TrainConfig) -> TrainConfig:
-    """Return CONFIG with the encoder's weights decided where it leaves that to us.
+def decided(config: TrainConfig) -> TrainConfig:
+    """Return CONFIG with all that it leaves to us decided, so that a resumed run goes on alike.
 
-    They are the published ones if the installation brings them: nothing is downloaded unasked.
-    ArgumentError if the encoder shall be kept as it is, and knows nothing.
+    An encoder gets its published weights if they need no download. The discriminator joins at once
+    where a colorizer is fine-tuned, whose regression is done. ArgumentError if the encoder shall
+    be kept as it is, and knows nothing.
     """
+    entry = architecture(config.arch)
     if config.encoder_weights == "auto":
-        model_config = None if config.init_from else _preset(architecture(config.arch), config)
+        model_config = None if config.init_from else _preset(entry, config)
         installed = getattr(model_config, "encoder", None) in INSTALLED
         config = replace(config, encoder_weights="DEFAULT" if installed else None)
+    if config.init_from and config.adversarial_from is None:
+        config = replace(config, adversarial_from=0.0)
     if config.freeze_encoder and config.init_from is None and config.encoder_weights is None:
         raise ArgumentError(
             "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
@@ -46,16 +51,18 @@ def with_encoder_weights(config: TrainConfig) -> TrainConfig:
 
 def build(config: TrainConfig) -> Start:
     """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
-    config = with_encoder_weights(config)
+    config = decided(config)
     entry = architecture(config.arch)
     torch.manual_seed(config.seed)
     if config.init_from is not None:
         return _fine_tuned(entry, config)
     model_config = _preset(entry, config)
     network = entry.build(model_config)
+    encoder_weights = ""
     if config.encoder_weights is not None:
         _fill_encoder(network, model_config, config.encoder_weights)
-    return Start(network, model_config)
+        encoder_weights = f"{model_config.encoder} {config.encoder_weights}"
+    return Start(network, model_config, encoder_weights=encoder_weights)
 
 
 def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
@@ -65,7 +72,8 @@ def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
         model_config = config_from_json(entry, settings["model"])
     except (TypeError, KeyError) as error:
         raise ArgumentError(f"the run is of another architecture than {config.arch}") from error
-    return Start(entry.build(model_config), model_config, settings["parent"])
+    network = entry.build(model_config)
+    return Start(network, model_config, settings["parent"], settings.get("encoder_weights", ""))
 
 
 def parent_path(init_from: str) -> Path:
@@ -83,7 +91,7 @@ def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
             f"{config.init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
             "leave --arch out"
         )
-    return Start(parent.network, parent.config, sha256(path))
+    return Start(parent.network, parent.config, sha256(path), parent.origin.encoder_weights)
 
 
 def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:

@@ -7,6 +7,7 @@ def model_card(title: str, origin: Origin) -> str:
     """Return what a stranger should know of the weights, as Markdown."""
     started = f"checkpoint {origin.parent}" if origin.parent else "no colorizer's weights"
     side = origin.crop_size or origin.native_size
+    encoder = f" and an encoder with {origin.encoder_weights}" * bool(origin.encoder_weights)
     more = f", with colours {origin.saturation:g} times the answers'" * (origin.saturation != 1)
     figures = "\n".join(f"- {name}: {value:.3f}" for name, value in origin.figures.items())
     return f"""# {title}
@@ -15,7 +16,7 @@ A network that answers CIELAB a*, b* to L*, trained with the colorize toolkit.
 
 - Photographs: {origin.data_name} (fingerprint {origin.data_fingerprint})
 - Seen in training: {origin.photos_seen} crops of {side}x{side} \
-in {origin.steps} steps, from {started}
+in {origin.steps} steps, from {started}{encoder}
 - Licence of the weights: {origin.licence}
 - Colours best at a working size of {origin.native_size}{more}
 

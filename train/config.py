@@ -19,7 +19,7 @@ class TrainConfig:
     preset: str = "small"
     init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's
-    encoder_weights: str | None = "auto"  # published name or file; auto: if installed with us
+    encoder_weights: str | None = "auto"  # published name or file; auto: what needs no download
     # Widths that replace the preset's, deepest level first; one level fewer halves the answer.
     decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
@@ -55,6 +55,8 @@ class TrainConfig:
     perceptual_weights: str = "DEFAULT"  # a published name or a file
     perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
     adversarial_loss: str = "hinge"
+    # Share of the budget after which the discriminator joins; None: as the architecture has it.
+    adversarial_from: float | None = None
     adversarial_weight: float = 0.5  # against a Huber loss of 3 to 5: sharpens, does not lead
     discriminator_penalty: str = "spectral"  # or r1, which costs a second backward pass
     r1_weight: float = 1.0  # of a slope near 1 or below once spectral norm is not there to hold it

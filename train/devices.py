@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -12,6 +12,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from .config import TrainConfig
 
 Precision = Literal["bf16-mixed", "32-true"]
+_MANY = 2000
 PRECISIONS: dict[str, Precision] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
@@ -25,9 +26,13 @@ def settled(config: TrainConfig) -> TrainConfig:
     return replace(config, precision=precision, threads=config.threads or torch.get_num_threads())
 
 
-def crops_here() -> dict[str, int]:
-    """Return the settings of the crops where a GPU makes larger ones affordable; {} elsewhere."""
-    return {"size": 256, "batch_size": 64} if torch.cuda.is_available() else {}
+def crops_here(photographs: int) -> dict[str, Any]:
+    """Return the settings of the crops that a GPU makes affordable for so many PHOTOGRAPHS.
+
+    {}, for the defaults, without a GPU and where a few photographs are soon seen often enough.
+    """
+    many = photographs >= _MANY and torch.cuda.is_available()
+    return {"size": 256, "batch_size": 64} if many else {}
 
 
 def fastest_precision() -> Precision:

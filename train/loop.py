@@ -3,7 +3,8 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator as Yielding
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -77,16 +78,15 @@ def train(
     objective.to(fabric.device)
     if resume is not None:
         state.load(resume)
-    batches = _batches(fabric, config, crops, state.step)
-    # What is fine-tuned has its regression behind it.
-    adversarial_from = (
-        0.0 if config.init_from else architecture(config.arch).adversarial_from or 0.0
-    )
+    adversarial_from = config.adversarial_from
+    if adversarial_from is None:
+        adversarial_from = architecture(config.arch).adversarial_from or 0.0
 
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
     validations = int(progress * VALIDATIONS)
-    with Interrupt() as interrupt:
+    # Closed before anything else ends: its workers do not heed the signal that would end them.
+    with closing(_batches(fabric, config, crops, state.step)) as batches, Interrupt() as interrupt:
         while progress < 1:
             began = time.monotonic()
             frozen = state.step < config.freeze_encoder
@@ -133,7 +133,7 @@ def train(
 
 def _batches(
     fabric: Fabric, config: TrainConfig, crops: CropDataset, steps_done: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Yielding[tuple[Tensor, Tensor]]:
     """Yield this process's share of every batch, from the one after STEPS_DONE on, without end."""
     if config.batch_size % fabric.world_size:
         raise ArgumentError(

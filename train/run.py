@@ -21,8 +21,9 @@ from ..runtime.color import U8, lab_to_rgb, to_bytes
 from ..runtime.errors import ArgumentError, OutputError, TrainingError
 from ..runtime.files import whole_file
 from ..runtime.sheet import save_sheet
+from .architectures import architecture
 from .architectures.blocks import Generator
-from .build import Start, build, rebuild, with_encoder_weights
+from .build import Start, build, decided, rebuild
 from .card import model_card
 from .checkpoint import Checkpoint, Origin
 from .colours import ColourShares
@@ -49,7 +50,7 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
-        config = settled(config if resume else with_encoder_weights(config))
+        config = settled(decided(config))
         self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
@@ -121,11 +122,19 @@ class Run:
                     on_validation=validate,
                 )
             except torch.OutOfMemoryError as error:
-                raise TrainingError(
-                    f"the GPU's memory does not hold batches of {self.config.batch_size} crops of "
-                    f"{self.config.size}x{self.config.size}; give a smaller --batch-size or --size"
-                ) from error
+                raise self._out_of_memory() from error
         return last[0] if last else None
+
+    def _out_of_memory(self) -> TrainingError:
+        said = (
+            f"the GPU's memory does not hold batches of {self.config.batch_size} crops of "
+            f"{self.config.size}x{self.config.size}"
+        )
+        if self._saved_state.exists():
+            return TrainingError(f"{said} besides what else is in it; free that, and --resume")
+        if is_main_process():  # nothing to go on with: the folder is free for another try
+            (self.folder / "run.json").unlink(missing_ok=True)
+        return TrainingError(f"{said}; give a smaller --batch-size or --size")
 
     def _claim_folder(self) -> None:
         try:
@@ -176,6 +185,7 @@ class Run:
             step.number * self.config.batch_size,
             self._start.parent,
             figures,
+            encoder_weights=self._start.encoder_weights,
         )
         card = model_card(f"{self.config.arch} {self.config.preset}", origin)
         checkpoint = Checkpoint(self.config.arch, self._start.config, network, origin, card)
@@ -217,6 +227,7 @@ class Run:
             "config": asdict(self.config),
             "model": asdict(self._start.config),
             "parent": self._start.parent,
+            "encoder_weights": self._start.encoder_weights,
             "data": {
                 "name": self.photos.name,
                 "fingerprint": self.photos.fingerprint,
@@ -265,7 +276,9 @@ def read_config(folder: Path) -> TrainConfig:
     try:
         settings = read_settings(folder)["config"]
         lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
-        return TrainConfig(**{**settings, **lists})
+        # Folders of earlier versions do not say when the discriminator joins.
+        joins = {"adversarial_from": architecture(settings["arch"]).adversarial_from}
+        return TrainConfig(**{**joins, **settings, **lists})
     except (KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
 

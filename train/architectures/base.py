@@ -19,7 +19,7 @@ class Architecture(Generic[Config]):
     presets: Mapping[str, Config]
     build: Callable[[Config], Generator]
     adversarial_from: float | None = None
-    """Share of the training after which the discriminator joins; None: it never does."""
+    """Share of a training from scratch after which the discriminator joins; None: never."""
 
 
 AnyArchitecture = Architecture[Any]

@@ -222,10 +222,16 @@ PRETRAINED = (*RESNETS, "efficientnet_lite0")
 """The encoders that `--encoder-weights` can fill."""
 
 
-def pretrained_encoder(name: str, stages: int = 5) -> PretrainedEncoder:
-    """Return the encoder called NAME with random weights; ArgumentError lists the names."""
+def pretrained_encoder(
+    name: str, stages: int = 5, others: tuple[str, ...] = ()
+) -> PretrainedEncoder:
+    """Return the encoder called NAME with random weights.
+
+    ArgumentError lists the names, and OTHERS that the architecture knows besides.
+    """
     if name in RESNETS:
         return ResNetEncoder(name, stages)
     if name == "efficientnet_lite0":
         return EfficientNetLite0Encoder(stages)
-    raise ArgumentError(f"unknown encoder {name!r}; choose one of {', '.join(PRETRAINED)}")
+    known = ", ".join((*others, *PRETRAINED))
+    raise ArgumentError(f"unknown encoder {name!r}; choose one of {known}")
