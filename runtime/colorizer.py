@@ -197,6 +197,7 @@ class Colorizer:
                 batch=engine.best_batch,
                 saturation=self.saturation,
                 stabilizer=stabilizer,
+                segment_frames=options.segment_frames,
                 on_progress=report,
                 pipe=pipe,
             )

@@ -148,12 +148,14 @@ def colorize_to_y4m(
     batch: int = 8,
     saturation: float = 1.0,
     stabilizer: Stabilizer | None = None,
+    segment_frames: int = FilmOptions().segment_frames,
     on_progress: Callable[[Progress], None] = lambda _: None,
     pipe: Any = None,
 ) -> FilmReport:
     """Write SOURCE, or the y4m that PIPE gives, in colour to SINK as y4m, frame by frame.
 
-    Luma goes through bit for bit; sound is left out. Raises InputError or OutputError.
+    Luma goes through bit for bit; sound is left out. The frames are those that `colorize_film`
+    encodes, for which it must have the same SEGMENT_FRAMES. Raises InputError or OutputError.
     """
     start, watch = time.monotonic(), Stopwatch()
     with open_film(source) if pipe is None else open_y4m(pipe) as container:
@@ -161,7 +163,7 @@ def colorize_to_y4m(
         total, promised = frame_count(container), stream.frames
         writer = Y4MWriter(sink, StreamFacts.of(stream))
         reader = FilmReader(source, None if pipe is None else container)
-        length = batch * -(-FilmOptions().segment_frames // batch)  # the colours of a file
+        length = batch * -(-segment_frames // batch)
         painter = Painter(chroma, batch, saturation, stabilizer, length, lambda layout: layout)
         last: ColoredPicture | None = None
         with colored(reader, None, painter, watch) as items:

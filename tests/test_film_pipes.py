@@ -4,12 +4,14 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO, cast
 
 import av
+import numpy as np
 import pytest
 from films import MakeFilm, assert_same_luma, chroma_distance, left_in, read_frames, times_of
 
@@ -58,6 +60,21 @@ def test_luma_reaches_y4m_bit_for_bit_as_ffmpeg_reads_it(
     assert frames[0].format.name == fmt.replace("gray", "yuv420p")
     assert min(chroma_distance(frame) for frame in frames) > 5
     assert times_of(frames) == [Fraction(index, 25) for index in range(10)]
+
+
+def test_a_pipe_gets_the_frames_of_a_file(
+    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    """Also where segments meet: there the rounding of colours begins anew."""
+    source = make_film(tmp_path / "film.mkv", times=range(0, 1600, 40))
+    options = FilmOptions(segment_frames=16)
+    with (tmp_path / "out.y4m").open("wb") as sink:
+        colorizer.video(source, sink, options)
+    colorizer.video(source, tmp_path / "out.mkv", replace(options, codec="ffv1"))
+    piped, filed = (read_frames(tmp_path / name) for name in ("out.y4m", "out.mkv"))
+    assert len(piped) == 40
+    for one, other in zip(piped, filed, strict=True):
+        np.testing.assert_array_equal(one.to_ndarray(), other.to_ndarray())
 
 
 @pytest.mark.parametrize("fmt", ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p12le"])
