@@ -194,9 +194,7 @@ class SteadyRounding:
         if held is None or held.shape != plane.shape:
             held = self._held[index] = fresh
         else:
-            apart = cv2.absdiff(plane, held)
-            moved = cv2.compare(apart, _HOLD, cv2.CMP_GT)  # type: ignore[call-overload]  # a number
-            cv2.copyTo(fresh, moved, held)
+            np.copyto(held, fresh, where=np.abs(plane - held) > _HOLD)
         return held
 
 

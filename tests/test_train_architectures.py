@@ -199,7 +199,9 @@ def test_resnet_and_unet_take_any_encoder(encoder: str) -> None:
 
 
 def test_unknown_encoders_list_the_choices() -> None:
-    with pytest.raises(ArgumentError, match=r"unknown encoder 'vgg'; choose one of plain, resnet18, .*"):
+    with pytest.raises(
+        ArgumentError, match=r"unknown encoder 'vgg'; choose one of plain, resnet18, .*"
+    ):
         build_unet(UNetConfig(encoder="vgg"))
 
 
