@@ -187,14 +187,19 @@ class SteadyRounding:
 
     def __init__(self) -> None:
         self._held: dict[int, F32] = {}
+        self._work: dict[int, tuple[F32, NDArray[np.bool_]]] = {}  # used again, as in Scratch
 
     def of(self, index: int, plane: F32) -> F32:
         """Return plane INDEX of the next frame, (rows, columns), in whole numbers; not a copy."""
-        fresh, held = np.rint(plane), self._held.get(index)
+        held = self._held.get(index)
         if held is None or held.shape != plane.shape:
-            held = self._held[index] = fresh
-        else:
-            np.copyto(held, fresh, where=np.abs(plane - held) > _HOLD)
+            self._work[index] = np.empty_like(plane), np.empty(plane.shape, np.bool_)
+            held = self._held[index] = np.rint(plane)
+            return held
+        work, moved = self._work[index]
+        np.abs(np.subtract(plane, held, out=work), out=work)
+        np.greater(work, _HOLD, out=moved)
+        np.copyto(held, np.rint(plane, out=work), where=moved)
         return held
 
 
