@@ -98,8 +98,7 @@ def colorize_film(
         facts, total, promised = StreamFacts.of(stream), frame_count(container), stream.frames
         settings = {"saturation": saturation, "batch": batch, "stabilize": stabilizer is not None}
         identity = film_identity(source, options, made_by, settings)
-        # Whole batches: a network may answer a lone frame with other last bits.
-        length = batch * -(-options.segment_frames // batch)
+        length = _whole_batches(options.segment_frames, batch)
         work = WorkFolder(target, identity, length)
         with _kept(work, resumable=made_by is not None and pipe is None), work:
             for line in work.unused():
@@ -163,7 +162,7 @@ def colorize_to_y4m(
         total, promised = frame_count(container), stream.frames
         writer = Y4MWriter(sink, StreamFacts.of(stream))
         reader = FilmReader(source, None if pipe is None else container)
-        length = batch * -(-segment_frames // batch)
+        length = _whole_batches(segment_frames, batch)
         painter = Painter(chroma, batch, saturation, stabilizer, length, lambda layout: layout)
         last: ColoredPicture | None = None
         with colored(reader, None, painter, watch) as items:
@@ -181,6 +180,11 @@ def colorize_to_y4m(
         remarks.append(f"y4m holds no sound: {others} other streams were left out")
     remarks += _shortcomings(last.picture.flaws, writer.frames, promised)
     return FilmReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
+
+
+def _whole_batches(frames: int, batch: int) -> int:
+    """Round up, for a network may answer a lone frame with other last bits."""
+    return batch * -(-frames // batch)
 
 
 def _shortcomings(flaws: Flaws, frames: int, promised: int) -> list[str]:
