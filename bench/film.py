@@ -25,6 +25,7 @@ from .transcode import transcode
 
 _NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
 _UNSTEADY = ".unsteady.mkv"
+_AS_COLOURFUL = 0.03  # films whose colourfulness differs by less are compared as they are
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,55 @@ def measure_film(
             except ColorizeError as error:
                 speed.append(Failure(subject.name, settings.backends[0], str(error)))
         colours = film_colours(source, coloured | bare, frames)
+        measured = [subject for subject in subjects if subject.name in coloured]
+        even = as_colourful(measured, colours, source, settings, Path(folder))
+        if even:
+            among = len(coloured | bare)
+            rows = film_colours(source, even, frames)[: len(even)]
+            colours = (*colours[:among], *rows, *colours[among:])
     return Film(source.name, tuple(speed), colours)
 
 
-def _colour(subject: Subject, source: Path, target: Path, settings: Settings) -> FilmRow:
-    with Colorizer(
+def as_colourful(
+    subjects: Sequence[Subject],
+    colours: Sequence[FilmColourRow],
+    source: Path,
+    settings: Settings,
+    folder: Path,
+) -> dict[str, Path]:
+    """Colour SOURCE unstabilized, but as colourful as stabilized, by models whose COLOURS differ.
+
+    Means of wavering colours are duller, and dull pictures flicker less: that is no steadiness.
+    Returns the films in FOLDER, by the names of their rows.
+    """
+    colourful = {row.model: row.colourfulness for row in colours}
+    even: dict[str, Path] = {}
+    for index, subject in enumerate(subjects):
+        bare = colourful[f"{subject.name}, not stabilized"]
+        share = colourful[subject.name] / bare if bare else 1.0
+        if abs(share - 1) <= _AS_COLOURFUL:
+            continue
+        target = folder / f"{index}.even.mkv"
+        with _colorizer(subject, settings, saturation=min(share, 4.0)) as colorizer:
+            colorizer.video(source, target, FilmOptions(stabilize=False))
+        even[f"{subject.name}, not stabilized, as colourful"] = target
+    return even
+
+
+def _colorizer(subject: Subject, settings: Settings, saturation: float = 1.0) -> Colorizer:
+    return Colorizer(
         subject.path,
         backend=settings.backends[0],
         precision=settings.precisions[0],
         device=settings.device,
         size=settings.sizes[0],
+        saturation=saturation,
         on_note=nothing_less,
-    ) as colorizer:
+    )
+
+
+def _colour(subject: Subject, source: Path, target: Path, settings: Settings) -> FilmRow:
+    with _colorizer(subject, settings) as colorizer:
         report = colorizer.video(source, target)
         colorizer.video(source, target.with_suffix(_UNSTEADY), FilmOptions(stabilize=False))
         with closing(open_film(target)) as film:

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from click.testing import CliRunner, Result
 
 from colorize.bench import compare
 from colorize.bench.cli import main
-from colorize.bench.film import film_colours
+from colorize.bench.film import as_colourful, film_colours
 from colorize.bench.report import SCHEMA, read_document
+from colorize.bench.subjects import Settings, Subject
 from colorize.bench.tables import tables, to_markdown
+from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
+from colorize.runtime.film_writer import FilmOptions
 
 jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).parents[1]
@@ -87,6 +91,28 @@ def test_a_black_and_white_film_is_no_truth(make_film: Callable[..., Path], tmp_
     [row] = film_colours(grey, {"own": coloured}, 8)
     assert (row.model, row.psnr_db, row.temporal_psnr_db) == ("own", None, None)
     assert row.colourfulness > 10
+
+
+def test_films_are_compared_at_equal_colourfulness(
+    tiny_model: Path, small_film: Path, tmp_path: Path
+) -> None:
+    subject = Subject("own", tiny_model, "")
+    settings = Settings(backends=("onnxruntime",))
+    bare = tmp_path / "bare.mkv"
+    with Colorizer(tiny_model, backend="onnxruntime") as colorizer:
+        colorizer.video(small_film, bare, FilmOptions(stabilize=False))
+    name = "own, not stabilized"
+    [row, *_] = film_colours(small_film, {name: bare}, 10)
+
+    def even(share: float) -> dict[str, Path]:
+        own = replace(row, model="own", colourfulness=share * row.colourfulness)
+        return as_colourful([subject], [own, row], small_film, settings, tmp_path)
+
+    assert even(0.98) == {}
+    [(name, path)] = even(0.8).items()
+    assert name == "own, not stabilized, as colourful"
+    [paled, *_] = film_colours(small_film, {name: path}, 10)
+    assert paled.colourfulness / row.colourfulness == pytest.approx(0.8, abs=0.03)
 
 
 def test_tables_are_the_golden_ones(golden: dict[str, Any]) -> None:
