@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marks import needs_rtx
 
 from colorize.export import tensorrt
 from colorize.export.job import ExportJob
@@ -17,9 +18,6 @@ from colorize.runtime.engines.cache import engine_path, read_recipe
 from colorize.runtime.files import sha256
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-needs_rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
-)
 
 
 @needs_rtx

@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 from filelock import FileLock
+from marks import needs_rtx
 from onnx import TensorProto, helper
 
 from colorize.export import tensorrt
@@ -30,9 +31,6 @@ from colorize.train.architectures import ARCHITECTURES
 from colorize.train.checkpoint import Checkpoint
 
 SMALL = BuildOptions(batch=(1, 1, 2), size=(64, 64, 64))
-needs_rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
-)
 
 
 @pytest.fixture

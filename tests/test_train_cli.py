@@ -1,6 +1,5 @@
 """colorize-train: what it leaves behind, what it refuses, and two processes that train as one."""
 
-import csv
 import json
 import os
 import subprocess
@@ -9,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from trainings import QUICK, rows_of, train
 
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.files import sha256
@@ -20,22 +19,10 @@ from colorize.train import loop
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint, newest_checkpoint
-from colorize.train.cli import main
 from colorize.train.config import TrainConfig
 from colorize.train.data import Photo, collect
 from colorize.train.run import Run, read_config
 from colorize.train.weights import read_weights
-
-QUICK = ("--size", "32", "--batch-size", "8", "--steps", "3")
-
-
-def train(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("arch", sorted(ARCHITECTURES))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from torch import Tensor, nn
+from trainings import train
 
 from colorize.bench import recipe
 from colorize.export.cli import main as export
@@ -23,17 +24,12 @@ from colorize.train.architectures.blocks import Generator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoint import load_checkpoint
-from colorize.train.cli import main
 from colorize.train.config import TrainConfig
 from colorize.train.run import read_config
 from colorize.train.state import TrainState
 from colorize.train.weights import read_weights
 
 QUICK = ("--size", "64", "--batch-size", "8", "--steps", "4")
-
-
-def train(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
 
 
 @pytest.fixture(scope="module")

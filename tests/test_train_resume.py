@@ -1,6 +1,5 @@
 """colorize-train stopped and gone on with: the weights of an unbroken run, or one line why not."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -10,26 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from trainings import QUICK, rows_of, train
 
 from colorize.runtime.catalog import SAMPLES
 from colorize.train import devices
 from colorize.train.checkpoint import load_checkpoint
-from colorize.train.cli import main
 from colorize.train.config import TrainConfig
 from colorize.train.data import collect
 from colorize.train.run import Run
-
-QUICK = ("--size", "32", "--batch-size", "8", "--steps", "3")
-
-
-def train(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
