@@ -146,13 +146,14 @@ def main(
 def show_film(speed: FilmSpeed, terminal: Console) -> list[Bound]:
     """Print what each way cost; return the ratios of wall and of processor seconds."""
     title = f"{speed.width}x{speed.height}, {speed.frames} frames, {speed.engine}"
-    table = Table("", "wall s", "fps", "processor s", "others %", title=title)
+    table = Table("", "wall s", "fps", "processor s", "others %", "MB", title=title)
     for name, costs in speed.costs.items():
         wall = _median(costs, lambda cost: cost.wall)
         cpu = _median(costs, lambda cost: cost.cpu)
         busy = _median(costs, lambda cost: cost.others or 0.0)
         rate = speed.frames / wall
-        table.add_row(name, f"{wall:.2f}", f"{rate:.1f}", f"{cpu:.2f}", f"{100 * busy:.0f}")
+        size = f"{speed.megabytes[name]:.1f}" if name in speed.megabytes else "-"
+        table.add_row(name, f"{wall:.2f}", f"{rate:.1f}", f"{cpu:.2f}", f"{100 * busy:.0f}", size)
     terminal.print(table)
     stages = {
         stage: statistics.median(run[stage] for run in speed.stages) for stage in speed.stages[0]

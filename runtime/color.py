@@ -58,10 +58,10 @@ def srgb_to_linear(encoded: F32) -> F32:
 
 def linear_to_srgb(linear: F32) -> F32:
     """Encode linear light in 0..1 to sRGB values in 0..1."""
-    low = linear * SRGB_SLOPE
-    power = np.maximum(linear, LINEAR_KNEE) ** (1 / SRGB_GAMMA)
-    high = (1 + SRGB_OFFSET) * power - SRGB_OFFSET
-    return np.where(linear <= LINEAR_KNEE, low, high).astype(np.float32)
+    encoded = np.maximum(linear, LINEAR_KNEE) ** (1 / SRGB_GAMMA)
+    encoded = np.asarray((1 + SRGB_OFFSET) * encoded - SRGB_OFFSET)  # one value is no array
+    np.copyto(encoded, linear * SRGB_SLOPE, where=linear <= LINEAR_KNEE)
+    return encoded.astype(np.float32, copy=False)
 
 
 @cache
@@ -80,10 +80,9 @@ def _lab_curve(t: F32) -> F32:
 
 
 def _lab_curve_inverse(f: F32) -> F32:
-    cubed = (f * f * f).astype(np.float32, copy=False)
-    dark = f <= LAB_KNEE
-    cubed[dark] = 3 * LAB_KNEE**2 * (f[dark] - 4 / 29)
-    return cubed
+    cubed = np.asarray(f * f * f)  # one value is no array
+    np.copyto(cubed, 3 * LAB_KNEE**2 * (f - 4 / 29), where=f <= LAB_KNEE)
+    return cubed.astype(np.float32, copy=False)
 
 
 def rgb_to_linear(rgb: Codes) -> F32:

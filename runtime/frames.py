@@ -199,7 +199,7 @@ class SteadyRounding:
         work, moved = self._work[index]
         np.abs(np.subtract(plane, held, out=work), out=work)
         np.greater(work, _HOLD, out=moved)
-        np.copyto(held, np.rint(plane, out=work), where=moved)
+        cv2.copyTo(np.rint(plane, out=work), moved.view(np.uint8), held)
         return held
 
 

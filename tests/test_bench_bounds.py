@@ -55,7 +55,8 @@ def film_speed(road: list[float]) -> FilmSpeed:
         TRANSCODE_SOURCE: (Cost(1, 2, 0.0),) * len(road),
         NETWORK: (Cost(1, 1, 0.0),) * len(road),
     }
-    return FilmSpeed("film", 64, 48, 10, "engine", costs, ({"decode": 1.0},) * len(road))
+    stages = ({"decode": 1.0},) * len(road)
+    return FilmSpeed("film", 64, 48, 10, "engine", costs, {ROAD: 1.0}, stages)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,7 @@ def test_every_bound_is_measured(
     # The tiny model has no checkpoint, so no torch row.
     assert len(film["costs"]) == 5
     assert all(len(costs) == 2 for costs in film["costs"].values())
+    assert set(film["megabytes"]) == set(film["costs"]) - {NETWORK}
     assert set(film["stages"][0]) >= {"decode", "network", "encode"}
     assert len(document["start"]["whole"]) == len(document["start"]["floor"]) == 2
     short, long = document["memory_mb"].values()
