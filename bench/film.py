@@ -1,6 +1,7 @@
 """Film: how fast a whole one is coloured, what bounds that, and whether its colours hold still."""
 
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -17,6 +18,7 @@ from ..runtime.errors import ColorizeError
 from ..runtime.film_writer import FilmOptions, film_stream
 from ..runtime.frames import grey_of, layout_of, luma_of
 from ..runtime.video import open_film
+from ..train.metrics import colourfulness
 from .cost import cost_of
 from .entrants import GREY, TRUTH
 from .flicker import FilmColours, motion
@@ -24,7 +26,8 @@ from .subjects import Failure, Settings, Subject, noise, nothing_less
 from .transcode import transcode
 
 _NEARLY_GREY = 1.0  # colourfulness: a film below it is black and white, with its codec's noise
-_UNSTEADY = ".unsteady.mkv"
+_UNSTEADY, _EVEN = ".unsteady.mkv", ".even.mkv"
+_BARE = "{}, not stabilized"
 _AS_COLOURFUL = 0.03  # films whose colourfulness differs by less are compared as they are
 
 
@@ -86,43 +89,44 @@ def measure_film(
             try:
                 speed.append(_colour(subject, source, target, settings))
                 coloured[subject.name] = target
-                bare[f"{subject.name}, not stabilized"] = target.with_suffix(_UNSTEADY)
+                bare[_BARE.format(subject.name)] = target.with_suffix(_UNSTEADY)
             except ColorizeError as error:
                 speed.append(Failure(subject.name, settings.backends[0], str(error)))
-        colours = film_colours(source, coloured | bare, frames)
         measured = [subject for subject in subjects if subject.name in coloured]
-        even = as_colourful(measured, colours, source, settings, Path(folder))
-        if even:
-            among = len(coloured | bare)
-            rows = film_colours(source, even, frames)[: len(even)]
-            colours = (*colours[:among], *rows, *colours[among:])
+        even = as_colourful(measured, coloured | bare, frames, source, settings)
+        colours = film_colours(source, coloured | bare | even, frames)
     return Film(source.name, tuple(speed), colours)
 
 
 def as_colourful(
     subjects: Sequence[Subject],
-    colours: Sequence[FilmColourRow],
+    films: Mapping[str, Path],
+    frames: int,
     source: Path,
     settings: Settings,
-    folder: Path,
 ) -> dict[str, Path]:
-    """Colour SOURCE unstabilized, but as colourful as stabilized, by models whose COLOURS differ.
+    """Colour SOURCE unstabilized, but as colourful as stabilized, where FILMS differ in that.
 
     Means of wavering colours are duller, and dull pictures flicker less: that is no steadiness.
-    Returns the films in FOLDER, by the names of their rows.
+    FILMS are the stabilized and the other one by their rows' names; so are those returned.
     """
-    colourful = {row.model: row.colourfulness for row in colours}
     even: dict[str, Path] = {}
-    for index, subject in enumerate(subjects):
-        bare = colourful[f"{subject.name}, not stabilized"]
-        share = colourful[subject.name] / bare if bare else 1.0
+    for subject in subjects:
+        steady, bare = films[subject.name], films[_BARE.format(subject.name)]
+        vivid = _mean_colourfulness(bare, frames)
+        share = _mean_colourfulness(steady, frames) / vivid if vivid else 1.0
         if abs(share - 1) <= _AS_COLOURFUL:
             continue
-        target = folder / f"{index}.even.mkv"
+        target = steady.with_suffix(_EVEN)
         with _colorizer(subject, settings, saturation=min(share, 4.0)) as colorizer:
             colorizer.video(source, target, FilmOptions(stabilize=False))
-        even[f"{subject.name}, not stabilized, as colourful"] = target
+        even[f"{_BARE.format(subject.name)}, as colourful"] = target
     return even
+
+
+def _mean_colourfulness(film: Path, frames: int) -> float:
+    with closing(_frames(film)) as pictures:
+        return statistics.fmean(colourfulness(rgb) for rgb, _ in islice(pictures, frames))
 
 
 def _colorizer(subject: Subject, settings: Settings, saturation: float = 1.0) -> Colorizer:

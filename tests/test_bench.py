@@ -265,11 +265,11 @@ def test_no_model_at_all_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
         find_subjects([])
 
 
-def test_all_bundled_models_are_the_default() -> None:
-    names = [path.stem for path in sorted(MODELS.glob("*.onnx"))]
-    if not names:
-        pytest.skip("no bundled models yet")
-    assert [subject.name for subject in find_subjects([])] == names
+def test_without_a_name_all_bundled_models_are_measured_the_default_first() -> None:
+    first, *others = [subject.name for subject in find_subjects([])]
+    assert first == "default"
+    assert others == sorted(path.stem for path in MODELS.glob("*.onnx") if path.stem != first)
+    assert others
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_measuring(

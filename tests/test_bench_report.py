@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +95,24 @@ def test_a_black_and_white_film_is_no_truth(make_film: Callable[..., Path], tmp_
 def test_films_are_compared_at_equal_colourfulness(
     tiny_model: Path, small_film: Path, tmp_path: Path
 ) -> None:
-    subject = Subject("own", tiny_model, "")
-    settings = Settings(backends=("onnxruntime",))
-    bare = tmp_path / "bare.mkv"
-    with Colorizer(tiny_model, backend="onnxruntime") as colorizer:
-        colorizer.video(small_film, bare, FilmOptions(stabilize=False))
-    name = "own, not stabilized"
-    [row, *_] = film_colours(small_film, {name: bare}, 10)
+    """Of two films, one paled, the vivid one is made again, as pale."""
+    vivid, pale = tmp_path / "0.unsteady.mkv", tmp_path / "0.mkv"
+    for path, saturation in ((vivid, 1.0), (pale, 0.8)):
+        with Colorizer(tiny_model, backend="onnxruntime", saturation=saturation) as colorizer:
+            colorizer.video(small_film, path, FilmOptions(stabilize=False))
+    subject, settings = Subject("own", tiny_model, ""), Settings(backends=("onnxruntime",))
 
-    def even(share: float) -> dict[str, Path]:
-        own = replace(row, model="own", colourfulness=share * row.colourfulness)
-        return as_colourful([subject], [own, row], small_film, settings, tmp_path)
+    def even(steady: Path) -> dict[str, Path]:
+        films = {"own": steady, "own, not stabilized": vivid}
+        return as_colourful([subject], films, 10, small_film, settings)
 
-    assert even(0.98) == {}
-    [(name, path)] = even(0.8).items()
+    assert even(vivid) == {}
+    [(name, made)] = even(pale).items()
     assert name == "own, not stabilized, as colourful"
-    [paled, *_] = film_colours(small_film, {name: path}, 10)
-    assert paled.colourfulness / row.colourfulness == pytest.approx(0.8, abs=0.03)
+    rows = film_colours(small_film, {"made": made, "pale": pale, "vivid": vivid}, 10)
+    made_cf, pale_cf, vivid_cf = (row.colourfulness for row in rows[:3])
+    assert made_cf == pytest.approx(pale_cf, rel=0.03)
+    assert made_cf < 0.9 * vivid_cf
 
 
 def test_tables_are_the_golden_ones(golden: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,10 @@ def test_bundled_models_are_listed(colorize_run: Run, in_process: Run) -> None:
     run = in_process(main, "--list-models")
     assert run.returncode == 0
     assert run.stdout.startswith("default: unet, fp32, ")
-    assert "licence: research only" in run.stdout
+    for name in ("resnet", "unet"):
+        [card] = re.findall(rf"^{name}: {name}, fp32, .*\n.*\n.*", run.stdout, re.M)
+        assert "psnr_db" in card
+        assert "licence: research only" in card
 
 
 def test_a_folders_models_are_listed_with_their_figures(
