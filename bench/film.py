@@ -114,11 +114,13 @@ def as_colourful(
     for subject in subjects:
         steady, bare = films[subject.name], films[_BARE.format(subject.name)]
         vivid = _mean_colourfulness(bare, frames)
-        share = _mean_colourfulness(steady, frames) / vivid if vivid else 1.0
+        if vivid < _NEARLY_GREY:
+            continue
+        share = _mean_colourfulness(steady, frames) / vivid
         if abs(share - 1) <= _AS_COLOURFUL:
             continue
         target = steady.with_suffix(_EVEN)
-        with _colorizer(subject, settings, saturation=min(share, 4.0)) as colorizer:
+        with _colorizer(subject, settings, saturation=share) as colorizer:
             colorizer.video(source, target, FilmOptions(stabilize=False))
         even[f"{_BARE.format(subject.name)}, as colourful"] = target
     return even
