@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import av.error
 import numpy as np
 
 from ..runtime.color import U8
@@ -77,9 +78,19 @@ def measure_film(
 ) -> Film:
     """Colour SOURCE with each of SUBJECTS; the colours of its first FRAMES frames are measured.
 
-    InputError if SOURCE is no film; a model that fails gets a Failure and the others go on.
+    InputError if SOURCE is no film; a model that fails gets a Failure and the others go on. All
+    get one where SOURCE is damaged within: colorize-run steps over that, a comparison cannot.
     """
     open_film(source).close()
+    try:
+        return _measured(subjects, source, settings, frames)
+    except (av.error.FFmpegError, ColorizeError) as error:
+        reason = f"{source.name}: cannot be measured ({error})"
+        backend = settings.backends[0]
+        return Film(source.name, tuple(Failure(s.name, backend, reason) for s in subjects), ())
+
+
+def _measured(subjects: Sequence[Subject], source: Path, settings: Settings, frames: int) -> Film:
     speed: list[FilmRow | Failure] = []
     coloured: dict[str, Path] = {}
     bare: dict[str, Path] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 
+from ..runtime.errors import InputError
 from ..runtime.film_reader import film_stream, open_film
 
 CRF, PRESET = 16, "veryfast"
@@ -15,11 +16,13 @@ CRF, PRESET = 16, "veryfast"
 def make_clip(source: Path, target: Path, height: int, frames: int) -> Path:
     """Write TARGET, FRAMES frames of SOURCE at HEIGHT pixels in 4:2:0, with its sound (mp4, mkv).
 
-    A film that is shorter starts again, without sound from there on. InputError if it is no film.
+    A film that is shorter starts again, without sound from there on. InputError if it is no film
+    or has no frames.
     """
     with closing(open_film(source)) as film, av.open(str(target), "w") as made:
         stream = film_stream(film)
         context, rate = stream.codec_context, stream.average_rate
+        height -= height % 2  # 4:2:0 has no odd sides
         width = round(height * context.width / context.height / 2) * 2
         video = made.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
@@ -42,9 +45,12 @@ def make_clip(source: Path, target: Path, height: int, frames: int) -> Path:
 def _endless(source: Path, frames: int) -> Iterator[av.VideoFrame]:
     left = frames
     while left:
+        before = left
         with closing(open_film(source)) as film:
             for frame in film.decode(film_stream(film)):
                 if left == 0:
                     return
                 left -= 1
                 yield frame
+        if left == before:
+            raise InputError(f"{source}: not one frame of it could be decoded")

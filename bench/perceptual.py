@@ -56,7 +56,7 @@ def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | 
         return f"no {NETWORKS[net]} weights here: give --lpips-weights or allow --download"
     try:
         get_model_weights(NETWORKS[net])["DEFAULT"].get_state_dict(progress=False, check_hash=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second: what came has another hash
         return f"{NETWORKS[net]} weights could not be fetched ({error})"
     return Weights(cached, sha256(cached))
 
@@ -95,8 +95,8 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 def _network_of(path: Path, *, strict: bool = True) -> str | None:
     """Return LPIPS' name of the network whose torchvision weights PATH holds."""
     try:
-        state = _load(path)
-    except Exception as error:  # torch's readers share no base
+        state = dict(_load(path))
+    except Exception as error:  # torch's readers share no base, and a file may hold a list
         raise InputError(f"{path}: not a file of weights ({type(error).__name__})") from error
     shapes = {key: value.shape for key, value in state.items() if isinstance(value, Tensor)}
     for net, name in NETWORKS.items():

@@ -62,9 +62,16 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
     shares = ColourShares.of(photos)
     rates: dict[str, list[float]] = {"reading": [], "synthetic": []}
     limit = int(config.cache_gib * 2**30)
-    with decoded_cache(len(photos), decoded_side(config.size), limit) as cache:
+    side = decoded_side(config.size, config.smallest_crop)
+    with decoded_cache(len(photos), side, limit) as cache:
         for _ in range(rounds):
-            crops = CropDataset(photos, config.size, seed=config.seed, cache=cache)
+            crops = CropDataset(
+                photos,
+                config.size,
+                seed=config.seed,
+                smallest=config.smallest_crop,
+                cache=cache,
+            )
             rates["reading"].append(_rate(config, crops, shares))
             rates["synthetic"].append(_rate(config, SyntheticCrops(photos, config.size), shares))
     # Linux counts kibibytes.

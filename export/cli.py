@@ -1,5 +1,6 @@
 """The command colorize-export: arguments only."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,8 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..runtime.catalog import MODELS
-from ..runtime.command import Command, console, require_extra
-from ..runtime.errors import ArgumentError, EngineError
+from ..runtime.command import Command, console, refuse_given, require_extra
+from ..runtime.errors import EngineError
 from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
@@ -162,16 +163,10 @@ def main(
     from .job import ExportJob, newest_or_bundled
     from .tensorrt import BuildOptions
 
-    if compact and precision != "fp32":
-        raise ArgumentError(f"--compact is for fp32; {precision} weights are small already")
+    builds = precision == "fp16" and graph == "network"
+    _refuse_idle(precision, builds=builds, imports=foreign is not None)
     options = BuildOptions(batch, size, compute_capability, workspace, optimization_level)
     # Before the minutes of exporting: what was asked for by name must be there.
-    builds = precision == "fp16" and graph == "network"
-    if not builds and (device == "cuda" or compute_capability):
-        raise ArgumentError(
-            "--device cuda and --compute-capability are for TensorRT engines, which --engine fp16 "
-            "builds of --graph network; leave them out"
-        )
     toolkit = _toolkit(device, options) if builds else None
     bundled = MODELS / "default.safetensors"
     if foreign is not None:
@@ -200,6 +195,19 @@ def main(
         _build(target, toolkit, options, terminal)
 
 
+def _refuse_idle(precision: str, *, builds: bool, imports: bool) -> None:
+    """Raise ArgumentError for an option that was given and would count for nothing."""
+    if not builds:
+        engine = ("device", "compute_capability", "batch", "workspace", "optimization_level")
+        refuse_given(engine, "is for TensorRT engines, which --engine fp16 builds of the network")
+    if imports:
+        refuse_given(("checkpoint", "compact"), "is for checkpoints of colorize-train")
+    if precision != "fp32":
+        refuse_given(("compact",), f"is for fp32; {precision} weights are small already")
+    if precision != "int8":
+        refuse_given(("data",), "is for --engine int8, which is calibrated")
+
+
 def _list() -> None:
     from .inventory import as_table, exported_files
 
@@ -219,9 +227,12 @@ def _verify(file: Path, checkpoint: Path | None, terminal: Console) -> None:
 
 
 def _stem(checkpoint: Path) -> str:
-    """Name exports of a run after its architecture, others after the file."""
-    in_run = checkpoint.name == "checkpoint.safetensors"
-    return checkpoint.parent.parent.name or "model" if in_run else checkpoint.stem
+    """Name exports of a run after its folder, the one above a time; others after the file."""
+    if checkpoint.name != "checkpoint.safetensors":
+        return checkpoint.stem
+    run = checkpoint.resolve().parent
+    timed = re.fullmatch(r"\d{8}-\d{6}(-\d+)?", run.name)
+    return (run.parent if timed else run).name or "model"
 
 
 def _toolkit(device: Literal["auto", "cuda"], options: "BuildOptions") -> "Toolkit | EngineError":

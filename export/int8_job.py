@@ -97,6 +97,8 @@ class Int8Job:
                 report(str(figures))
                 if reasons := figures.reasons_against():
                     raise ProofError(f"int8 is not worth it here: {'; '.join(reasons)}")
+        for figure in ("proofs", "refused_precisions"):  # they are the float32 file's
+            card.pop(figure, None)
         card |= {
             "precision": "int8",
             "int8": {**vars(figures), "calibrated_on": len(photographs)},

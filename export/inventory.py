@@ -1,7 +1,7 @@
 """What was exported: the files below exports/ and runs/, their proofs, and what runs here."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ..runtime.catalog import REFUSED_SUFFIX
 from ..runtime.cuda import devices
 from ..runtime.engines.cache import find_engine, model_path, read_recipe
 from ..runtime.engines.select import available_backends, open_engine
@@ -43,9 +44,9 @@ def exported_files(folders: Sequence[Path] = FOLDERS) -> list[Row]:
 
 def _model_row(path: Path) -> Row:
     mib = path.stat().st_size / 2**20
-    if path.name.endswith(".refused.onnx"):
+    if path.name.endswith(REFUSED_SUFFIX):
         return Row(path, "-", mib, "refused", "no: it failed its proof")
-    proof = _summary(read_sidecar(path).get("proofs", ()))
+    proof = _summary(read_sidecar(path))
     precision, able, reason = "-", [], ""
     for backend in available_backends():
         try:
@@ -57,8 +58,11 @@ def _model_row(path: Path) -> Row:
     return Row(path, precision, mib, proof, ", ".join(able) or reason)
 
 
-def _summary(proofs: Sequence[dict[str, Any]]) -> str:
+def _summary(card: Mapping[str, Any]) -> str:
     """Return the figures of the proof that came closest to its bound, bf16's left out."""
+    if int8 := card.get("int8"):
+        return f"CIEDE2000 mean {int8['difference']:.4f}; {int8['speedup']:.2f} times as fast"
+    proofs = card.get("proofs", ())
     decisive = [proof for proof in proofs if "bf16" not in proof["subject"]]
     if not decisive:
         return "none beside it"

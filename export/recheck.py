@@ -12,7 +12,7 @@ from ..runtime.errors import ArgumentError, ModelError
 from ..runtime.files import sha256
 from ..runtime.sidecar import refused_precisions
 from ..train.architectures import ARCHITECTURES
-from ..train.checkpoint import load_checkpoint
+from ..train.checkpoint import checkpoints, load_checkpoint
 from .examine import Examination, Report, examine, native_batches, tell
 from .onnx import FLOAT32_LAYERS
 from .precision import prove_halved
@@ -64,8 +64,8 @@ def _model_of(engine: Path, report: Report) -> Path:
 def _find_checkpoint(model: Path, info: ModelInfo, named: Path | None) -> Path:
     """Return the checkpoint that MODEL was made from, known by its SHA-256."""
     beside = model.parent.glob("*.safetensors")
-    trained = Path("runs").glob("*/*/checkpoint.safetensors")
-    candidates = [named] if named else [*MODELS.glob("*.safetensors"), *beside, *trained]
+    others = [*MODELS.glob("*.safetensors"), *beside, *checkpoints(Path("runs"))]
+    candidates = [named] if named else others
     for path in candidates:
         if path.is_file() and sha256(path) == info.checkpoint_sha256:
             return path

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..runtime.catalog import REFUSED_SUFFIX
 from ..runtime.errors import ArgumentError, ProofError
 from ..runtime.files import sha256, whole_file
 from ..runtime.sidecar import sidecar_path
@@ -22,7 +23,7 @@ def check_target(target: Path, overwrite: bool) -> None:
 
 def refused_path(target: Path) -> Path:
     """Return the name under which a file that failed its proof is kept."""
-    return target.with_suffix(".refused.onnx")
+    return target.with_suffix(REFUSED_SUFFIX)
 
 
 @contextmanager

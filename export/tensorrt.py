@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from ..runtime.contract import INPUT, ModelInfo
 from ..runtime.cuda import devices
+from ..runtime.engines.base import last_line
 from ..runtime.engines.cache import Recipe, check_recipe, engine_path, read_recipe, store_engine
 from ..runtime.engines.trt_log import error_log
 from ..runtime.errors import ArgumentError, EngineError
@@ -69,15 +70,24 @@ def find_toolkit(
         if importlib.util.find_spec("tensorrt") is None:
             reasons.append("tensorrt is not installed (pip install 'colorize-toolkit[gpu]')")
         if not reasons:
-            return Toolkit(importlib.import_module("tensorrt"), "tensorrt")
+            return _load("tensorrt")
         if device == "cuda":
             raise EngineError(f"--device cuda: {'; '.join(reasons)}")
     if importlib.util.find_spec("tensorrt_rtx") is None:
         reasons.append("tensorrt_rtx, which needs no GPU, is not installed")
         raise EngineError(f"{'; '.join(reasons)}: pip install tensorrt-rtx")
-    toolkit = Toolkit(importlib.import_module("tensorrt_rtx"), "tensorrt_rtx")
+    toolkit = _load("tensorrt_rtx")
     _check_capabilities(toolkit, compute_capabilities)
     return toolkit
+
+
+def _load(flavour: str) -> Toolkit:
+    try:
+        return Toolkit(importlib.import_module(flavour), flavour)
+    except (ImportError, OSError) as error:
+        raise EngineError(
+            f"{flavour} cannot be loaded ({last_line(error)}); install it again"
+        ) from error
 
 
 def _check_capabilities(toolkit: Toolkit, wanted: tuple[str, ...]) -> None:

@@ -13,6 +13,9 @@ SAMPLES = Path(__file__).with_name("samples")
 
 MODELS = Path(__file__).with_name("models")
 DEFAULT_MODEL = "default"
+REFUSED_SUFFIX = ".refused.onnx"
+"""Of files that failed their proof in exporting: kept to look into, never to colour with."""
+
 _OTHER_KINDS = frozenset([".safetensors", ".pt", ".pth", ".ckpt", ".json", ".engine"])
 
 
@@ -57,8 +60,12 @@ def bundled_models() -> dict[str, Path]:
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """Return the ONNX files of a folder, by name."""
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    """Return the ONNX files of a folder, by name; not hidden ones, nor what failed its proof."""
+    return {
+        path.stem: path
+        for path in sorted(folder.glob("*.onnx"))
+        if not path.name.startswith(".") and not path.name.endswith(REFUSED_SUFFIX)
+    }
 
 
 def listed_models(name: str | Path) -> dict[str, Path]:

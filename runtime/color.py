@@ -201,11 +201,14 @@ def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8)
 def luma_to_grey(
     luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8
 ) -> U8:
-    """Take luma code values of DEPTH bits as an 8-bit grey of the same shape."""
+    """Take luma code values of DEPTH bits as an 8-bit grey of the same shape.
+
+    Codes above 2**DEPTH - 1, which raw films can hold, are white.
+    """
     table = _grey_of_luma(full_range, depth)
     if luma.dtype == np.uint8 and luma.ndim == 2:
         return np.asarray(cv2.LUT(luma, table), np.uint8)  # five times as fast as NumPy
-    return table[luma]
+    return table.take(luma, mode="clip")
 
 
 @cache

@@ -92,7 +92,7 @@ class Colorizer:
         if not self.info.size_multiple <= self.size <= MAX_SIZE:
             self.close()
             raise ArgumentError(
-                f"size is {size}; it must lie in {self.info.size_multiple}..{MAX_SIZE}"
+                f"size is {self.size}; it must lie in {self.info.size_multiple}..{MAX_SIZE}"
             )
         self.saturation = saturation
         self.refine = refine

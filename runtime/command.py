@@ -4,14 +4,15 @@ import importlib.util
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
-from .errors import ColorizeError, MissingExtraError
+from .errors import ArgumentError, ColorizeError, MissingExtraError
 
 INTERRUPTED = 130
 
@@ -61,6 +62,21 @@ def require_extra(extra: str, modules: Sequence[str]) -> None:
             f"needs {', '.join(missing)}: pip install 'colorize-toolkit[{extra}]' "
             f"(in a clone: pip install '.[{extra}]')"
         )
+
+
+def options_given(names: Collection[str]) -> Iterator[str]:
+    """Yield the options of the parameters NAMES, as --option, that are on the command line."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        source = context.get_parameter_source(param.name or "")
+        if param.name in names and source is ParameterSource.COMMANDLINE:
+            yield param.opts[-1]
+
+
+def refuse_given(names: Collection[str], reason: str) -> None:
+    """Raise ArgumentError with REASON for an option that would silently count for nothing."""
+    for option in options_given(names):
+        raise ArgumentError(f"{option} {reason}; leave it out")
 
 
 def console() -> Console:

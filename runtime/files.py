@@ -49,13 +49,18 @@ def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
     try:
         yield part
         if lasting:
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
+            flush(part)
         part.replace(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until the content of the file at PATH is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sha256(data: bytes | Path) -> str:

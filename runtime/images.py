@@ -32,6 +32,7 @@ from .color import (
     to_codes,
 )
 from .errors import InputError, MissingExtraError
+from .exif import drop_unwritable
 from .jpeg import jpeg_quality
 from .planes import enlarge, enlarge_rows
 from .profiles import from_srgb, grey_to_srgb, is_srgb, to_linear
@@ -228,31 +229,36 @@ def _decode(image: Image.Image, source: bytes | Path) -> Photo:
         if image.has_transparency_data:
             alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     codes, profile, icc, remarks = _profiled(image, codes)
+    tags, dropped = _tags(image, exif, icc)
     return Photo(
         np.ascontiguousarray(turn(codes)),
         None if alpha is None else np.ascontiguousarray(turn(alpha)),
         profile,
         getattr(image, "n_frames", 1),
-        _tags(image, exif, icc),
+        tags,
         image.format or "",
         jpeg_quality(image),
-        remarks,
+        (*remarks, *dropped),
     )
 
 
-def _tags(image: Image.Image, exif: Image.Exif, icc: bytes | None) -> dict[str, Any]:
+def _tags(
+    image: Image.Image, exif: Image.Exif, icc: bytes | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what to write of them, and a remark on what cannot be."""
     if image.format == "TIFF":
         for tag in exif.keys() - _TIFF_DESCRIPTIONS:
             del exif[tag]  # how this file stores its pixels, not what they show
-    tags: dict[str, Any] = {}
-    if exif:
-        exif.pop(_ORIENTATION, None)  # it is applied here
-        tags["exif"] = exif.tobytes()
+    exif.pop(_ORIENTATION, None)  # it is applied here
+    dropped = drop_unwritable(exif)
+    tags: dict[str, Any] = {"exif": exif.tobytes()} if exif else {}
     if "dpi" in image.info:
         tags["dpi"] = image.info["dpi"]
     if icc:
         tags["icc_profile"] = icc
-    return tags
+    if not dropped:
+        return tags, ()
+    return tags, (f"EXIF tags that cannot be written were left out: {', '.join(dropped)}",)
 
 
 def _deep_samples(source: bytes | Path) -> tuple[U16, U16 | None]:
@@ -291,7 +297,7 @@ def _profiled(
     space = icc[16:20]
     if image.mode == "CMYK":
         return codes, None, None, ("its CMYK colours became sRGB",)
-    if space == b"GRAY" and image.mode in ("L", "LA", "I;16"):
+    if space == b"GRAY" and (image.mode in ("L", "LA") or image.mode.startswith("I;16")):
         try:
             return grey_to_srgb(codes[..., 0], icc), None, None, ("its grey profile became sRGB",)
         except ValueError:

@@ -1,6 +1,7 @@
 """Photographs written: whole or not at all, as deep and with as much else as the format holds."""
 
 import io
+import struct
 import zlib
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +28,8 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 _WITHOUT_ALPHA = {"JPEG", "BMP", "PPM"}
 _WITH_PROFILE = {"JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF"}
 _DEEP = {"PNG", "TIFF"}
+# Too large for the format, or its EXIF is; each encoder has an error of its own.
+_UNHELD = (ValueError, OverflowError, RuntimeError, struct.error, cv2.error)
 _PNG_START = 33  # signature and header chunk
 _DEFLATE, _HORIZONTAL = 8, 2  # TIFF 6.0: compression, predictor
 _UNASSOCIATED_ALPHA = 2
@@ -69,7 +72,7 @@ def encode_photo(file: IO[bytes], name: str, photo: Photo, shown: str) -> None:
             _write_deep_tiff(file, photo)
         else:
             _save(file, name, photo)
-    except (ValueError, cv2.error) as error:  # too large for the format, or its EXIF is
+    except _UNHELD as error:
         raise OutputError(f"{shown}: {name} cannot hold it ({error}); use .png") from error
 
 

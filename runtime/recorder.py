@@ -15,6 +15,7 @@ from av.container import InputContainer
 from .color import F32
 from .errors import OutputError
 from .fields import FieldMarker
+from .files import flush
 from .film_reader import AnyPacket, Picture, Position
 from .film_writer import (
     FilmOptions,
@@ -115,6 +116,7 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> li
             writer.write(work.segments)
         finally:
             writer.close()
+        flush(part)  # before the segments go: the power may fail right after
         part.replace(target)
     except OSError as error:
         reason = error.strerror or error

@@ -91,7 +91,7 @@ class Segment:
                     stored.get("state"),
                 )
             whole = packets.stat().st_size == segment.sizes.sum()
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
             return None
         return segment if whole else None
 

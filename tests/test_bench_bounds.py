@@ -25,6 +25,7 @@ from colorize.bench.frame_by_frame import colorize_frame_by_frame
 from colorize.bench.transcode import transcode
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import InputError
 from colorize.runtime.film_writer import FilmOptions
 
 Finished = subprocess.CompletedProcess[str]
@@ -106,6 +107,15 @@ def test_a_clip_is_scaled_cut_and_repeated(clip: Path, tmp_path: Path) -> None:
     for again, first in zip(long[100:], long[:5], strict=True):
         assert psnr(again, first) > 30
     assert psnr(long[100], long[50]) < 25
+    odd = pictures(make_clip(clip, tmp_path / "odd.mp4", 145, 1))
+    assert odd[0].shape == (144, 256, 3)
+
+
+def test_a_clip_of_no_frames_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "none.y4m"
+    source.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n")
+    with pytest.raises(InputError, match="not one frame"):
+        make_clip(source, tmp_path / "out.mp4", 48, 3)
 
 
 def test_the_network_alone_sees_what_the_road_shows_it(

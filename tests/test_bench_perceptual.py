@@ -110,18 +110,24 @@ def test_weights_that_are_not_here_are_a_reason_and_wrong_ones_an_error(
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(InputError, match="not a file of weights"):
         perceptual.find_lpips("squeeze", [tmp_path / "text.pth"], download=False)
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    with pytest.raises(InputError, match="not a file of weights"):
+        perceptual.find_lpips("squeeze", [tmp_path / "list.pth"], download=False)
     with pytest.raises(InputError, match="no such file"):
         perceptual.find_lpips("squeeze", [tmp_path / "none.pth"], download=False)
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_weights_that_cannot_be_fetched_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise URLError("no network")
+@pytest.mark.parametrize("error", [URLError("no network"), RuntimeError("invalid hash value")])
+def test_weights_that_cannot_be_fetched_are_a_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     reason = perceptual.find_lpips("alex", [], download=True)
-    assert reason == "alexnet weights could not be fetched (<urlopen error no network>)"
+    assert reason == f"alexnet weights could not be fetched ({error})"
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from colorize.bench import compare
 from colorize.bench.cli import main
-from colorize.bench.film import as_colourful, film_colours
+from colorize.bench.film import as_colourful, film_colours, measure_film
 from colorize.bench.report import SCHEMA, read_document
-from colorize.bench.subjects import Settings, Subject
+from colorize.bench.subjects import Failure, Settings, Subject
 from colorize.bench.tables import tables, to_markdown
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
@@ -82,6 +83,22 @@ def test_what_the_command_writes_follows_the_schema(
     assert (truth["psnr_db"], grey["flicker"]) == (None, pytest.approx(0, abs=0.01))
     assert own["psnr_db"] > 5
     assert document["roofline"][0]["share"] > 0
+
+
+def test_a_film_that_is_damaged_within_fails_alone(
+    clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
+    (tmp_path / "scratched.mp4").write_bytes(data)
+    settings = Settings(backends=("openvino",))
+    subject = Subject("tiny", tiny_model, "")
+    film = measure_film([subject], tmp_path / "scratched.mp4", settings, 100)
+    [failure] = film.speed
+    assert isinstance(failure, Failure)
+    assert failure.error.startswith("scratched.mp4: cannot be measured")
+    assert film.colours == ()
 
 
 def test_a_black_and_white_film_is_no_truth(make_film: Callable[..., Path], tmp_path: Path) -> None:

@@ -319,3 +319,10 @@ def test_full_range_luma_is_the_grey_itself() -> None:
     np.testing.assert_array_equal(luma_to_grey(codes, full_range=True), codes)
     deep = np.array([0, 511, 512, 1023], np.uint16)
     assert luma_to_grey(deep, full_range=True, depth=10).tolist() == [0, 127, 128, 255]
+
+
+@pytest.mark.parametrize("full_range", [True, False])
+def test_luma_above_its_depth_is_white(full_range: bool) -> None:
+    """Raw films can hold any 16 bits."""
+    codes = np.array([[1023, 1024, 65535]], np.uint16)
+    assert luma_to_grey(codes, full_range=full_range, depth=10).tolist() == [[255, 255, 255]]

@@ -43,7 +43,7 @@ def test_a_gpu_asked_for_where_no_engine_is_built_is_refused(
     kind: tuple[str, ...], asked: tuple[str, ...], colorize_export: Run, tmp_path: Path
 ) -> None:
     run = colorize_export(*kind, *asked, "-o", tmp_path / "net.onnx")
-    assert "are for TensorRT engines" in the_line(run, 2)
+    assert "is for TensorRT engines" in the_line(run, 2)
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.001, 0.0])

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from colorize.export import int8_job
 from colorize.export.int8 import calibrate, float32_answers, loss, quantize
 from colorize.export.int8_job import Figures, Int8Job, as_seen
+from colorize.export.inventory import exported_files
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.color import F32
 from colorize.runtime.contract import ModelInfo
@@ -54,7 +55,9 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_info: ModelInfo) -> P
     helper.set_model_props(model, tiny_info.to_metadata())
     path = tmp_path_factory.mktemp("int8") / "network.onnx"
     onnx.save(model, path)
-    path.with_suffix(".json").write_text('{"architecture": "unet", "proofs": []}')
+    proof = {"subject": "onnxruntime fp32", "mean": 0.0, "passed": True}
+    card = {"architecture": "unet", "proofs": [proof], "refused_precisions": ["bf16"]}
+    path.with_suffix(".json").write_text(json.dumps(card))
     return path
 
 
@@ -128,6 +131,9 @@ def test_the_file_gets_its_name_only_if_it_is_worth_it(
         card = json.loads(target.with_suffix(".json").read_text())
         assert (card["precision"], card["onnx_sha256"]) == ("int8", sha256(target))
         assert card["int8"]["kept"][0] == "unspread"
+        assert not card.keys() & {"proofs", "refused_precisions"}  # of the float32 file
+        [row] = exported_files([tmp_path])
+        assert row.proof.startswith("CIEDE2000 mean 0.")
         assert set(card["int8"]["milliseconds"]) >= {"onnxruntime fp32", "openvino int8"}
         model = onnx.load(target)
         info = ModelInfo.from_metadata({p.key: p.value for p in model.metadata_props}, "net")

@@ -148,6 +148,18 @@ def test_a_missing_profile_is_reported_in_nvidias_words(
         build(path)
 
 
+def test_a_broken_installation_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise OSError("libnvinfer.so.11: cannot open shared object file")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(
+        EngineError, match=r"tensorrt_rtx cannot be loaded \(libnvinfer.*install it"
+    ):
+        find_toolkit(compute_capabilities=("86",))
+
+
 @needs_rtx
 def test_a_cancelled_build_ends_at_the_next_step(model: Path) -> None:
     """By NVIDIA's own builder: step_complete says no, and there is no engine."""

@@ -117,6 +117,27 @@ def test_segments_are_read_without_pickle(tmp_path: Path) -> None:
     assert Segment.load(tmp_path / "00000.packets") is None
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", bytes(100)])
+def test_damaged_records_of_segments_are_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "00000.npz").write_bytes(content)
+    (tmp_path / "00000.packets").touch()
+    assert Segment.load(tmp_path / "00000.packets") is None
+
+
+def test_the_film_is_on_the_disk_before_its_segments_go(
+    clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[str, int, bool]] = []
+
+    def note(path: Path) -> None:
+        segments = bool(list(path.parent.glob("*.packets")))
+        flushed.append((path.name, path.stat().st_size, segments))
+
+    monkeypatch.setattr("colorize.runtime.recorder.flush", note)
+    colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
+    assert flushed == [(".joined.mkv", (tmp_path / "out.mkv").stat().st_size, True)]
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "I/O error")])
 def test_a_full_disk_keeps_what_is_finished(
     error: OSError,

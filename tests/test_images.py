@@ -409,3 +409,71 @@ def test_every_photo_suffix_is_written_well(suffix: str, cat: Image.Image, tmp_p
 
 def test_samples_are_photos() -> None:
     assert all(is_photo(path) for path in photo_files(SAMPLES))
+
+
+_RATIO = struct.Struct("<ii")
+_NOWHERE = struct.pack("<I", 99_999)
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count", "value", "name"),
+    [
+        (0x11A, 2, 3, b"72\0\0", "XResolution"),  # text for a ratio
+        (0x11A, 10, 1, _RATIO.pack(-72, 1), "XResolution"),
+        (MAKER, 5, 1, _RATIO.pack(7, 1), "Make"),  # a ratio for text
+        (EXIF_IFD, 4, 1, _NOWHERE, "ExifOffset"),
+        (EXIF_IFD, 4, 1, struct.pack("<I", 8), "ExifOffset"),  # the directory that it stands in
+        (GPS_IFD, 4, 1, _NOWHERE, "GPSInfo"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+def test_tags_that_cannot_be_written_are_left_out_and_named(
+    tag: int,
+    kind: int,
+    count: int,
+    value: bytes,
+    name: str,
+    suffix: str,
+    cat: Image.Image,
+    tmp_path: Path,
+) -> None:
+    """Scans carry such: the picture is sound, and so are its other tags."""
+    directory = 8 + 2 + 2 * 12 + 4
+    entry = value if len(value) == 4 else struct.pack("<I", directory + 8)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2)
+    entries = {
+        tag: struct.pack("<HHI", tag, kind, count) + entry,
+        DATE: struct.pack("<HHII", DATE, 2, 5, directory),
+    }
+    exif += b"".join(entries[key] for key in sorted(entries))
+    exif += bytes(4) + b"1895\0\0\0\0" + value
+    cat.save(tmp_path / "in.jpg", exif=exif)
+    photo = read_photo(tmp_path / "in.jpg")
+    [remark] = photo.remarks
+    assert "were left out" in remark
+    assert name in remark
+    kept = _rewritten(tmp_path / "in.jpg", tmp_path / f"out{suffix}").getexif()
+    assert kept[DATE] == "1895"
+
+
+def test_a_bad_tag_costs_only_itself(cat: Image.Image, tmp_path: Path) -> None:
+    altitude, above, below = 6, struct.pack(">II", 5, 1), struct.pack(">ii", -5, 1)
+    exif = Image.Exif()
+    exif.get_ifd(GPS_IFD).update({1: "N", altitude: 5.0})
+    unsigned, signed = struct.pack(">HH", altitude, 5), struct.pack(">HH", altitude, 10)
+    data = exif.tobytes().replace(unsigned, signed).replace(above, below)
+    cat.save(tmp_path / "in.jpg", exif=data)
+    [remark] = read_photo(tmp_path / "in.jpg").remarks
+    assert remark.endswith("were left out: GPSAltitude")
+    kept = _rewritten(tmp_path / "in.jpg", tmp_path / "out.jpg").getexif()
+    assert kept.get_ifd(GPS_IFD) == {1: "N"}
+
+
+@pytest.mark.parametrize(("suffix", "width"), [(".avif", 65_537), (".gif", 65_536)])
+def test_pictures_too_wide_for_their_format_are_refused(
+    suffix: str, width: int, tmp_path: Path
+) -> None:
+    wide = Photo(np.zeros((1, width, 3), np.uint8))
+    with pytest.raises(OutputError, match="cannot hold it"):
+        write_photo(tmp_path / f"wide{suffix}", wide)
+    assert list(tmp_path.iterdir()) == []

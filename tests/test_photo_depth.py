@@ -203,12 +203,14 @@ def _grey_profile() -> bytes:
     return bytes(imagecodecs.cms_profile("gray", gamma=1.0))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_profiles_become_srgb_and_that_is_said(dtype: type, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "name"), [("u1", "in.png"), ("<u2", "in.png"), (">u2", "in.tif")]
+)
+def test_grey_profiles_become_srgb_and_that_is_said(dtype: str, name: str, tmp_path: Path) -> None:
     top = np.iinfo(dtype).max
     codes: Codes = np.linspace(0, top, 256).astype(dtype).reshape(16, 16)
-    Image.fromarray(codes).save(tmp_path / "in.png", icc_profile=_grey_profile())
-    read = read_photo(tmp_path / "in.png")
+    Image.fromarray(codes).save(tmp_path / name, icc_profile=_grey_profile())
+    read = read_photo(tmp_path / name)
     assert read.remarks == ("its grey profile became sRGB",)
     assert "icc_profile" not in read.tags
     linear = srgb_to_linear((read.codes[..., 0] / top).astype(np.float32))

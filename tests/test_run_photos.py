@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from colorize.runtime.catalog import find_model
+from colorize.runtime.catalog import find_model, listed_models
 from colorize.runtime.errors import ModelError
 from colorize.runtime.files import sha256
 
@@ -144,6 +144,10 @@ def test_a_folder_is_a_model(folder: Path, colorize_run: Run, tiny_model: Path) 
     models = _model_folder(folder.parent, tiny_model)
     assert find_model(models) == models / "tiny.onnx"
     assert colorize_run(folder / "a.png", "--model", models).returncode == 0
+    for name in ("tiny.refused.onnx", ".tiny.1234.part.onnx"):  # failed its proof; half written
+        shutil.copy(tiny_model, models / name)
+    assert find_model(models) == models / "tiny.onnx"
+    assert list(listed_models(models)) == ["tiny"]
     shutil.copy(tiny_model, models / "other.onnx")
     with pytest.raises(ModelError, match="holds other, tiny"):
         find_model(models)

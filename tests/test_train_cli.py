@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,11 @@ def test_every_architecture_trains_and_saves(
     assert result.exit_code == 0, result.output
     [folder] = (tmp_path / "runs" / arch).iterdir()
     assert newest_checkpoint(tmp_path / "runs") == folder / "checkpoint.safetensors"
+    if arch == "unet":  # -o runs/mine is one level less deep
+        mine = shutil.copytree(folder, tmp_path / "runs" / "mine") / "checkpoint.safetensors"
+        mine.touch()
+        assert newest_checkpoint(tmp_path / "runs") == mine
+        shutil.rmtree(mine.parent)
     checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
     assert checkpoint.arch == arch
     assert (checkpoint.origin.steps, checkpoint.origin.photos_seen) == (3, 24)
@@ -112,7 +118,12 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--set", "huber_delta=0"), "huber_delta is 0.0; it must be above 0"),
         (("--set", "ema_decay=7"), "ema_decay is 7.0; it must be below 1"),
         (("--set", "validation_share=2"), "validation_share is 2.0; it must be below 1"),
-        (("--set", "threads=-1"), "threads is -1; it must be 0, for all, or above"),
+        (("--set", "threads=-1"), "threads is -1; it must be a number from 0 on"),
+        (("--set", "start_size=-32"), "start_size is -32; it must be a number from 0 on"),
+        (("--set", "smallest_crop=2"), "smallest_crop is 2.0; it must be at most 1"),
+        (("--set", "rarity_mix=0"), "rarity_mix is 0.0; it must be above 0"),
+        (("--set", "validation_limit=0"), "validation_limit is 0; it must be above 0"),
+        (("--set", "grow_at=5"), "grow_at is 5.0; it must be at most 1"),
         (("--set", "ema_decay=slow"), "ema_decay is 'slow'; it must be a number"),
         (
             ("--perceptual", "vgg16", "--perceptual-weights", "x.pth"),

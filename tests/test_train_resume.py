@@ -16,7 +16,7 @@ from colorize.train import devices
 from colorize.train.checkpoint import load_checkpoint
 from colorize.train.config import TrainConfig
 from colorize.train.data import collect
-from colorize.train.run import Run
+from colorize.train.run import Run, read_config
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
@@ -117,10 +117,32 @@ def test_resume_refuses_other_settings_and_other_folders(tmp_path: Path) -> None
         assert message in result.stderr.splitlines()[-1]
     assert train("--resume", str(run), "--steps", "5").exit_code == 0
     assert [row["step"] for row in rows_of(run)] == ["1", "2", "3", "4", "5"]
+    assert read_config(run).steps == 5  # the next time knows it too
     (run / "state.safetensors").write_bytes(b"damaged")
     result = train("--resume", str(run), "--steps", "7")
     assert result.exit_code == 2
     assert "cannot be resumed from" in result.stderr
+
+
+def test_a_run_killed_before_it_saved_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a name that rich would take for markup, too."""
+    whole, broken = tmp_path / "whole", tmp_path / "[bold] run"
+    assert train(*QUICK, "-o", str(whole)).exit_code == 0
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "_validate", kill)
+        result = train(*QUICK, "-o", str(broken))
+    assert f"to go on: colorize-train --resume {broken}" in result.stderr
+    assert {path.name for path in broken.iterdir()} == {"run.json", "left_out.csv"}
+    result = train("--resume", str(broken))
+    assert result.exit_code == 0, result.output
+    assert f"next: colorize-export --checkpoint {broken}/checkpoint" in result.stderr
+    assert torch.equal(weights_of(whole), weights_of(broken))
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

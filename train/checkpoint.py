@@ -1,6 +1,7 @@
 """Checkpoints: safetensors with the architecture's config as JSON in its header; never pickle."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,5 +136,9 @@ def _load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> Non
 
 def newest_checkpoint(runs: Path) -> Path | None:
     """Return the checkpoint below RUNS that was written last, if there is one."""
-    found = runs.glob("*/*/checkpoint.safetensors")
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    return max(checkpoints(runs), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def checkpoints(runs: Path) -> Iterator[Path]:
+    """Yield the checkpoints of all runs below RUNS, however deep they lie."""
+    return runs.rglob("checkpoint.safetensors")

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..runtime.catalog import SAMPLES
-from ..runtime.command import Command, console, positive, require_extra
+from ..runtime.command import Command, console, options_given, positive, require_extra
 from ..runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -228,10 +228,8 @@ def _refuse_other_settings(context: click.Context) -> None:
     allowed = {"resume", "max_time", "steps", "epochs"}
     if context.params["overrides"].keys() == {"threads"}:
         allowed.add("overrides")  # faster on another machine, at the price of another rounding
-    for name in context.params.keys() - allowed:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = "--set" if name == "overrides" else f"--{name.replace('_', '-')}"
-            raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
+    for option in options_given(context.params.keys() - allowed):
+        raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
 
 
 def _resume(
@@ -283,6 +281,7 @@ def _run(
     architecture(config.arch)  # an unknown name is refused before the data are read
     terminal = console()
     terminal.quiet = not is_main_process()
+    say = partial(terminal.print, soft_wrap=True, markup=False)
     photos = _collect(config, terminal)
     here = crops_here(len(photos.photos))
     config = replace(config, **{name: here[name] for name in open_crops if name in here})
@@ -311,10 +310,10 @@ def _run(
         try:
             last = run.start(
                 show,
-                lambda step, figures: terminal.print(_line(step, figures), soft_wrap=True),
+                lambda step, figures: say(_line(step, figures)),
             )
         except KeyboardInterrupt:
-            terminal.print(f"to go on: colorize-train --resume {run.folder}", soft_wrap=True)
+            say(f"to go on: colorize-train --resume {run.folder}")
             raise
     if last is None:
         return  # the main process tells
@@ -322,14 +321,13 @@ def _run(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
     )
     if run.best_step != last.number:
-        terminal.print(
+        say(
             f"the validation loss was lowest after step {run.best_step}: "
-            f"{run.folder / 'best.safetensors'}",
-            soft_wrap=True,
+            f"{run.folder / 'best.safetensors'}"
         )
     for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
         click.echo(run.folder / name)
-    terminal.print(f"next: colorize-export --checkpoint {run.checkpoint}", soft_wrap=True)
+    say(f"next: colorize-export --checkpoint {run.checkpoint}")
 
 
 def _line(step: "Step", figures: dict[str, float]) -> str:

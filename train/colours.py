@@ -41,7 +41,8 @@ class ColourShares:
     def rarity_weights(self, mix: float) -> Tensor:
         """Return a weight (22, 22) for every cell, float32; their mean over the shares is 1.
 
-        MIX is Zhang et al.'s lambda: 0 weighs by rarity alone, 1 not at all.
+        MIX is Zhang et al.'s lambda: near 0 it weighs by rarity alone, at 1 not at all. At 0 a cell
+        without a photograph would weigh infinitely.
         """
         smooth = cv2.GaussianBlur(self.shares, (0, 0), _SMOOTHING, borderType=cv2.BORDER_CONSTANT)
         smooth = smooth / smooth.sum()

@@ -6,6 +6,12 @@ from typing import Any
 
 from ..runtime.errors import ArgumentError
 
+_ABOVE_ZERO = (
+    *("batch_size", "steps", "epochs", "max_seconds", "lr", "huber_delta", "smallest_crop"),
+    *("rarity_mix", "validation_limit", "discriminator_width"),
+)
+_SHARES = ("smallest_crop", "rarity_mix", "grow_at", "adversarial_from")
+
 FINE_TUNING_LR = 2e-4
 """The default rate of a training that starts from a colorizer: keep what it knows."""
 
@@ -65,27 +71,23 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
-        for name in ("batch_size", "steps", "epochs", "max_seconds", "lr"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ArgumentError(f"{name.replace('_', '-')} is {value}; it must be above 0")
-        if self.batch_size < 2:
-            raise ArgumentError("batch-size is 1; batch norm needs at least 2")
-        if not math.isfinite(self.lr):
-            raise ArgumentError(f"lr is {self.lr}; it must be a number such as 1e-3")
         for field in fields(self):
             value = getattr(self, field.name)
             # 0 is a number too, and what it switches off is the user's affair.
-            if isinstance(value, float) and not 0 <= value < math.inf:
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ArgumentError(f"{field.name} is {value}; it must be a number from 0 on")
+        for name in _ABOVE_ZERO:
+            if getattr(self, name) == 0:
+                raise ArgumentError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.batch_size < 2:
+            raise ArgumentError("batch-size is 1; batch norm needs at least 2")
         for name in ("ema_decay", "validation_share"):
             if getattr(self, name) >= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; it must be below 1")
-        if not self.huber_delta > 0:
-            raise ArgumentError(f"huber_delta is {self.huber_delta}; it must be above 0")
-        if self.threads < 0:
-            raise ArgumentError(f"threads is {self.threads}; it must be 0, for all, or above")
-        if not 0 <= self.seed < 2**32:
+        for name in _SHARES:
+            if (getattr(self, name) or 0) > 1:
+                raise ArgumentError(f"{name} is {getattr(self, name)}; it must be at most 1")
+        if not self.seed < 2**32:
             raise ArgumentError(f"seed is {self.seed}; it must lie in 0..2^32-1")
         if self.size < 32 or self.size % 32:
             raise ArgumentError(f"size is {self.size}; it must be a multiple of 32, at least 32")

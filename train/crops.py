@@ -1,6 +1,7 @@
 """Photographs as pairs of lightness and chroma, cropped; every draw can be repeated."""
 
 import io
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,9 +17,6 @@ from ..runtime.errors import InputError
 from ..runtime.images import UNREADABLE, limited
 from .data import Photo, as_rgb
 from .decoded import DecodedCache
-
-SMALLEST_CROP = 0.6
-"""Smallest share of a photograph's short side that a random crop spans."""
 
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
@@ -70,7 +68,10 @@ class EndlessDraws(Sampler[Draw]):
 
 
 class CropDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Square crops: random and mirrored where a SEED is given, central where not."""
+    """Square crops: random and mirrored where a SEED is given, central and whole where not.
+
+    Random ones span a share of their photograph's short side, SMALLEST or more.
+    """
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         size: int,
         *,
         seed: int | None = None,
-        smallest: float = SMALLEST_CROP,
+        smallest: float = 1.0,
         cache: DecodedCache | None = None,
     ) -> None:
         self.photos, self.size = photos, size
@@ -109,19 +110,19 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         known = None if self._cache is None else self._cache.get(index)
         if known is not None:
             return known
-        short_side = decoded_side(self.size)
+        short_side = decoded_side(self.size, self._smallest)
         rgb = decode(self.photos[index], short_side)
         if self._cache is not None and min(rgb.shape[:2]) == short_side:  # smaller ones are quick
             self._cache.put(index, rgb)
         return rgb
 
 
-def decoded_side(size: int) -> int:
+def decoded_side(size: int, smallest: float) -> int:
     """Return the short side to which photographs are decoded for crops of SIZE.
 
-    The smallest crop then still has a pixel for each of its own.
+    The smallest crop, of that share of the short side, then still has a pixel for each of its own.
     """
-    return round(size / SMALLEST_CROP)
+    return math.ceil(size / smallest)
 
 
 def decode(photo: Photo, short_side: int) -> U8:

@@ -117,7 +117,8 @@ def _expand(source: str) -> Iterator[Path]:
     """Yield the paths that SOURCE names: itself, braces such as {000..009}, globs."""
     for pattern in [source] if Path(source).exists() else bracex.iexpand(source):
         path = Path(pattern)
-        paths = [path] if path.exists() else sorted(path.parent.glob(path.name))
+        root = Path(path.anchor)
+        paths = [path] if path.exists() else sorted(root.glob(str(path.relative_to(root))))
         if not paths:
             raise ArgumentError(
                 f"{pattern}: no such folder or tar; give --data a folder of photographs"

@@ -1,4 +1,4 @@
-"""Decoded photographs on disk, for all the processes that decode: one file, of a bounded size."""
+"""Decoded photographs on disk, for all the workers of one process: a file of a bounded size."""
 
 import struct
 import tempfile

@@ -31,7 +31,7 @@ from .state import TrainState
 VALIDATIONS = 12
 """How often a training validates and saves, evenly over its budget."""
 
-_MEND = "try a lower --lr. What the run folder holds is good"
+_MEND = "try a lower --lr. What the run folder has saved is good"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _check_names(config: TrainConfig) -> None:
         ("--loss", config.pixel_loss, PIXEL_LOSSES),
         ("--colour-weights", config.colour_weights, COLOUR_WEIGHTS),
         ("--gan-loss", config.adversarial_loss, ADVERSARIAL_LOSSES),
-        ("--discriminator-penalty", config.discriminator_penalty, PENALTIES),
+        ("--set discriminator_penalty=", config.discriminator_penalty, PENALTIES),
     ):
         if value not in names:
             raise ArgumentError(f"unknown {option} {value!r}; choose one of {', '.join(names)}")

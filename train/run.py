@@ -45,7 +45,10 @@ OnFigures = Callable[[Step, dict[str, float]], None]
 
 
 class Run:
-    """Trains one network into one folder; RESUME goes on with the run that is there."""
+    """Trains one network into one folder; RESUME goes on with the run that is there.
+
+    One that was killed before it first saved begins anew, with its settings.
+    """
 
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
@@ -59,10 +62,11 @@ class Run:
                 "training photographs; give a smaller --batch-size"
             )
         self.validation = CropDataset(held_out, config.size)
+        self._saved = resume and self._saved_state.exists()
         self._start = self._continued() if resume else build(config)
         self.objective = Objective(config, ColourShares.of(self.training))
         self.state = TrainState(config, self._start.network)
-        self._log: list[dict[str, float]] = self._read_log() if resume else []
+        self._log: list[dict[str, float]] = self._read_log() if self._saved else []
 
     @property
     def checkpoint(self) -> Path:
@@ -88,8 +92,11 @@ class Run:
 
         ON_FIGURES gets the measures of every validation; the folder is complete up to each.
         """
-        if is_main_process() and not self._resume:
-            self._claim_folder()
+        if is_main_process():
+            if self._resume:
+                self._keep_config()
+            else:
+                self._claim_folder()
         last: list[Step] = []
 
         def note(step: Step) -> None:
@@ -102,7 +109,8 @@ class Run:
             on_figures(step, figures)
 
         limit = int(self.config.cache_gib * 2**30)
-        with decoded_cache(len(self.training), decoded_side(self.config.size), limit) as cache:
+        side = decoded_side(self.config.size, self.config.smallest_crop)
+        with decoded_cache(len(self.training), side, limit) as cache:
             crops = CropDataset(
                 self.training,
                 self.config.size,
@@ -117,7 +125,7 @@ class Run:
                     self.objective,
                     crops,
                     Budget.of(self.config, len(self.training)),
-                    resume=self._saved_state if self._resume else None,
+                    resume=self._saved_state if self._saved else None,
                     on_step=note,
                     on_validation=validate,
                 )
@@ -145,7 +153,12 @@ class Run:
             raise ArgumentError(
                 f"{self.folder}: holds a run; give another -o, or go on with it by --resume"
             )
-        self._write_settings()
+        self.photos.save_left_out(self.folder / "left_out.csv")
+        self._write_settings(self._settings())
+
+    def _keep_config(self) -> None:
+        """Write what may change when a run goes on, its budget: the next time knows it too."""
+        self._write_settings({**read_settings(self.folder), "config": asdict(self.config)})
 
     def _validate(self, step: Step) -> dict[str, float]:
         """Measure, draw and save the averaged network."""
@@ -200,7 +213,7 @@ class Run:
             raise ArgumentError(
                 f"{self.folder}: its photographs have changed since; start a new run for them"
             )
-        return rebuild(self.config, settings)
+        return rebuild(self.config, settings) if self._saved else build(self.config)
 
     def _read_log(self) -> list[dict[str, float]]:
         with (self.folder / "log.csv").open(newline="") as file:
@@ -221,9 +234,9 @@ class Run:
                 self._events.add_scalar(name, value, step.number)
         self._events.flush()  # a kill must not take it
 
-    def _write_settings(self) -> None:
+    def _settings(self) -> dict[str, Any]:
         packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")
-        settings: dict[str, Any] = {
+        return {
             "config": asdict(self.config),
             "model": asdict(self._start.config),
             "parent": self._start.parent,
@@ -239,7 +252,8 @@ class Run:
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
             "source": git_state(Path(__file__).parent),
         }
-        self.photos.save_left_out(self.folder / "left_out.csv")
+
+    def _write_settings(self, settings: dict[str, Any]) -> None:
         with whole_file(self.folder / "run.json") as part:
             part.write_text(json.dumps(settings, indent=2) + "\n")
 

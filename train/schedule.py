@@ -36,5 +36,6 @@ def learning_rate_factor(step: int, progress: float, config: TrainConfig) -> flo
 
     Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.
     """
-    warm = min(1.0, max(step / config.warmup_steps, progress / _WARMUP_SHARE))
+    warmed = step / config.warmup_steps if config.warmup_steps else 1.0
+    warm = min(1.0, max(warmed, progress / _WARMUP_SHARE))
     return warm * 0.5 * (1 + math.cos(math.pi * progress))

@@ -69,7 +69,7 @@ def _from_file(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         # weights_only: tensors and plain containers, nothing that could run code.
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        state: State = dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # readers raise many kinds; the file is at fault in each
         raise ModelError(f"{path}: not a file of weights ({error})") from error
     return state

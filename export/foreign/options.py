@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...runtime.command import refuse_given
+
 if TYPE_CHECKING:
     from .kind import Kind
 
@@ -89,6 +91,8 @@ def import_options(command: Callable[..., None]) -> Callable[..., None]:
     def gathered(import_file: Path | None, **others: Any) -> None:
         names = ImportOptions.__dataclass_fields__.keys() - {"file"}
         given = {name: others.pop(name) for name in names}
+        if import_file is None:
+            refuse_given(sorted(names), "belongs to --import FILE")
         command(foreign=ImportOptions(import_file, **given) if import_file else None, **others)
 
     decorated: Callable[..., None] = gathered

@@ -65,7 +65,8 @@ class OpenVINOEngine(Engine):
         compiled = request.get_compiled_model()
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.precision = _PRECISIONS.get(used, used)
-        if (precision, self.precision) == ("auto", "bf16") and not proved_in_bfloat16(model):
+        proved = self.info.precision == "int8" or proved_in_bfloat16(model)  # int8: as it runs
+        if (precision, self.precision) == ("auto", "bf16") and not proved:
             self.remark = "in bf16 this model is not proved; --precision fp32 is exact"
         if precision not in ("auto", self.precision):
             raise EngineError(
