@@ -13,7 +13,7 @@ import numpy as np
 from ..runtime.engines.base import Engine
 from ..runtime.engines.select import engine_class, open_engine
 from ..runtime.errors import ColorizeError
-from ..runtime.planes import working_shape
+from ..runtime.planes import seen_shape
 from .eager import EAGER, checkpoint_of, open_eager
 from .energy import EnergyMeter
 from .footprint import Footprint, peak_memory
@@ -138,10 +138,7 @@ def _load(
 
 def _shape(engine: Engine, size: int | None) -> tuple[int, int]:
     """Return the (height, width) at which the network sees a square picture."""
-    if engine.info.fixed_size is not None:
-        return engine.info.fixed_size
-    size = size or engine.info.native_size
-    return working_shape(size, size, size, engine.info.size_multiple)
+    return seen_shape(engine.info, 1, 1, size)
 
 
 def _time_batch(

@@ -21,7 +21,7 @@ from ..runtime.engines.openvino import OpenVINOEngine
 from ..runtime.errors import ArgumentError, ProofError
 from ..runtime.files import photo_files
 from ..runtime.images import read_photo
-from ..runtime.planes import working_shape
+from ..runtime.planes import seen_shape
 from .distance import ciede2000
 from .int8 import calibrate, quantize
 from .target import check_target, proven_file, refused_path, write_card
@@ -144,15 +144,8 @@ def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figur
 
 def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
     """Return each photograph as L* (1, 1, H, W) at the size that the model takes."""
-    batches = []
-    for path in photographs:
-        grey = read_photo(path).grey()
-        height, width = grey.shape
-        shape = info.fixed_size or working_shape(
-            height, width, info.native_size, info.size_multiple
-        )
-        batches.append(lightness_of(grey, shape))
-    return batches
+    greys = (read_photo(path).grey() for path in photographs)
+    return [lightness_of(grey, seen_shape(info, *grey.shape)) for grey in greys]
 
 
 def time_in_turns(engines: dict[str, Engine], lightness: F32) -> dict[str, float]:

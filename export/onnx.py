@@ -11,6 +11,7 @@ import onnx
 import onnxslim
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 from torch.export import Dim
 
 from ..runtime.contract import INPUT, OUTPUT, ModelInfo
@@ -37,19 +38,8 @@ def export_onnx(
     """
     network = deployed_network(checkpoint.network, precision, kept)
     multiple = checkpoint.network.size_multiple
-    with quiet_exporter():
-        program = torch.onnx.export(
-            network,
-            (torch.rand(2, 1, 2 * multiple, 3 * multiple) * 100,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=(_dynamic_sides(multiple),),
-            verbose=False,
-        )
-    assert program is not None  # None is for the old exporter, which writes files itself
-    model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    example = torch.rand(2, 1, 2 * multiple, 3 * multiple) * 100
+    model = to_onnx(network, example, multiple, (INPUT, OUTPUT))
     strip_source_notes(model)
     _name_sides(model)
     if compact:
@@ -72,12 +62,34 @@ def export_onnx(
     return model
 
 
-def _dynamic_sides(multiple: int) -> dict[int, Dim]:
-    return {
-        0: Dim("N", min=1, max=1024),
-        2: multiple * Dim("h", min=1, max=4096 // multiple),
-        3: multiple * Dim("w", min=1, max=4096 // multiple),
-    }
+def to_onnx(
+    network: nn.Module,
+    example: Tensor,
+    multiple: int | None,
+    names: tuple[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Return the ONNX graph of NETWORK, for any batch; for any H and W, if MULTIPLE of them.
+
+    EXAMPLE is what it is traced with; NAMES are those of its input and its output.
+    """
+    sides: dict[int, Dim] = {0: Dim("N", min=1, max=1024)}
+    if multiple is not None:
+        sides[2] = multiple * Dim("h", min=1, max=4096 // multiple)
+        sides[3] = multiple * Dim("w", min=1, max=4096 // multiple)
+    with quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(sides,),
+            input_names=names[:1] if names else None,
+            output_names=names[1:] if names else None,
+            verbose=False,
+        )
+    assert program is not None  # None is for the old exporter, which writes files itself
+    model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    return model
 
 
 @contextmanager

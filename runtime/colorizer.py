@@ -20,7 +20,7 @@ from .files import known_sha256
 from .film_options import FilmOptions
 from .images import Photo, colour
 from .photo_stream import Steps, stream
-from .planes import shrink, working_shape
+from .planes import seen_shape, shrink
 from .stabilize import Stabilizer
 from .thrift import OnNote, Thrift
 
@@ -104,9 +104,7 @@ class Colorizer:
 
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a picture of this size."""
-        if self.info.fixed_size is not None:
-            return self.info.fixed_size
-        return working_shape(height, width, self.size, self.info.size_multiple)
+        return seen_shape(self.info, height, width, self.size)
 
     def chroma(
         self, greys: Sequence[U8], film: "_FilmSoFar | None" = None

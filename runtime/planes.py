@@ -1,6 +1,7 @@
 """Between a picture and the network: one shrink of lightness, one enlarge of chroma."""
 
 from fractions import Fraction
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +24,29 @@ def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[in
     # In fractions: ties are common, and graphs that hold this rule must agree on them.
     h, w = (max(1, round(Fraction(side, short * multiple))) * multiple for side in sides)
     return h, w
+
+
+class Sized(Protocol):
+    """What the size at which a network sees pictures depends on, as ModelInfo has it."""
+
+    @property
+    def native_size(self) -> int:
+        """Short side in pixels at which it colours best."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sides must be multiples of."""
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(H, W), if it takes no other."""
+
+
+def seen_shape(model: Sized, height: int, width: int, size: int | None = None) -> tuple[int, int]:
+    """Return the (height, width) at which MODEL sees a picture, its short side SIZE or its own."""
+    if model.fixed_size is not None:
+        return model.fixed_size
+    return working_shape(height, width, size or model.native_size, model.size_multiple)
 
 
 def shrink(grey: U8, shape: tuple[int, int]) -> U8:

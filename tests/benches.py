@@ -9,6 +9,7 @@ import onnx
 from click.testing import CliRunner, Result
 
 from colorize.bench.cli import main
+from colorize.runtime.color import U8
 from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
 
 Quick = Callable[..., tuple[Result, dict[str, Any]]]
@@ -59,3 +60,10 @@ def write_model(
 
 def bench(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def near(truth: U8) -> U8:
+    """TRUTH under some noise."""
+    rng = np.random.default_rng(3)
+    noisy: U8 = np.clip(truth + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
+    return noisy

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benches import near
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab
@@ -38,12 +39,6 @@ def pictures() -> list[U8]:
     random = np.random.default_rng(2).integers(0, 256, (2, 35, 47, 3), np.uint8)
     real = read_photo(photo_files(SAMPLES / "test")[0]).rgb[::7, ::7]
     return [*random, np.ascontiguousarray(real), np.full((39, 35, 3), (200, 30, 90), np.uint8)]
-
-
-def near(truth: U8) -> U8:
-    rng = np.random.default_rng(3)
-    noisy: U8 = np.clip(truth + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
-    return noisy
 
 
 BLACK = np.zeros((40, 40, 3), np.uint8)

@@ -5,6 +5,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from benches import near
 from PIL import Image
 from scipy.linalg import sqrtm
 
@@ -20,12 +21,6 @@ torchmetrics = pytest.importorskip("torchmetrics")
 from torchvision.models import get_model  # noqa: E402
 
 from colorize.bench import perceptual  # noqa: E402
-
-
-def near(truth: U8) -> U8:
-    rng = np.random.default_rng(3)
-    noisy: U8 = np.clip(truth + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
-    return noisy
 
 
 @pytest.fixture(scope="module")

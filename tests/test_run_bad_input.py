@@ -6,14 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from folders import names_below
 from PIL import Image
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def _names(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def _assert_one_line(error: str, *words: str) -> None:
@@ -61,7 +57,7 @@ def test_good_files_are_done_beside_bad_ones(folder: Path, colorize_run: Run) ->
         assert str(folder / name) in line
     assert "3 of 4 files failed" in run.stderr
     assert "Traceback" not in run.stderr
-    assert _names(folder) == sorted(
+    assert names_below(folder) == sorted(
         ["broken.jpg", "broken.mp4", "cut.png", "photo.png", "photo_colorized.png"]
     )
 
@@ -72,7 +68,7 @@ def test_all_files_bad(folder: Path, colorize_run: Run) -> None:
     run = colorize_run(folder / "a.jpg", folder / "b.mp4")
     assert run.returncode == 1
     assert run.stdout == ""
-    assert _names(folder) == ["a.jpg", "b.mp4", "photo.png"]
+    assert names_below(folder) == ["a.jpg", "b.mp4", "photo.png"]
 
 
 def test_one_bad_file(folder: Path, colorize_run: Run) -> None:
@@ -110,7 +106,7 @@ def test_bad_arguments_are_refused_in_one_line(
     assert run.returncode == 2
     assert run.stdout == ""
     _assert_one_line(run.stderr, said)
-    assert _names(folder) == ["photo.png"]
+    assert names_below(folder) == ["photo.png"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +150,7 @@ def test_a_photo_cannot_become_a_film(folder: Path, colorize_run: Run) -> None:
     run = colorize_run(folder / "photo.png", "-o", folder / "out.mp4")
     assert run.returncode == 2
     assert "cannot write .mp4" in run.stderr
-    assert _names(folder) == ["photo.png"]
+    assert names_below(folder) == ["photo.png"]
 
 
 @pytest.mark.parametrize("codec", ["nonsense", "h263"])
@@ -164,7 +160,7 @@ def test_unusable_codecs_are_refused(
     run = colorize_run(small_film, "-o", folder / "out.mp4", "--codec", codec)
     assert run.returncode in (1, 2)
     assert "Traceback" not in run.stderr
-    assert _names(folder) == ["photo.png"]
+    assert names_below(folder) == ["photo.png"]
 
 
 COMMAND = "import sys; from colorize.runtime.cli import main; main(sys.argv[1:])"
@@ -229,7 +225,7 @@ def test_settings_that_an_encoder_does_not_take_are_bad_arguments(
     run = colorize_run(small_film, "-o", tmp_path / "out.mkv", *words)
     assert run.returncode == 2
     assert said in run.stderr.splitlines()[-1]
-    assert _names(tmp_path) == []
+    assert names_below(tmp_path) == []
 
 
 def test_a_photo_too_wide_for_its_format_does_not_end_the_others(
@@ -240,4 +236,4 @@ def test_a_photo_too_wide_for_its_format_does_not_end_the_others(
     run = colorize_run(folder, "-o", folder.parent / "out")
     assert run.returncode == 3
     assert "WEBP cannot hold it" in run.stderr
-    assert "photo_colorized.png" in _names(folder.parent / "out")
+    assert "photo_colorized.png" in names_below(folder.parent / "out")

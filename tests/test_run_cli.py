@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from folders import names_below
 from PIL import Image
 from skimage.color import rgb2lab
 
@@ -18,11 +19,6 @@ from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.jobs import plan
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def _names(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def _lightness(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -40,7 +36,7 @@ def _assert_colored(result: Path, source: Path) -> None:
 def test_a_photo_gets_its_result_beside_it(folder: Path, colorize_run: Run) -> None:
     run = colorize_run(folder / "photo.png")
     assert run.returncode == 0
-    assert _names(folder) == ["photo.png", "photo_colorized.png"]
+    assert names_below(folder) == ["photo.png", "photo_colorized.png"]
     assert run.stdout == f"{folder / 'photo_colorized.png'}\n"
     _assert_colored(folder / "photo_colorized.png", folder / "photo.png")
 
@@ -81,9 +77,9 @@ def test_a_folder_and_results_of_an_earlier_run(
         "photo.png",
         "photo_colorized.png",
     ]
-    assert _names(folder) == expected
+    assert names_below(folder) == expected
     assert colorize_run(folder, "--overwrite").returncode == 0
-    assert _names(folder) == expected
+    assert names_below(folder) == expected
 
 
 def test_only_recursive_looks_into_sub_folders(folder: Path, colorize_run: Run) -> None:
@@ -91,9 +87,9 @@ def test_only_recursive_looks_into_sub_folders(folder: Path, colorize_run: Run) 
     shutil.copy(folder / "photo.png", folder / "sub" / "deep" / "inner.png")
     out = folder.parent / "out"
     assert colorize_run(folder, "-o", out).returncode == 0
-    assert _names(out) == ["photo_colorized.png"]
+    assert names_below(out) == ["photo_colorized.png"]
     assert colorize_run(folder, "-o", out, "--recursive", "--overwrite").returncode == 0
-    assert _names(out) == ["photo_colorized.png", "sub/deep/inner_colorized.png"]
+    assert names_below(out) == ["photo_colorized.png", "sub/deep/inner_colorized.png"]
 
 
 def test_output_can_be_a_file_of_another_format(folder: Path, colorize_run: Run) -> None:
@@ -111,7 +107,7 @@ def test_output_can_be_a_folder(exists: bool, folder: Path, colorize_run: Run) -
     if exists:
         out.mkdir()
     assert colorize_run(folder / "photo.png", "-o", out).returncode == 0
-    assert _names(out) == ["photo_colorized.png"]
+    assert names_below(out) == ["photo_colorized.png"]
 
 
 def test_existing_results_are_refused_without_overwrite(folder: Path, colorize_run: Run) -> None:
@@ -209,7 +205,7 @@ def test_ctrl_c_is_said_in_one_line(
     run = colorize_run(folder / "photo.png")
     assert run.returncode == 130
     assert run.stderr.splitlines()[-1] == "colorize-run: interrupted"
-    assert _names(folder) == ["photo.png"]
+    assert names_below(folder) == ["photo.png"]
 
 
 def test_ctrl_c_in_a_film_leaves_nothing(
@@ -221,7 +217,7 @@ def test_ctrl_c_in_a_film_leaves_nothing(
     monkeypatch.setattr(Colorizer, "chroma", interrupted)
     run = colorize_run(small_film, "-o", folder / "film.mp4")
     assert run.returncode == 130
-    assert _names(folder) == ["photo.png"]
+    assert names_below(folder) == ["photo.png"]
 
 
 def test_help_shows_an_example_and_every_exit_code(colorize_run: Run) -> None:
@@ -266,7 +262,7 @@ def test_films_that_would_share_a_name_get_their_own(
         shutil.copy(small_film, folder / f"film{suffix}")
     run = colorize_run(folder / "film.flv", folder / "film.ogv")
     assert run.returncode == 0
-    assert {"film_flv_colorized.mkv", "film_ogv_colorized.mkv"} <= set(_names(folder))
+    assert {"film_flv_colorized.mkv", "film_ogv_colorized.mkv"} <= set(names_below(folder))
 
 
 def test_termination_leaves_no_half_written_film(
@@ -280,4 +276,4 @@ def test_termination_leaves_no_half_written_film(
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == 130
-    assert _names(tmp_path) == []
+    assert names_below(tmp_path) == []

@@ -12,7 +12,7 @@ from .losses import ADVERSARIAL_LOSSES, COLOUR_WEIGHTS, PIXEL_LOSSES, ChromaLoss
 from .perceptual import PerceptualLoss
 
 PENALTIES = ("spectral", "r1")
-Judge = Callable[[Tensor, Tensor], Tensor]
+Critic = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: (L, ab) -> scores."""
 
 
@@ -44,15 +44,15 @@ class Objective(nn.Module):
             losses["perceptual"] = self._perceptual(L, predicted, truth)
         return losses
 
-    def deceive(self, judge: Judge, L: Tensor, predicted: Tensor) -> Tensor:
+    def deceive(self, critic: Critic, L: Tensor, predicted: Tensor) -> Tensor:
         """Return what the generator pays for not being believed."""
-        return self._adversarial.generator(judge(L, predicted))
+        return self._adversarial.generator(critic(L, predicted))
 
-    def judge(self, judge: Judge, L: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
+    def judge(self, critic: Critic, L: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
         """Return the discriminator's loss."""
         truth = truth.requires_grad_(self._r1_weight > 0)
         # One pass for both: several processes then agree on the discriminator's buffers.
-        scores = judge(torch.cat([L, L]), torch.cat([truth, predicted.detach()]))
+        scores = critic(torch.cat([L, L]), torch.cat([truth, predicted.detach()]))
         real, fake = scores.chunk(2)
         loss = self._adversarial.discriminator(real, fake)
         return loss + self._r1_weight * r1_penalty(real, truth) if self._r1_weight else loss

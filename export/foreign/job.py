@@ -15,7 +15,7 @@ from ...runtime.contract import ModelInfo
 from ...runtime.engines.onnxruntime import OnnxRuntimeEngine
 from ...runtime.errors import ArgumentError, ProofError
 from ...runtime.files import sha256
-from ...runtime.planes import enlarge, working_shape
+from ...runtime.planes import enlarge, seen_shape
 from ..examine import Report, tell
 from ..target import check_target, proven_file, write_card
 from ..verify import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_greys
@@ -125,14 +125,8 @@ class ImportJob:
 
 def sample_batches(foreign: Foreign) -> list[F32]:
     """Return L* (N, 1, H, W) of sample photographs, as the runtime would give it to FOREIGN."""
-    batches = []
-    for grey in sample_greys(_PHOTOS):
-        height, width = grey.shape
-        shape = foreign.fixed_size or working_shape(
-            height, width, foreign.native_size, foreign.size_multiple
-        )
-        batches.append(lightness_of(grey, shape))
-    return batches
+    greys = sample_greys(_PHOTOS)
+    return [lightness_of(grey, seen_shape(foreign, *grey.shape)) for grey in greys]
 
 
 def reference(foreign: Foreign, lightness: F32) -> F32:

@@ -20,8 +20,10 @@ from ...runtime.color import F32
 from ...runtime.command import require_extra
 from ...runtime.engines.base import last_line
 from ...runtime.errors import ModelError
+from ..onnx import to_onnx
+from ..precision import HalvedNetwork
 from .kind import Kind, Range
-from .to_onnx import onnx_of, with_any_batch
+from .to_onnx import with_any_batch
 from .zhang import AB_SCALE, ECCV16, SIGGRAPH17
 
 DDCOLOR_SIZE = 512
@@ -44,19 +46,6 @@ class Foreign:
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Return HEIGHT, WIDTH, or the one size that it takes."""
         return self.fixed_size or (height, width)
-
-
-class Halved(nn.Module):
-    """A network computed in float16 between a float32 input and a float32 output."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute as the network does."""
-        answer: Tensor = self.network(x.half())
-        return answer.float()
 
 
 def load_torch(path: Path) -> Foreign:
@@ -163,7 +152,7 @@ def of_torch(
         architecture,
         kind,
         compute,
-        lambda: onnx_of(network, example, multiple),
+        lambda: to_onnx(network, example, multiple),
         native_size,
         size_multiple,
         fixed_size,
@@ -175,16 +164,16 @@ def halved(foreign: Foreign) -> Foreign:
     """Return a torch network computed in float16; ModelError for one that came as ONNX."""
     if foreign.network is None:
         raise ModelError("an ONNX file keeps the precision that it has; leave out --engine fp16")
-    network = foreign.network.half()
+    network = HalvedNetwork(foreign.network)
     exported = of_torch(
         foreign.architecture,
-        Halved(network),
+        network,
         foreign.kind,
         native_size=foreign.native_size,
         size_multiple=foreign.size_multiple,
         fixed_size=foreign.fixed_size,
     )
-    rounded = copy.deepcopy(network).float()
+    rounded = copy.deepcopy(network.network).float()
 
     def compute(given: F32) -> F32:
         with torch.no_grad(), _RoundToHalf():  # type: ignore[no-untyped-call]  # torch's own

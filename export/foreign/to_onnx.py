@@ -2,39 +2,15 @@
 
 import onnx
 import onnx_ir as ir
-import onnxslim
-import torch
 from onnx import compose, version_converter
-from torch import Tensor, nn
-from torch.export import Dim
 
 from ...runtime.contract import INPUT, OUTPUT, ModelInfo
 from ..graph import Formulas, Term
 from ..graph_color import FLOAT, enlarge, lightness_to_grey, rgb_to_ab
-from ..onnx import OPSET, quiet_exporter, strip_source_notes
+from ..onnx import OPSET, strip_source_notes
 from .kind import Kind
 
 _PREFIX = "network/"
-
-
-def onnx_of(network: nn.Module, example: Tensor, multiple: int | None) -> onnx.ModelProto:
-    """Return the ONNX graph of NETWORK, for any batch; for any H and W, if MULTIPLE of them."""
-    sides: dict[int, Dim] = {0: Dim("N", min=1, max=1024)}
-    if multiple is not None:
-        sides[2] = multiple * Dim("h", min=1, max=4096 // multiple)
-        sides[3] = multiple * Dim("w", min=1, max=4096 // multiple)
-    with quiet_exporter():
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            dynamic_shapes=(sides,),
-            verbose=False,
-        )
-    assert program is not None  # None is for the old exporter, which writes files itself
-    model: onnx.ModelProto = onnxslim.slim(program.model_proto)
-    return model
 
 
 def with_any_batch(model: onnx.ModelProto) -> onnx.ModelProto:
