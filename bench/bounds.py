@@ -19,7 +19,7 @@ from rich.table import Table
 from ..runtime.catalog import DEFAULT_MODEL, SAMPLES, find_model
 from ..runtime.command import Command, console
 from ..runtime.files import whole_file
-from ..runtime.film_writer import FilmOptions
+from ..runtime.film_options import FilmOptions
 from .cold_start import ColdStart, measure_cold_start
 from .cost import Cost
 from .film_clips import make_clip

@@ -16,9 +16,9 @@ import numpy as np
 from ..runtime.color import U8
 from ..runtime.colorizer import Colorizer
 from ..runtime.errors import ColorizeError
-from ..runtime.film_writer import FilmOptions, film_stream
+from ..runtime.film_options import FilmOptions
+from ..runtime.film_reader import film_stream, open_film
 from ..runtime.frames import grey_of, layout_of, luma_of
-from ..runtime.video import open_film
 from ..train.metrics import colourfulness
 from .cost import cost_of
 from .entrants import GREY, TRUTH

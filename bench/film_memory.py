@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..runtime.colorizer import Colorizer
 from ..runtime.errors import ColorizeError
-from ..runtime.film_writer import FilmOptions
+from ..runtime.film_options import FilmOptions
 from .footprint import peak_mb
 
 

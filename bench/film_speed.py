@@ -16,8 +16,8 @@ import numpy as np
 
 from ..runtime.color import F32, grey_to_lightness
 from ..runtime.colorizer import Colorizer
+from ..runtime.film_options import FilmOptions
 from ..runtime.film_reader import film_stream, open_film
-from ..runtime.film_writer import FilmOptions
 from ..runtime.frames import grey_of, layout_of, luma_of
 from ..runtime.planes import shrink
 from ..runtime.video import FilmReport

@@ -11,8 +11,8 @@ from av.video.stream import VideoStream
 
 from ..runtime.encoders import encoder_settings, fitting, pixel_format
 from ..runtime.errors import ArgumentError
+from ..runtime.film_options import FilmOptions
 from ..runtime.film_reader import AnyPacket, film_stream, open_film
-from ..runtime.film_writer import FilmOptions
 from ..runtime.frames import layout_of
 
 

@@ -13,7 +13,7 @@ from .errors import ArgumentError
 from .frames import FrameLayout
 
 if TYPE_CHECKING:
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .film_writer import FilmOptions
+    from .film_options import FilmOptions
 
 _HASHED = 1 << 20  # bytes at either end of the source; sound and index lie there, and size counts
 

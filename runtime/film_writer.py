@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from .encoders import ENCODERS, device_of, encoder_settings, pixel_format
 from .errors import ArgumentError, OutputError
 from .fields import BOTTOM_FIRST, TOP_FIRST
-from .film_options import FilmOptions as FilmOptions
+from .film_options import FilmOptions
 from .film_reader import AnyPacket, read_packets
 from .film_reader import film_stream as film_stream
 from .frames import FrameLayout

@@ -16,9 +16,9 @@ from .color import F32
 from .errors import OutputError
 from .fields import FieldMarker
 from .files import flush
+from .film_options import FilmOptions
 from .film_reader import AnyPacket, Picture, Position
 from .film_writer import (
-    FilmOptions,
     FilmWriter,
     StreamFacts,
     add_encoder,

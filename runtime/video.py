@@ -14,9 +14,10 @@ from .color import F32, U8
 from .encoders import encoder_settings, fitting
 from .errors import ArgumentError, ColorizeError, InputError
 from .film_identity import film_identity
+from .film_options import FilmOptions
 from .film_reader import FilmReader, Flaws, Picture, Position, film_stream, frame_count, open_y4m
 from .film_reader import open_film as open_film
-from .film_writer import FilmOptions, StreamFacts, create_container
+from .film_writer import StreamFacts, create_container
 from .frames import FrameLayout, Scratch, SteadyRounding, chroma_planes, grey_of
 from .pipeline import Stopwatch, prefetch
 from .recorder import ColoredPicture, Recorder, join

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.video import Progress
 
 MakeFilm = Callable[..., Path]

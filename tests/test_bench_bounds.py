@@ -26,7 +26,7 @@ from colorize.bench.transcode import transcode
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 Finished = subprocess.CompletedProcess[str]
 

@@ -18,7 +18,7 @@ from colorize.bench.subjects import Failure, Settings, Subject
 from colorize.bench.tables import tables, to_markdown
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).parents[1]

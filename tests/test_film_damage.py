@@ -16,7 +16,7 @@ from films import (
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, ColorizeError, InputError, OutputError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.video import Progress
 
 

@@ -12,7 +12,7 @@ from films import FFV1, MakeFilm, packets_of, read_frames
 from PIL import Image
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 FONT = bytes([0, 1, 0, 0]) * 50
 

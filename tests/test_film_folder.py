@@ -16,8 +16,8 @@ from films import (
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.film_reader import AnyPacket
-from colorize.runtime.film_writer import FilmOptions
 from colorize.runtime.recorder import SegmentWriter
 from colorize.runtime.segments import Segment
 from colorize.runtime.video import FilmReport, Progress

@@ -22,7 +22,7 @@ from films import (
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError
 from colorize.runtime.fields import FieldMarker, top_field_first
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.frames import FrameLayout, Scratch, chroma_planes, layout_of
 
 

@@ -14,7 +14,7 @@ from films import FFV1, MakeFilm, assert_same_luma, left_in, packets_of, read_fr
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, InputError, OutputError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.65, 0.8])
@@ -212,7 +212,7 @@ import av
 import numpy as np
 from colorize.runtime.color import grey_to_lightness
 from colorize.runtime.errors import ColorizeError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.planes import shrink
 from colorize.runtime.video import colorize_film
 source, folder, frames, first, last = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])

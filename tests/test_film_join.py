@@ -10,7 +10,7 @@ import pytest
 from films import MakeFilm, plane_of, read_frames, times_of
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.video import FilmReport, Progress
 
 

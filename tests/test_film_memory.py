@@ -12,7 +12,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 source, target, model = map(Path, sys.argv[1:])
 with Colorizer(model, backend="openvino", precision="fp32") as colorizer:
     options = FilmOptions(preset="ultrafast", segment_frames=16)

@@ -17,7 +17,7 @@ from films import MakeFilm, assert_same_luma, chroma_distance, left_in, read_fra
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, InputError, OutputError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]

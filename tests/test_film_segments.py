@@ -29,7 +29,8 @@ from films import (
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import OutputError
-from colorize.runtime.film_writer import FilmOptions, FilmWriter
+from colorize.runtime.film_options import FilmOptions
+from colorize.runtime.film_writer import FilmWriter
 from colorize.runtime.video import Progress
 
 
@@ -144,7 +145,8 @@ from typing import Any
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.film_reader import AnyPacket
-from colorize.runtime.film_writer import FilmOptions, FilmWriter
+from colorize.runtime.film_options import FilmOptions
+from colorize.runtime.film_writer import FilmWriter
 from colorize.runtime import film_writer
 source, target, model, event, count = sys.argv[1:]
 left = int(count)

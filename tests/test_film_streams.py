@@ -19,7 +19,7 @@ from films import (
 )
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.video import FilmReport
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from colorize.bench.flicker import flicker, motion
 from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.frames import (
     FrameLayout,
     SteadyRounding,

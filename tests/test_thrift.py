@@ -15,7 +15,7 @@ from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.contract import ModelInfo
 from colorize.runtime.errors import OutOfMemoryError
-from colorize.runtime.film_writer import FilmOptions
+from colorize.runtime.film_options import FilmOptions
 
 FFV1 = FilmOptions(codec="ffv1", stabilize=False)
 OUT = "out of memory"

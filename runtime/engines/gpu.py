@@ -166,7 +166,7 @@ def _check(result: int, name: str) -> None:
         raise EngineError(f"{name} failed: CUDA error {result}")
 
 
-class Stopwatch:
+class EventTimer:
     """CUDA events on a stream, and the milliseconds between them."""
 
     def __init__(self, stream: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ..color import F32
 from ..contract import INPUT, OUTPUT, TensorSpec, check_signature
 from ..errors import EngineError, OutOfMemoryError
-from .gpu import DeviceMemory, Gpu, Graph, Staged, Stopwatch
+from .gpu import DeviceMemory, EventTimer, Gpu, Graph, Staged
 from .trt_log import error_log
 
 _MOST_GRAPHS = 8
@@ -73,7 +73,7 @@ class Session:
             return self._time(lightness, profile)
 
     def _time(self, lightness: F32, profile: int) -> list[float]:
-        watch = Stopwatch(self._gpu.stream)  # whose events must end before the context is left
+        watch = EventTimer(self._gpu.stream)  # whose events must end before the context is left
         self._infer(lightness, profile, watch)
         return watch.between()
 
@@ -113,7 +113,7 @@ class Session:
             for name, dtype in zip(names, dtypes, strict=True)
         ]
 
-    def _infer(self, lightness: F32, profile: int, watch: Stopwatch | None) -> F32:
+    def _infer(self, lightness: F32, profile: int, watch: EventTimer | None) -> F32:
         run, stream = self._prepare(lightness.shape, profile), self._gpu.stream
         mark = watch.mark if watch else _nothing
         self._input.host(run.shape)[...] = lightness
