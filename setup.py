@@ -52,8 +52,9 @@ BENCH = [
 ]
 # Only DDColor needs these; other colorizers are imported without.
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
+HEIF = ["pillow-heif>=1,<2"]
 EXTRAS = {
-    "heif": ["pillow-heif>=1,<2"],
+    "heif": HEIF,
     "train": TRAIN,
     "export": EXPORT,
     "import": IMPORT,
@@ -77,6 +78,7 @@ EXTRAS = {
         "ruff>=0.9,<1",
         "mypy>=1.15,<3",
         "build>=1.2,<2",
+        *HEIF,
     ],
 }
 

@@ -198,7 +198,14 @@ def main(
 def _refuse_idle(precision: str, *, builds: bool, imports: bool) -> None:
     """Raise ArgumentError for an option that was given and would count for nothing."""
     if not builds:
-        engine = ("device", "compute_capability", "batch", "workspace", "optimization_level")
+        engine = (
+            "device",
+            "compute_capability",
+            "batch",
+            "size",
+            "workspace",
+            "optimization_level",
+        )
         refuse_given(engine, "is for TensorRT engines, which --engine fp16 builds of the network")
     if imports:
         refuse_given(("checkpoint", "compact"), "is for checkpoints of colorize-train")

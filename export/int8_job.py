@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,10 +136,14 @@ def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figur
             if name.endswith("int8")
         )
         seconds = time_in_turns(engines, np.repeat(batches[0], _BATCH, axis=0))
-    int8 = min(value for name, value in seconds.items() if name.endswith("int8"))
-    others = min(value for name, value in seconds.items() if not name.endswith("int8"))
     milliseconds = {name: 1000 * value for name, value in seconds.items()}
-    return Figures(difference, others / int8, milliseconds, _BATCH, kept)
+    return Figures(difference, speedup(seconds), milliseconds, _BATCH, kept)
+
+
+def speedup(seconds: Mapping[str, float]) -> float:
+    """Return how many times as fast the best int8 engine is as the best of the others."""
+    int8 = min(value for name, value in seconds.items() if name.endswith("int8"))
+    return min(value for name, value in seconds.items() if not name.endswith("int8")) / int8
 
 
 def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:

@@ -76,8 +76,8 @@ SOME_FAILED = 3
     "--refine/--no-refine",
     default=False,
     show_default=True,
-    help="Photographs: colours follow the edges of lightness. Brings true colours, shrunk to 128 "
-    "pixels, 0.72 dB nearer (Kodak24), and the bundled model's 0.003 dB.",
+    help="Photographs: colours follow the edges of lightness, which brings the more, the nearer "
+    "a model's colours are to the truth.",
 )
 @click.option(
     "--max-pixels",

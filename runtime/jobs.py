@@ -223,7 +223,10 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
         matching = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]  # noqa: PTH207  # Path.glob takes no absolute pattern
         if not matching:
             raise InputError(f"{given}: no such file or folder")
-        return [(path, path.parent) for path in matching if path.is_file()]
+        files = [(path, path.parent) for path in matching if path.is_file()]
+        if not files:
+            raise InputError(f"{given}: matches folders alone; name them, or files in them")
+        return files
     found = sorted(given.rglob("*") if recursive else given.iterdir())
     files = [
         (path, given)

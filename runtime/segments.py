@@ -185,6 +185,10 @@ class WorkFolder:
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{self._target}: cannot write there ({reason})") from error
+        except BaseException:  # a signal: nobody will call __exit__
+            if self._lock.is_locked:
+                self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -81,6 +81,19 @@ def test_the_command_measures_a_model(model: Path, photos: Path, quick: Quick) -
     assert any("FID: not measured (photographs: 2" in line for line in lines)
 
 
+def test_the_wall_shows_every_photograph(model: Path, quick: Quick, tmp_path: Path) -> None:
+    result, _ = quick("--model", model, *FAST, "--wall", tmp_path / "wall.png")
+    assert result.exit_code == 0, result.stderr
+    assert f"pictures: {tmp_path / 'wall.png'}" in result.stderr
+    with Image.open(tmp_path / "wall.png") as wall:
+        parts = np.asarray(wall.convert("RGB")).astype(int)
+    height, width = parts.shape[:2]
+    assert width > 3 * height  # two photographs abreast, each grey, by the model and true
+    grey = parts[:, : width // 8]
+    assert np.ptp(grey, axis=2).max() <= 2
+    assert np.ptp(parts, axis=2).max() > 40
+
+
 def test_sizes_precisions_and_protocols_are_rows(model: Path, quick: Quick) -> None:
     options = ("--size", "32,48", "--precision", "auto,fp32", "--protocol", "imagenet256")
     result, document = quick("--model", model, *FAST, *options, "--against", model)

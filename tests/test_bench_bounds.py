@@ -8,8 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from rich.console import Console
 
 from colorize.bench import bounds
+from colorize.bench import cost as costs
+from colorize.bench.cold_start import ColdStart
 from colorize.bench.cost import Cost, cost_of
 from colorize.bench.film_clips import make_clip
 from colorize.bench.film_speed import (
@@ -74,12 +77,36 @@ def test_a_ratio_is_taken_repeat_by_repeat() -> None:
     assert (cpu.median, cpu.least, cpu.most) == pytest.approx((8 / 7, 7.2 / 7, 10 / 7))
 
 
-def test_cost_counts_the_work_and_not_what_was_before() -> None:
-    sizes: list[int] = []
-    cost = cost_of(lambda: sizes.append(sum(range(3_000_000))))
-    assert len(sizes) == 1
-    assert cost.cpu > 0
-    assert cost.others is None or 0 <= cost.others <= 1
+def test_cost_counts_the_work_and_not_what_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 cores, in 2 seconds: 3 processor seconds our own, 4 of others."""
+    clocks = {"wall": 100.0, "own": 10.0, "busy": 50.0}
+
+    def work() -> None:
+        for name, seconds in (("wall", 2.0), ("own", 3.0), ("busy", 7.0)):
+            clocks[name] += seconds
+
+    monkeypatch.setattr("time.perf_counter", lambda: clocks["wall"])
+    monkeypatch.setattr(costs, "_own_seconds", lambda: clocks["own"])
+    monkeypatch.setattr(costs, "_busy_seconds", lambda: clocks["busy"])
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert cost_of(work) == Cost(wall=2.0, cpu=3.0, others=0.5)
+    monkeypatch.setattr(costs, "_busy_seconds", lambda: None)
+    assert cost_of(work) == Cost(wall=2.0, cpu=3.0, others=None)
+
+
+def test_own_seconds_are_those_of_the_processor() -> None:
+    before = costs._own_seconds()
+    sum(range(3_000_000))
+    assert costs._own_seconds() > before
+
+
+def test_ratios_of_starts_and_of_memory_are_the_right_way_round() -> None:
+    whole, floor = (tuple(Cost(s, s, 0.0) for s in each) for each in ((3, 4, 5), (2, 2, 2)))
+    start = bounds.show_start(ColdStart(whole, floor), Console(quiet=True))
+    assert (start.value, start.least, start.most) == (2.0, 1.5, 2.5)
+    [memory] = bounds._memory_bounds({3000: 300.0, 300: 200.0}, Console(quiet=True))
+    assert memory.value == 1.5
+    assert memory.beyond()
 
 
 def test_transcoding_keeps_the_film_and_its_sound(clip: Path, tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_what_the_command_writes_follows_the_schema(
     assert speed["fps"] == pytest.approx(10 / speed["seconds"])
     alone = speed["transcode_seconds"] + speed["network_seconds"]
     assert speed["bound_share"] == pytest.approx(alone / speed["seconds"])
+    slower = "network" if speed["network_seconds"] > speed["transcode_seconds"] else "encoder"
+    assert speed["bound_by"] == slower
     assert {"decode", "network", "encode"} <= set(speed["stages"])
     own, bare, truth, grey = film["colours"]
     assert (own["model"], bare["model"]) == (str(tiny_model), f"{tiny_model}, not stabilized")

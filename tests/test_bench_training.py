@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from colorize.bench import training
+from colorize.runtime.catalog import SAMPLES
 from colorize.train.architectures import architecture
 from colorize.train.architectures.blocks import count_flops
+from colorize.train.colours import ColourShares
+from colorize.train.config import TrainConfig
+from colorize.train.crops import CropDataset
+from colorize.train.data import collect
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -37,6 +43,34 @@ def test_it_prints_a_row_of_measured_figures(
     assert float(rate) > 0
     assert float(share.removesuffix("%")) > 0
     assert float(memory) > 0.1
+
+
+def test_the_rate_is_that_of_the_steps_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 8 at steps that take half a second, after two of ten seconds."""
+    now = 0.0
+
+    def steps(*_: object, on_step: Callable[[object], None], **__: object) -> None:
+        nonlocal now
+        for seconds in (10, 10, 10, 0.5, 0.5, 0.5):
+            now += seconds
+            on_step(None)
+
+    monkeypatch.setattr(training, "train", steps)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    config = TrainConfig("unet", (str(SAMPLES / "train"),), batch_size=8, encoder_weights=None)
+    photos = list(collect(config.data).photos)
+    crops, shares = CropDataset(photos, 32), ColourShares.of(photos)
+    assert training._rate(config, crops, shares) == pytest.approx(16)
+
+
+def test_reading_is_told_from_the_one_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rate(_config: object, crops: CropDataset, _shares: object) -> float:
+        return 50.0 if isinstance(crops, training.SyntheticCrops) else 40.0
+
+    monkeypatch.setattr(training, "_rate", rate)
+    config = TrainConfig("unet", (str(SAMPLES / "train"),), encoder_weights=None)
+    speed = training.measure(config, rounds=1)
+    assert (speed.reading, speed.synthetic) == (40.0, 50.0)
 
 
 def test_flops_are_those_of_every_convolution() -> None:

@@ -1,9 +1,11 @@
 """colorize-export: ONNX files that keep the contract, the same bytes every time."""
 
+import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,8 +13,11 @@ import onnxruntime
 import pytest
 import torch
 
+from colorize.export import tensorrt
+from colorize.export.job import ExportJob
 from colorize.export.onnx import export_onnx, strip_source_notes
 from colorize.export.precision import deployed_network
+from colorize.export.target import check_target
 from colorize.export.verify import (
     FLOAT32,
     onnxruntime_answer,
@@ -20,8 +25,10 @@ from colorize.export.verify import (
     sample_batches,
     torch_answer,
 )
+from colorize.runtime.catalog import MODELS
 from colorize.runtime.contract import ModelInfo
 from colorize.runtime.engines.openvino import OpenVINOEngine
+from colorize.runtime.errors import ArgumentError
 from colorize.runtime.files import sha256
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.checkpoint import Checkpoint, load_checkpoint
@@ -159,6 +166,11 @@ def test_another_process_exports_the_same_bytes(
         (("--size", "512,256,128"), "'512,256,128' does not ascend"),
         (("--size", "big"), "'big' is neither a number nor three"),
         (("--engine", "fp16", "--compact"), "--compact is for fp32"),
+        (("--import", "net.onnx", "--compact"), "--compact is for checkpoints of colorize-train"),
+        (("--licence", "MIT"), "--licence belongs to --import FILE"),
+        (("--data", "photos"), "--data is for --engine int8"),
+        (("--size", "256"), "--size is for TensorRT engines"),
+        (("--engine", "int8", "--workspace", "64"), "--workspace is for TensorRT engines"),
         (("-o", "model.json"), "model.json: give -o a name that ends in .onnx"),
     ],
 )
@@ -181,7 +193,8 @@ def test_profiles_that_the_network_cannot_take_are_refused(
     colorize_export: Run, checkpoint_file: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "net.onnx"
-    result = colorize_export("--checkpoint", checkpoint_file, "-o", target, "--size", "64,100,256")
+    sizes = ("--engine", "fp16", "--size", "64,100,256")
+    result = colorize_export("--checkpoint", checkpoint_file, "-o", target, *sizes)
     assert result.returncode == 2
     assert "size 100: this network takes multiples of 32" in result.stderr
     assert not target.exists()
@@ -196,3 +209,72 @@ def test_results_are_not_overwritten_unasked(
     assert result.returncode == 2
     assert "exists; give --overwrite" in result.stderr
     assert target.read_bytes() == b"mine"
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ExportJob]:
+    """What would have been exported, in an empty folder."""
+    asked: list[ExportJob] = []
+    monkeypatch.setattr(ExportJob, "run", lambda self, _report: asked.append(self))
+    monkeypatch.chdir(tmp_path)
+    return asked
+
+
+def test_options_reach_the_builder(
+    colorize_export: Run, jobs: list[ExportJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toolkit = tensorrt.Toolkit(SimpleNamespace(__version__="1"), "tensorrt_rtx")
+    built: list[object] = []
+
+    def build(model: Path, *arguments: object) -> Path:
+        built[:] = [model, *arguments[:2]]
+        return Path("net.engine")
+
+    monkeypatch.setattr(tensorrt, "find_toolkit", lambda *_: toolkit)
+    monkeypatch.setattr(tensorrt, "build_engine", build)
+    words = "--engine fp16 --checkpoint net.safetensors --batch 1,2,4 --size 64,128,256"
+    words += " --compute-capability 8.6,120 --workspace 512 --optimization-level 2"
+    run = colorize_export(*words.split())
+    assert run.stdout.splitlines() == ["net-fp16.onnx", "net.engine"]
+    options = tensorrt.BuildOptions((1, 2, 4), (64, 128, 256), ("86", "120"), 512, 2)
+    assert built == [Path("net-fp16.onnx"), toolkit, options]
+    assert (jobs[0].precision, jobs[0].sizes) == ("fp16", (64, 128, 256))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("net.safetensors", "net-fp32.onnx"),
+        ("runs/unet/20261125-155850/checkpoint.safetensors", "unet-fp32.onnx"),
+        ("runs/unet/20261125-155850-2/checkpoint.safetensors", "unet-fp32.onnx"),
+        ("runs/mine/checkpoint.safetensors", "mine-fp32.onnx"),
+        ("runs/mine/best.safetensors", "best-fp32.onnx"),
+    ],
+)
+def test_files_are_named_after_their_run(
+    checkpoint: str, name: str, colorize_export: Run, jobs: list[ExportJob]
+) -> None:
+    run = colorize_export("--checkpoint", checkpoint)
+    assert run.stdout == f"{Path(checkpoint).with_name(name)}\n"
+    assert jobs[0].target == Path(checkpoint).with_name(name)
+
+
+def test_without_a_name_the_newest_run_is_exported_or_the_default(
+    colorize_export: Run, jobs: list[ExportJob]
+) -> None:
+    assert colorize_export().stdout == f"{Path('exports', 'default-fp32.onnx')}\n"
+    assert jobs[0].checkpoint == MODELS / "default.safetensors"
+    for number, place in enumerate(("runs/unet/20261125-155850", "runs/mine")):
+        path = Path(place, "checkpoint.safetensors")
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (number, number))
+    assert colorize_export().stdout == f"{Path('runs', 'mine', 'mine-fp32.onnx')}\n"
+
+
+def test_results_are_overwritten_when_asked(tmp_path: Path) -> None:
+    target = tmp_path / "net.onnx"
+    target.with_suffix(".json").touch()
+    with pytest.raises(ArgumentError, match=r"net\.json: exists; give --overwrite"):
+        check_target(target, overwrite=False)
+    check_target(target, overwrite=True)

@@ -5,6 +5,8 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx
@@ -13,11 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from colorize.export import int8_job
 from colorize.export.int8 import calibrate, float32_answers, loss, quantize
-from colorize.export.int8_job import Figures, Int8Job, as_seen
+from colorize.export.int8_job import Figures, Int8Job, as_seen, speedup, time_in_turns
 from colorize.export.inventory import exported_files
 from colorize.runtime.catalog import SAMPLES
 from colorize.runtime.color import F32
 from colorize.runtime.contract import ModelInfo
+from colorize.runtime.engines.base import Engine
 from colorize.runtime.errors import ArgumentError, ProofError
 from colorize.runtime.files import photo_files, sha256
 
@@ -101,6 +104,31 @@ def test_both_figures_decide(difference: float, speedup: float, reasons: list[st
     assert figures.reasons_against() == reasons
 
 
+def test_the_speedup_is_that_of_the_best_int8_engine_over_the_best_other() -> None:
+    seconds = {"openvino bf16": 3.0, "onnxruntime fp32": 6.0}
+    assert speedup({**seconds, "openvino int8": 2.0, "onnxruntime int8": 5.0}) == 1.5
+
+
+def test_engines_take_turns_and_the_first_call_of_each_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    now = 0.0
+
+    def engine(name: str, seconds: list[float]) -> Engine:
+        def infer(_: F32) -> None:
+            nonlocal now
+            order.append(name)
+            now += seconds[len(order) % 2]  # each turn calls it twice, the second is timed
+
+        return cast(Engine, SimpleNamespace(infer=infer))
+
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    engines = {"a": engine("a", [1.0, 50.0]), "b": engine("b", [4.0, 70.0])}
+    assert time_in_turns(engines, np.zeros((1, 1, 8, 8), np.float32)) == {"a": 1.0, "b": 4.0}
+    assert order[:8] == [*"aabbaabb"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Copying:
     """A job that finds its network ready."""
@@ -131,6 +159,7 @@ def test_the_file_gets_its_name_only_if_it_is_worth_it(
         card = json.loads(target.with_suffix(".json").read_text())
         assert (card["precision"], card["onnx_sha256"]) == ("int8", sha256(target))
         assert card["int8"]["kept"][0] == "unspread"
+        assert 0.01 < card["int8"]["difference"] <= 0.6
         assert not card.keys() & {"proofs", "refused_precisions"}  # of the float32 file
         [row] = exported_files([tmp_path])
         assert row.proof.startswith("CIEDE2000 mean 0.")

@@ -19,7 +19,7 @@ from colorize.runtime.errors import InputError, OutputError
 from colorize.runtime.film_options import FilmOptions
 from colorize.runtime.film_reader import AnyPacket
 from colorize.runtime.recorder import SegmentWriter
-from colorize.runtime.segments import Segment
+from colorize.runtime.segments import Segment, WorkFolder
 from colorize.runtime.video import FilmReport, Progress
 
 pytestmark = pytest.mark.usefixtures("repeating_encoders")
@@ -111,6 +111,18 @@ def test_an_error_without_finished_segments_leaves_no_folder(
     assert left_in(tmp_path) == []
 
 
+def test_a_signal_that_comes_before_the_first_frame_leaves_no_folder(
+    clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WorkFolder, "_manifest", staticmethod(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
+    assert left_in(tmp_path) == []
+
+
 def test_segments_are_read_without_pickle(tmp_path: Path) -> None:
     np.savez(tmp_path / "00000.npz", end=np.array([{"a": 1}], object))
     (tmp_path / "00000.packets").touch()
@@ -163,6 +175,24 @@ def test_a_full_disk_keeps_what_is_finished(
     assert "48 finished frames are kept" in str(raised.value)
     colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
     assert content_of(tmp_path / "out.mkv") == content_of(unbroken)
+
+
+def test_a_source_that_is_replaced_meanwhile_is_refused(
+    clip: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    """Its sound would be another film's."""
+    source, other = tmp_path / "film.mp4", tmp_path / "other.mp4"
+    for path in (source, other):
+        path.write_bytes(clip.read_bytes())
+    os.utime(source, (1e9, 1e9))
+
+    def swap(progress: Progress) -> None:
+        if progress.frames == 90:
+            other.replace(source)
+
+    with pytest.raises(InputError, match="changed while it was read; 100 finished frames are kept"):
+        colorizer.video(source, tmp_path / "out.mkv", IN_SEGMENTS, on_progress=swap)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_too_little_room_to_join_is_said_before(

@@ -259,3 +259,26 @@ def test_hardware_that_is_not_there_is_refused_with_the_reason(
         assert f"codec {codec}" in said
         assert "\n" not in said
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_y4m_tells_the_order_of_fields(
+    top_first: bool, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    source = _interlaced(tmp_path / "film.mkv", "libx264", top_first=top_first)
+    with (tmp_path / "out.y4m").open("wb") as sink:
+        colorizer.video(source, sink)
+    [frame, *_] = read_frames(tmp_path / "out.y4m")
+    assert frame.interlaced_frame
+    assert top_field_first(frame) == top_first
+
+
+@pytest.mark.parametrize("siting", ["left", "topleft", "center"])
+def test_y4m_tells_the_siting_of_chroma(
+    siting: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    settings = {"chroma_sample_location": siting}
+    source = make_film(tmp_path / "film.mkv", codec="libx264", options=settings, times=[0, 40])
+    with (tmp_path / "out.y4m").open("wb") as sink:
+        colorizer.video(source, sink)
+    assert f"{siting})" in _dump(tmp_path / "out.y4m")

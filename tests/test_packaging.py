@@ -1,6 +1,7 @@
 """What pip installs, in an environment of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -16,6 +17,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
+    # A copy: what earlier builds left behind would find its way into the wheel.
+    left = shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "exports", "coloured")
+    source = shutil.copytree(ROOT, folder / "source", ignore=left)
     command = [
         sys.executable,
         "-m",
@@ -25,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-q",
         "-w",
         str(folder),
-        str(ROOT),
+        str(source),
     ]
     subprocess.run(command, check=True)
     [path] = folder.glob("*.whl")

@@ -1,5 +1,6 @@
 """The command colorize-run: what it leaves behind, what it says, and how it is stopped."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -272,7 +273,10 @@ def test_termination_leaves_no_half_written_film(
     command += ["--preset", "placebo", "-o", str(tmp_path / "out.mp4"), str(clip)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "working size" in process.stderr.readline()  # the film begins
+        assert "working size" in process.stderr.readline()
+        while process.poll() is None and not list(tmp_path.rglob("*.packets")):
+            os.sched_yield()  # until the first frame is encoded
+        assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         process.communicate()
     assert process.returncode == 130

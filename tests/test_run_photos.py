@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,7 +16,9 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
+from colorize.runtime import images
 from colorize.runtime.catalog import find_model, listed_models
+from colorize.runtime.command import Command
 from colorize.runtime.errors import ModelError
 from colorize.runtime.files import sha256
 
@@ -261,3 +264,47 @@ def test_cards_of_other_kinds(card: str, tiny_model: Path, tmp_path: Path) -> No
             find_model(models)
     else:
         assert find_model(models) == models / "tiny.onnx"
+
+
+def test_what_became_of_a_photo_is_said(folder: Path, colorize_run: Run) -> None:
+    with Image.open(folder / "a.png") as image:
+        image.convert("CMYK").save(folder / "print.tif")
+    run = colorize_run(folder / "print.tif")
+    assert run.returncode == 0
+    assert f"{folder / 'print.tif'}: its CMYK colours became sRGB" in run.stderr
+
+
+def test_a_pattern_that_matches_folders_alone_is_refused(folder: Path, colorize_run: Run) -> None:
+    for more in ((), ("--show",)):
+        run = colorize_run(f"{folder.parent}/pict*", *more)
+        assert run.returncode == 2
+        assert "matches folders alone" in run.stderr.splitlines()[-1]
+
+
+def test_one_strange_file_does_not_end_the_others(
+    folder: Path, colorize_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library raises that nobody foresaw."""
+    shutil.copy(folder / "a.png", folder / "strange.png")
+    read = images.read_photo
+
+    def strange(path: Path, *arguments: Any) -> Any:
+        if path.stem == "strange":
+            raise ZeroDivisionError("of all things")
+        return read(path, *arguments)
+
+    monkeypatch.setattr(images, "read_photo", strange)
+    run = colorize_run(folder / "a.png", folder / "strange.png", "-o", folder.parent / "out")
+    assert run.returncode == 3
+    assert "strange.png: ZeroDivisionError: of all things" in run.stderr
+    assert [path.name for path in (folder.parent / "out").iterdir()] == ["a_colorized.png"]
+
+
+def test_what_the_system_refuses_is_one_line(in_process: Run) -> None:
+    @click.command(cls=Command, name="colorize-something")
+    def main() -> None:
+        raise OSError(28, "No space left on device", "film.mkv")
+
+    run = in_process(main)
+    assert run.returncode == 1
+    assert run.stderr == "colorize-something: film.mkv: No space left on device\n"

@@ -7,20 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
+from skimage.color import lab2rgb
+from skimage.metrics import peak_signal_noise_ratio
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from trainings import QUICK, rows_of, train
 
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.files import sha256
-from colorize.train import loop
+from colorize.train import cli, devices, loop
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint, newest_checkpoint
 from colorize.train.config import TrainConfig
+from colorize.train.crops import CropDataset
 from colorize.train.data import Photo, collect
 from colorize.train.run import Run, read_config
 from colorize.train.weights import read_weights
@@ -55,9 +59,92 @@ def test_every_architecture_trains_and_saves(
         list((SAMPLES / "train").glob("*.jpg"))
     )
     assert f"colorize-export --checkpoint {Path('runs', arch)}" in result.stderr
-    columns = rows_of(folder)[-1]
-    adversarial = ARCHITECTURES[arch].adversarial_from is not None
-    assert ("discriminator" in columns) == adversarial
+    judged = [bool(row.get("discriminator")) for row in rows_of(folder)]
+    # Of the three steps, those that begin after 60% of the budget.
+    assert judged == {"gan": [True] * 3, "unetgan": [False, False, True]}.get(arch, [False] * 3)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
+def test_durations_have_units(text: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr(cli, "_run", lambda config, *_, **__: asked.append(config))
+    assert train("--max-time", text).exit_code == 0
+    assert asked[0].max_seconds == seconds
+
+
+def test_bare_it_trains_three_minutes_on_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr(cli, "_run", lambda config, *_, **__: asked.append(config))
+    assert train().exit_code == 0
+    assert (asked[0].arch, asked[0].data, asked[0].max_seconds) == (
+        "unet",
+        (str(SAMPLES / "train"),),
+        180,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "processes"),
+    [
+        ({}, (1, 1)),
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}, (4, 2)),
+    ],
+)
+def test_slurm_says_how_many_processes_there_are(
+    environment: dict[str, str], processes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert devices._processes() == processes
+
+
+def test_photographs_from_two_places_and_grey_ones_left_out(tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    for place in places:
+        place.mkdir()
+    for index, path in enumerate(sorted((SAMPLES / "train").glob("*.jpg"))[:14]):
+        with Image.open(path) as image:
+            small = image.convert("L" if index < 2 else "RGB").resize((48, 40))
+        small.save(places[index % 2] / f"{index}.png")
+    run, given = tmp_path / "run", [word for place in places for word in ("--data", str(place))]
+    result = train(*QUICK, *given, "-o", str(run))
+    assert result.exit_code == 0, result.output
+    assert "left out: 2 grey or nearly grey, 0 unreadable" in result.stderr
+    settings = json.loads((run / "run.json").read_text())["data"]
+    assert (settings["training"], settings["validation"], settings["grey_left_out"]) == (9, 3, 2)
+    (places[0] / "2.png").unlink()
+    again = train("--resume", str(run), "--steps", "5")
+    assert again.exit_code == 2
+    assert "its photographs have changed since" in again.stderr.splitlines()[-1]
+
+
+def test_a_runs_figures_are_those_of_its_network(tmp_path: Path) -> None:
+    """PSNR by scikit-image, colourfulness by the formula of Hasler and Suesstrunk (2003)."""
+    run = tmp_path / "run"
+    assert train(*QUICK, "-o", str(run)).exit_code == 0
+    config = read_config(run)
+    network = load_checkpoint(run / "checkpoint.safetensors").network.eval()
+    _, held_out = collect(config.data).split(config.validation_share, config.validation_limit)
+    crops = CropDataset(held_out, config.size)
+    figures = []
+    for L, ab in (crops[index] for index in range(len(crops))):
+        with torch.inference_mode():
+            answer = network(L[None])[0]
+        rgb, truth = (
+            lab2rgb(torch.cat([L, each]).numpy(), channel_axis=0) * 255 for each in (answer, ab)
+        )
+        r, g, b = rgb
+        rg, yb = r - g, (r + g) / 2 - b
+        vivid = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+        error = float((answer - ab).abs().mean())
+        decibels = peak_signal_noise_ratio(truth, rgb, data_range=255)  # type: ignore[no-untyped-call]
+        figures.append((error, decibels, vivid))
+    row = rows_of(run)[-1]
+    logged = [float(row[name]) for name in ("ab_error", "psnr", "colourfulness")]
+    # The pictures of the log are 8-bit, and colours beyond sRGB are clipped otherwise.
+    assert logged == pytest.approx(np.mean(figures, axis=0).tolist(), rel=0.03)
 
 
 @pytest.mark.slow

@@ -136,7 +136,8 @@ def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: 
         ("grey", None),
         ("truth", None),
     ]
-    assert rows[0]["psnr_db"] != rows[1]["psnr_db"] != rows[2]["psnr_db"]
+    assert rows[0]["psnr_db"] != rows[1]["psnr_db"]  # sizes
+    assert rows[0]["psnr_db"] != rows[2]["psnr_db"]  # averaged and last weights
     assert rows[-2]["colourfulness"] == pytest.approx(0, abs=0.2)
     assert "held-out photographs" in result.stderr
 
@@ -321,3 +322,17 @@ def test_runs_on_other_photographs_are_not_compared(runs: list[Path], tmp_path: 
     result = CliRunner().invoke(recipe.main, [str(runs[0]), str(other)])
     assert result.exit_code == 2
     assert "compare them apart" in result.stderr
+
+
+def test_what_is_kept_is_an_exponential_average_of_the_weights() -> None:
+    """Held against the sum by hand: the first weights, then shares of 1 - decay, less at first."""
+    network = build_unet(UNetConfig(encoder="plain", decoder_channels=(8, 8)))
+    state = TrainState(TrainConfig("unet", ("photos",), ema_decay=0.3), network)
+    [*_, live], [*_, kept] = state.network.parameters(), state.averaged.parameters()
+    expected = 0.0
+    for step, value in enumerate((5.0, 1.0, -2.0, 4.0, 8.0, 3.0)):
+        torch.nn.init.constant_(live, value)
+        state.average.update_parameters(state.network)
+        decay = 0.0 if step == 0 else min(0.3, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+        torch.testing.assert_close(kept, torch.full_like(kept, expected))

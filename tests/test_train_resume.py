@@ -86,15 +86,17 @@ def test_a_resumed_run_decides_nothing_anew(
     assert torch.equal(weights_of(whole), weights_of(broken))
 
 
-@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize(
+    ("send", "signum"), [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)]
+)
 def test_a_signal_saves_and_says_how_to_go_on(
-    send: Callable[[int, int], None], tmp_path: Path
+    send: Callable[[int, int], None], signum: int, tmp_path: Path
 ) -> None:
     """Sent to the trainer, or as torchrun does to all of its group, which read photographs too."""
     run = tmp_path / "run"
     with started("--size", "32", "--batch-size", "8", "--steps", "120", "-o", str(run)) as process:
         wait_for_validation(process)
-        send(process.pid, signal.SIGTERM)
+        send(process.pid, signum)
         _, stderr = process.communicate()
     assert process.returncode == 130
     assert f"to go on: colorize-train --resume {run}" in stderr
