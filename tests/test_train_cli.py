@@ -1,11 +1,14 @@
 """colorize-train: what it leaves behind, what it refuses, and two processes that train as one."""
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from trainings import QUICK, rows_of, train
 from colorize.runtime.catalog import MODELS, SAMPLES
 from colorize.runtime.files import sha256
 from colorize.train import cli, devices, loop
+from colorize.train import run as training_run
 from colorize.train.architectures import ARCHITECTURES
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.checkpoint import load_checkpoint, newest_checkpoint
@@ -274,17 +278,24 @@ def test_a_checkpoint_brings_its_model_card(tmp_path: Path) -> None:
         assert fact in printed
 
 
-def test_the_best_weights_are_kept_too(tmp_path: Path) -> None:
+def test_the_best_weights_are_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers grow worse before and after the second of three validations."""
+    validations = itertools.count()
+    predictions = loop.predictions
+
+    def off(*arguments: Any) -> Iterator[tuple[torch.Tensor, ...]]:
+        wrong = 40.0 * abs(next(validations) - 1)
+        return ((L, answer + wrong, truth) for L, answer, truth in predictions(*arguments))
+
+    monkeypatch.setattr(training_run, "predictions", off)
     run = tmp_path / "run"
-    arguments = ("--size", "32", "--batch-size", "8", "--steps", "12", "--lr", "3e-2")
-    result = train(*arguments, "-o", str(run))
+    result = train(*QUICK, "-o", str(run))
     assert result.exit_code == 0
-    losses = {int(row["step"]): float(row["validation_loss"]) for row in rows_of(run)}
-    best = min(losses, key=losses.__getitem__)
-    assert best < 12, "this rate is meant to do harm"
-    assert load_checkpoint(run / "best.safetensors").origin.steps == best
-    assert load_checkpoint(run / "checkpoint.safetensors").origin.steps == 12
-    assert f"lowest after step {best}: {run / 'best.safetensors'}" in result.stderr
+    losses = [float(row["validation_loss"]) for row in rows_of(run)]
+    assert min(losses) == losses[1]
+    assert load_checkpoint(run / "best.safetensors").origin.steps == 2
+    assert load_checkpoint(run / "checkpoint.safetensors").origin.steps == 3
+    assert f"lowest after step 2: {run / 'best.safetensors'}" in result.stderr
 
 
 def test_no_validation_photograph_is_trained_on(
@@ -383,7 +394,8 @@ def test_two_processes_train_as_one(arch: str, tmp_path: Path) -> None:
     for key, value in one.items():
         if "optimizer" not in key:
             difference = torch.linalg.vector_norm(value.double() - two[key].double())
-            assert difference <= 1e-5 * torch.linalg.vector_norm(value.double()), key
+            # Rounding, which AdamW enlarges; a share lost or counted twice makes hundredths.
+            assert difference <= 1e-4 * torch.linalg.vector_norm(value.double()), key
 
 
 @pytest.mark.slow
