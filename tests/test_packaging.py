@@ -55,8 +55,10 @@ def run(command: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProces
 def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for wanted in ("default.onnx", "default.json", "default.safetensors", "unet.onnx", "unet.json"):
-        assert f"colorize/runtime/models/{wanted}" in names
+    models = {name for name in names if name.startswith("colorize/runtime/models/")}
+    for model in ("default", "gan", "resnet", "unet", "unetgan"):
+        assert {f"colorize/runtime/models/{model}.{suffix}" for suffix in ("onnx", "json")} <= models
+    assert "colorize/runtime/models/default.safetensors" in models
     for wanted in ("page.html", "results.schema.json"):
         assert f"colorize/bench/{wanted}" in names
     for folder, least in (("train", 20), ("test", 14)):

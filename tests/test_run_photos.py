@@ -123,7 +123,7 @@ def test_bundled_models_are_listed(colorize_run: Run, in_process: Run) -> None:
     run = in_process(main, "--list-models")
     assert run.returncode == 0
     assert run.stdout.startswith("default: unet, fp32, ")
-    for name in ("resnet", "unet"):
+    for name in ("gan", "resnet", "unet", "unetgan"):
         [card] = re.findall(rf"^{name}: {name}, fp32, .*\n.*\n.*", run.stdout, re.M)
         assert "psnr_db" in card
         assert "licence: research only" in card
