@@ -57,7 +57,9 @@ def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
         names = archive.namelist()
     models = {name for name in names if name.startswith("colorize/runtime/models/")}
     for model in ("default", "gan", "resnet", "unet", "unetgan"):
-        assert {f"colorize/runtime/models/{model}.{suffix}" for suffix in ("onnx", "json")} <= models
+        assert {
+            f"colorize/runtime/models/{model}.{suffix}" for suffix in ("onnx", "json")
+        } <= models
     assert "colorize/runtime/models/default.safetensors" in models
     for wanted in ("page.html", "results.schema.json"):
         assert f"colorize/bench/{wanted}" in names
