@@ -394,8 +394,9 @@ def test_two_processes_train_as_one(arch: str, tmp_path: Path) -> None:
     for key, value in one.items():
         if "optimizer" not in key:
             difference = torch.linalg.vector_norm(value.double() - two[key].double())
-            # Rounding, which AdamW enlarges; a share lost or counted twice makes hundredths.
-            assert difference <= 1e-4 * torch.linalg.vector_norm(value.double()), key
+            # Biases begin at 0, and AdamW's first steps enlarge rounding: 0.0006 was seen. Where
+            # both processes see the same share it is 0.6.
+            assert difference <= 0.01 * torch.linalg.vector_norm(value.double()), key
 
 
 @pytest.mark.slow
