@@ -26,6 +26,15 @@ MPEG, JPEG = int(ColorRange.MPEG), int(ColorRange.JPEG)
 WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}  # Kr, Kb by H.273 code
 
 
+def scratched(film: Path, target: Path) -> Path:
+    """Copy FILM with 3000 bytes in its middle made noise."""
+    data = bytearray(film.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
+    target.write_bytes(data)
+    return target
+
+
 def read_frames(film: Path) -> list[av.VideoFrame]:
     with av.open(str(film)) as container:
         return list(container.decode(video=0))

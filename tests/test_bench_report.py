@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from films import scratched
 
 from colorize.bench import compare
 from colorize.bench.cli import main
@@ -90,13 +90,10 @@ def test_what_the_command_writes_follows_the_schema(
 def test_a_film_that_is_damaged_within_fails_alone(
     clip: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    data = bytearray(clip.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
-    (tmp_path / "scratched.mp4").write_bytes(data)
+    source = scratched(clip, tmp_path / "scratched.mp4")
     settings = Settings(backends=("openvino",))
     subject = Subject("tiny", tiny_model, "")
-    film = measure_film([subject], tmp_path / "scratched.mp4", settings, 100)
+    film = measure_film([subject], source, settings, 100)
     [failure] = film.speed
     assert isinstance(failure, Failure)
     assert failure.error.startswith("scratched.mp4: cannot be measured")

@@ -12,6 +12,7 @@ from films import (
     MakeFilm,
     left_in,
     read_frames,
+    scratched,
 )
 
 from colorize.runtime.colorizer import Colorizer
@@ -127,11 +128,7 @@ def test_a_cut_film_is_refused_or_its_loss_is_told(
 def test_damage_in_the_middle_costs_frames_but_not_the_film(
     clip: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    data = bytearray(clip.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
-    source = tmp_path / "scratched.mp4"
-    source.write_bytes(data)
+    source = scratched(clip, tmp_path / "scratched.mp4")
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
     assert 50 < report.frames <= 100
     assert report.frames == len(read_frames(tmp_path / "out.mkv"))
