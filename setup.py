@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
+FLOORS = ("runtime", "train", "export", "bench")
 BASE = [
     "numpy>=1.26,<3",
     # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
@@ -93,24 +94,14 @@ setup(
     python_requires=">=3.11,<3.15",
     package_dir={"colorize": "."},
     packages=[
-        "colorize.runtime",
-        "colorize.runtime.engines",
-        "colorize.train",
-        "colorize.train.architectures",
-        "colorize.export",
-        "colorize.export.foreign",
-        "colorize.bench",
+        f"colorize.{name}"
+        for name in find_packages(include=[f"{floor}*" for floor in FLOORS])
     ],
     package_data={
         "": ["py.typed"],
-        "colorize.bench": ["page.html", "results.schema.json"],
-        "colorize.runtime": [
-            "models/*",
-            "samples/*.md",
-            "samples/*.txt",
-            "samples/*.mp4",
-            "samples/*/*.jpg",
-        ],
+        "colorize.bench.report": ["page.html", "results.schema.json"],
+        "colorize.runtime.models": ["*.onnx", "*.json", "*.safetensors", "*.md"],
+        "colorize.runtime": ["samples/*.md", "samples/*.txt", "samples/*.mp4", "samples/*/*.jpg"],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console, listed, positive, require_extra
+from ..runtime.models.catalog import SAMPLES
 
 _NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
 _NETS = ("alex", "vgg", "squeeze")
@@ -187,9 +187,9 @@ def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) 
     """
     require_extra("bench", _NEEDED)
     if documents:
-        from .job import compare_files
+        from .run import compare_files
 
         return compare_files(*documents, tolerance)
-    from .job import Request, run
+    from .run import Request, run
 
     return run(Request(**options), console())

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..runtime.cuda import devices
+from ..runtime.engines.cuda import devices
 
 _PACKAGES = (
     "colorize-toolkit",

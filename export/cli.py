@@ -9,14 +9,14 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from ..runtime.catalog import MODELS
 from ..runtime.command import Command, console, refuse_given, require_extra
 from ..runtime.errors import EngineError
+from ..runtime.models.catalog import MODELS
 from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
-    from .profiles import Range
-    from .tensorrt import BuildOptions, Report, Toolkit
+    from .tensorrt.builder import BuildOptions, Report, Toolkit
+    from .tensorrt.profiles import Range
 
 _MODULES = (
     "torch",
@@ -156,12 +156,12 @@ def main(
     if verify:
         _verify(verify, checkpoint, terminal)
         return
-    from ..train.checkpoint import newest_checkpoint
+    from ..train.checkpoints.checkpoint import newest_checkpoint
     from .foreign.job import ImportJob
-    from .image_job import ImageJob
-    from .int8_job import Int8Job
-    from .job import ExportJob, newest_or_bundled
-    from .tensorrt import BuildOptions
+    from .jobs.checkpoint import ExportJob, newest_or_bundled
+    from .jobs.image import ImageJob
+    from .jobs.int8 import Int8Job
+    from .tensorrt.builder import BuildOptions
 
     builds = precision == "fp16" and graph == "network"
     _refuse_idle(precision, builds=builds, imports=foreign is not None)
@@ -216,7 +216,7 @@ def _refuse_idle(precision: str, *, builds: bool, imports: bool) -> None:
 
 
 def _list() -> None:
-    from .inventory import as_table, exported_files
+    from .listing import as_table, exported_files
 
     rows = exported_files()
     if rows:
@@ -227,7 +227,7 @@ def _list() -> None:
 
 
 def _verify(file: Path, checkpoint: Path | None, terminal: Console) -> None:
-    from .recheck import recheck
+    from .jobs.verify import recheck
 
     recheck(file, checkpoint, _printer(terminal))
     click.echo(f"{file}: good")
@@ -244,7 +244,7 @@ def _stem(checkpoint: Path) -> str:
 
 def _toolkit(device: Literal["auto", "cuda"], options: "BuildOptions") -> "Toolkit | EngineError":
     """Return what builds engines; where none is and none was demanded, the reason."""
-    from .tensorrt import find_toolkit
+    from .tensorrt.builder import find_toolkit
 
     try:
         return find_toolkit(device, options.compute_capabilities)
@@ -255,7 +255,7 @@ def _toolkit(device: Literal["auto", "cuda"], options: "BuildOptions") -> "Toolk
 
 
 def _build(model: Path, toolkit: "Toolkit", options: "BuildOptions", terminal: Console) -> None:
-    from .tensorrt import build_engine
+    from .tensorrt.builder import build_engine
 
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("building the engine", total=None)

@@ -11,16 +11,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .catalog import DEFAULT_MODEL, ModelCard, listed_models
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
 from .jobs import PIPE, Job, plan, run_all
+from .models.catalog import DEFAULT_MODEL, ModelCard, listed_models
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .film_options import FilmOptions
-    from .video import Progress as FilmProgress
+    from .video.colorize import Progress as FilmProgress
+    from .video.options import FilmOptions
 
 NOTHING_PRODUCED = 1
 SOME_FAILED = 3
@@ -135,8 +135,6 @@ def main(
     if list_models:
         return _list_models(model)
     if list_devices:
-        from .device_list import print_devices
-
         print_devices()
         return 0
     if not inputs:
@@ -145,7 +143,7 @@ def main(
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .film_options import FilmOptions
+    from .video.options import FilmOptions
 
     terminal = console()
 
@@ -270,3 +268,34 @@ def _run(
 
 if __name__ == "__main__":
     main()
+
+
+def print_devices() -> None:
+    """Print a table on a terminal, else one line a device."""
+    from .engines.select import engine_devices
+
+    rows = [
+        (backend, found.device, found.name, found.problem)
+        for backend, devices in engine_devices().items()
+        for found in devices
+    ]
+    if sys.stdout.isatty():
+        _print_table(rows)
+        return
+    for backend, device, name, problem in rows:
+        place = " ".join(filter(None, [backend, device]))
+        hardware = f" ({name})" if name else ""
+        click.echo(f"{place}{hardware}: {f'no: {problem}' if problem else 'yes'}")
+
+
+def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("--backend", "--device", "hardware", "usable"):
+        table.add_column(heading, overflow="fold")
+    for backend, device, name, problem in rows:
+        table.add_row(backend, device, name, f"no: {problem}" if problem else "yes")
+    Console(highlight=False, markup=False).print(table)

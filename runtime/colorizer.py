@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalog import DEFAULT_MODEL, find_model
 from .color import F32, U8, Codes, Depth, grey_to_lightness
-from .contract import ModelInfo
 from .engines.base import Engine, Precision
+from .engines.memory_fallback import OnNote, Thrift
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
 from .files import known_sha256
-from .film_options import FilmOptions
-from .images import Photo, colour
-from .photo_stream import Steps, stream
-from .planes import seen_shape, shrink
-from .stabilize import Stabilizer
-from .thrift import OnNote, Thrift
+from .models.catalog import DEFAULT_MODEL, find_model
+from .models.contract import ModelInfo
+from .photo.photo import Photo, colour
+from .photo.stream import Steps, stream
+from .resize import seen_shape, shrink
+from .video.options import FilmOptions
+from .video.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from .video import FilmReport, Progress
+    from .video.colorize import FilmReport, Progress
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colours do not get better."""
@@ -66,7 +66,7 @@ class Colorizer:
         DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colours in photographs follow the edges of lightness (see
-        runtime/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
+        runtime/photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
         alone can. ON_NOTE gets what must be known at once, such as a smaller size where
         memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
         """
@@ -172,7 +172,10 @@ class Colorizer:
         stream in place of a path is read or written as raw y4m.
         Colours are held still from frame to frame unless OPTIONS say stabilize=False.
         """
-        from .video import colorize_film, colorize_to_y4m  # photographs do not wait for PyAV
+        from .video.colorize import (  # photographs do not wait for PyAV
+            colorize_film,
+            colorize_to_y4m,
+        )
 
         options, engine = options or FilmOptions(), self.engine
         pipe = None if isinstance(source, str | Path) else source

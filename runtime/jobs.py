@@ -17,9 +17,9 @@ from .files import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
-    from .film_options import FilmOptions
-    from .images import Photo
-    from .video import Progress
+    from .photo.photo import Photo
+    from .video.colorize import Progress
+    from .video.options import FilmOptions
 
 FILM_SUFFIXES = frozenset(
     [
@@ -66,8 +66,8 @@ class Job:
         on_remark: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Do it and return remarks for the user. A file is what its content says, not its name."""
-        from .images import is_photo
-        from .y4m import SIGNATURE, Prefixed
+        from .photo.reader import is_photo
+        from .video.y4m import SIGNATURE, Prefixed
 
         self._check_target()
         content: bytes | None = None
@@ -109,8 +109,8 @@ class Job:
 
     def read(self, content: bytes | None = None) -> "Photo":
         """Read the photograph, if its result can be written; CONTENT is that of a pipe."""
-        from .images import MAX_PIXELS, read_photo
-        from .photo_writer import format_of
+        from .photo.reader import MAX_PIXELS, read_photo
+        from .photo.writer import format_of
 
         self._check_target()
         if self.target != PIPE and format_of(self.target.suffix) is None:
@@ -120,7 +120,7 @@ class Job:
 
     def write(self, photo: "Photo") -> list[str]:
         """Write the coloured photograph and return remarks for the user."""
-        from .photo_writer import encode_photo, pipe_format, write_photo
+        from .photo.writer import encode_photo, pipe_format, write_photo
 
         if self.target == PIPE:
             whole = io.BytesIO()
@@ -148,8 +148,8 @@ def run_all(
     Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film, and
     ON_REMARK gets at once what must be known while one is coloured.
     """
-    from .images import is_photo, pixels_of
-    from .photo_stream import Steps, stream
+    from .photo.reader import is_photo, pixels_of
+    from .photo.stream import Steps, stream
 
     def streamed(job: Job) -> bool:
         return job.source != PIPE and is_photo(job.source)
@@ -254,6 +254,6 @@ def _target(source: Path, base: Path, output: Path | None) -> Path:
 
 
 def _suffix_by_content(source: Path) -> str:
-    from .images import is_photo
+    from .photo.reader import is_photo
 
     return ".png" if is_photo(source) else ".mkv"

@@ -18,14 +18,14 @@ from av.video.stream import VideoStream
 from onnx import TensorProto, helper
 from PIL import Image
 
-from colorize.runtime.catalog import SAMPLES
-from colorize.runtime.contract import INPUT, OUTPUT, ModelInfo
+from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.models.contract import INPUT, OUTPUT, ModelInfo
 
 if TYPE_CHECKING:
     from click.testing import Result
 
     from colorize.runtime.colorizer import Colorizer
-    from colorize.train.checkpoint import Checkpoint
+    from colorize.train.checkpoints.checkpoint import Checkpoint
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -246,7 +246,7 @@ def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def repeating_encoders() -> Iterator[None]:
-    from films import filled_memory
+    from helpers.video import filled_memory
 
     with filled_memory():
         yield
@@ -260,7 +260,7 @@ def unbroken(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The sample film in colour, in segments, without a break."""
-    from films import IN_SEGMENTS
+    from helpers.video import IN_SEGMENTS
 
     target = tmp_path_factory.mktemp("unbroken") / "out.mkv"
     colorizer.video(clip, target, IN_SEGMENTS)
@@ -273,7 +273,7 @@ def trained_like() -> Callable[..., "Checkpoint"]:
     import torch
 
     from colorize.train.architectures import architecture
-    from colorize.train.checkpoint import Checkpoint, Origin
+    from colorize.train.checkpoints.checkpoint import Checkpoint, Origin
 
     def make(name: str, config: object = None) -> Checkpoint:
         torch.manual_seed(0)
@@ -334,7 +334,7 @@ def exported(
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """The model that colorize-bench measures."""
-    from benches import write_model
+    from helpers.bench import write_model
 
     return write_model(tmp_path / "tiny.onnx")
 
@@ -358,9 +358,9 @@ def quick(
 ) -> Callable[..., tuple["Result", dict[str, Any]]]:
     """Return what runs colorize-bench on the two photographs and reads its JSON."""
     import torch
-    from benches import bench
+    from helpers.bench import bench
 
-    monkeypatch.setattr("colorize.bench.latency.peak_memory", lambda *_: None)
+    monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
 
     def call(*arguments: object) -> tuple["Result", dict[str, Any]]:

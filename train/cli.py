@@ -11,13 +11,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..runtime.catalog import SAMPLES
 from ..runtime.command import Command, console, options_given, positive, require_extra
 from ..runtime.errors import ArgumentError
+from ..runtime.models.catalog import SAMPLES
 
 if TYPE_CHECKING:
     from .config import TrainConfig
-    from .data import PhotoSet
+    from .data.photos import PhotoSet
     from .loop import Step
 
 _MODULES = (
@@ -182,7 +182,7 @@ def main(
     if list_only:
         _list_architectures()
     elif card is not None:
-        from .checkpoint import load_checkpoint
+        from .checkpoints.checkpoint import load_checkpoint
 
         click.echo(load_checkpoint(Path(card)).card)
     elif resume is not None:
@@ -200,8 +200,8 @@ def _config(
     data: tuple[str, ...], options: dict[str, Any], overrides: dict[str, str]
 ) -> "TrainConfig":
     """Return the config that the command line asks for; what it leaves out has the defaults."""
-    from .build import decided, parent_path  # torch is imported after the arguments
-    from .checkpoint import load_checkpoint
+    from .checkpoints.build import decided, parent_path  # torch is imported after the arguments
+    from .checkpoints.checkpoint import load_checkpoint
     from .config import FINE_TUNING_LR, TrainConfig
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -337,7 +337,7 @@ def _line(step: "Step", figures: dict[str, float]) -> str:
 
 
 def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
-    from .data import collect
+    from .data.photos import collect
 
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("reading photographs")

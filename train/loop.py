@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader
 from ..runtime.errors import ArgumentError, InputError, TrainingError
 from .architectures import architecture
 from .architectures.blocks import Generator
+from .checkpoints.state import TrainState
 from .config import TrainConfig
-from .crops import CropDataset, EndlessDraws
+from .data.crops import CropDataset, EndlessDraws
 from .devices import loader_workers, make_fabric
 from .interrupt import Interrupt
-from .objective import Objective
+from .losses.objective import Objective
 from .schedule import Budget, learning_rate_factor
-from .state import TrainState
 
 VALIDATIONS = 12
 """How often a training validates and saves, evenly over its budget."""

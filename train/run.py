@@ -20,24 +20,24 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from ..runtime.color import U8, lab_to_rgb, to_bytes
 from ..runtime.errors import ArgumentError, OutputError, TrainingError
 from ..runtime.files import whole_file
-from ..runtime.sheet import save_sheet
+from ..runtime.photo.contact_sheet import save_sheet
 from .architectures import architecture
 from .architectures.blocks import Generator
-from .build import Start, build, decided, rebuild
-from .card import model_card
-from .checkpoint import Checkpoint, Origin
-from .colours import ColourShares
+from .checkpoints.build import Start, build, decided, rebuild
+from .checkpoints.card import model_card
+from .checkpoints.checkpoint import Checkpoint, Origin
+from .checkpoints.state import TrainState
 from .config import TrainConfig
-from .crops import CropDataset, decoded_side
 from .curves import save_curves
-from .data import PhotoSet
-from .decoded import decoded_cache
+from .data.color_statistics import ColourShares
+from .data.crops import CropDataset, decoded_side
+from .data.decoded_cache import decoded_cache
+from .data.photos import PhotoSet
 from .devices import is_main_process, settled
 from .loop import Report, Step, predictions, train
+from .losses.objective import Objective
 from .metrics import colourfulness, psnr
-from .objective import Objective
 from .schedule import Budget
-from .state import TrainState
 
 _FIGURES = ("validation_loss", "ab_error", "psnr", "colourfulness")
 _GRID_PHOTOS = 8

@@ -11,18 +11,18 @@ from onnx import helper
 from skimage.color import rgb2lab
 
 from ...runtime.color import F32, lab_to_rgb
-from ...runtime.contract import ModelInfo
 from ...runtime.engines.onnxruntime import OnnxRuntimeEngine
 from ...runtime.errors import ArgumentError, ProofError
 from ...runtime.files import sha256
-from ...runtime.planes import enlarge, seen_shape
-from ..examine import Report, tell
-from ..target import check_target, proven_file, write_card
-from ..verify import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_greys
-from .kind import Kind
-from .load import Foreign, halved, load_onnx, load_torch
+from ...runtime.models.contract import ModelInfo
+from ...runtime.resize import enlarge, seen_shape
+from ..jobs.examine import Report, tell
+from ..jobs.output import check_target, proven_file, write_card
+from ..proof.proof import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_greys
+from .loaders import Foreign, halved, load_onnx, load_torch
 from .options import ImportOptions
-from .to_onnx import wrap
+from .signature import Kind
+from .wrapper import wrap
 
 _PHOTOS = 2  # these networks are large, and each is compared at its full size
 

@@ -11,7 +11,7 @@ import click
 from ...runtime.command import refuse_given
 
 if TYPE_CHECKING:
-    from .kind import Kind
+    from .signature import Kind
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ImportOptions:
 
     def kind(self) -> "Kind | None":
         """Return the kind of an ONNX file, None if neither side was said."""
-        from .kind import Kind, Range
+        from .signature import Kind, Range
 
         if self.takes is None and self.gives is None:
             return None

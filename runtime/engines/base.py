@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from ..color import F32
-from ..contract import ModelInfo
 from ..errors import EngineError, ModelError, OutOfMemoryError
+from ..models.contract import ModelInfo
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """How an engine computes: as fast as its hardware natively does, or as named, else EngineError."""
@@ -104,3 +104,20 @@ def last_line(error: Exception) -> str:
     """Return the last line that says something: libraries put the reason below their trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Milliseconds of one inference by the device's own clock."""
+
+    to_device_ms: float
+    compute_ms: float
+    to_host_ms: float
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """An engine that can tell."""
+
+    def timeline(self, lightness: F32) -> Timeline:
+        """Infer LIGHTNESS as `infer` does, and return where the time went."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import onnxruntime
 
-from .. import cuda
 from ..color import F32
-from ..contract import INPUT, OUTPUT, ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
+from ..models.contract import INPUT, OUTPUT, ModelInfo, TensorSpec, check_signature
+from . import cuda
 from .base import Engine, EngineDevice, Precision, last_line
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}

@@ -9,11 +9,11 @@ import openvino
 from openvino.frontend import FrontEndManager
 
 from ..color import F32
-from ..contract import ModelInfo, TensorSpec, check_signature
 from ..errors import EngineError, ModelError
-from ..sidecar import proved_in_bfloat16, refused_precisions
+from ..models.card import proved_in_bfloat16, refused_precisions
+from ..models.contract import ModelInfo, TensorSpec, check_signature
 from .base import Engine, EngineDevice, Precision, last_line
-from .compiled import compile_model
+from .openvino_cache import compile_model
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _HINTS = {name: hint for hint, name in _PRECISIONS.items()}

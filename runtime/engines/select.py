@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
-from .. import cuda
 from ..errors import ArgumentError, EngineError
+from . import cuda
 from .base import Engine, EngineDevice, Precision
 
 _INTEL = "0x8086"

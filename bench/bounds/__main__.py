@@ -1,0 +1,237 @@
+"""The bounds that colorize-run keeps: speed and memory of films, its cold start.
+
+Example: python -m colorize.bench.bounds film.mp4 --height 720 --height 1080
+"""
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ...runtime.command import Command, console
+from ...runtime.files import whole_file
+from ...runtime.models.catalog import DEFAULT_MODEL, SAMPLES, find_model
+from ...runtime.video.options import FilmOptions
+from ..machine import describe_machine
+from ..speed.cost import Cost
+from .clips import make_clip
+from .cold_start import ColdStart, measure_cold_start
+from .film_memory import film_memory
+from .film_speed import ROAD, TRANSCODE_SOURCE, FilmSpeed, Ratio, measure_film_speed
+
+FILM_BOUND = 1.15
+"""A film's wall seconds over those of transcoding alone plus the network alone."""
+START_BOUND = 1.3
+"""Cold start over importing the libraries and making the model ready."""
+MEMORY_BOUND = 1.1
+"""Peak memory of the longest film over that of the shortest."""
+
+_KINDS = ("film", "start", "memory")
+_MEMORY_HEIGHT = 288  # frames that wait in queues are as many at any size
+_BUSY = 0.1  # share of the machine that others took, above which wall seconds say little
+_BEYOND = 1
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One figure and the bound it is held against; None: it only explains another."""
+
+    name: str
+    value: float
+    least: float  # over the repeats
+    most: float
+    bound: float | None = None
+
+    def beyond(self) -> bool:
+        """Return whether it is worse than its bound."""
+        return self.bound is not None and self.value > self.bound
+
+    def line(self) -> str:
+        """Say it in one line."""
+        line = f"{self.name}: {self.value:.3f} ({self.least:.3f} to {self.most:.3f})"
+        if self.bound is None:
+            return line
+        return f"{line}, {'BEYOND' if self.beyond() else 'within'} the bound {self.bound:g}"
+
+
+@click.command(cls=Command, name="python -m colorize.bench.bounds")
+@click.argument("film", type=click.Path(path_type=Path), default=SAMPLES / "clip.mp4")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True)
+@click.option("--only", type=click.Choice(_KINDS), multiple=True, help="Default: all three.")
+@click.option(
+    "--height",
+    "heights",
+    type=click.IntRange(min=16),
+    multiple=True,
+    default=(720, 1080),
+    show_default=True,
+    help="FILM is scaled to these, with its own aspect.",
+)
+@click.option("--frames", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--preset", help="The encoder's speed. Default: colorize-run's.")
+@click.option("--others/--no-others", default=True, help="ONNX Runtime and torch eager beside it.")
+@click.option(
+    "--memory-frames",
+    nargs=2,
+    type=click.IntRange(min=1),
+    default=(300, 3000),
+    show_default=True,
+    help="Lengths of the two films whose memory is compared.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="bounds.json"
+)
+def main(
+    film: Path,
+    model: str,
+    only: tuple[str, ...],
+    heights: tuple[int, ...],
+    frames: int,
+    repeats: int,
+    preset: str | None,
+    others: bool,
+    memory_frames: tuple[int, int],
+    output: Path,
+) -> int:
+    """Hold colorize-run against its bounds on FILM; default: the bundled clip.
+
+    Everything is done in turns, so that a busy machine hits all alike; its share is told. Exit
+    codes: 0 all within, 1 one is beyond its bound, 2 bad arguments or unusable input.
+    """
+    path, kinds, terminal = find_model(model), only or _KINDS, console()
+    bounds: list[Bound] = []
+    document: dict[str, Any] = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "model": model,
+    }
+    with whole_file(output) as part, tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if "film" in kinds:
+            document["films"] = []
+            for height in heights:
+                clip = make_clip(film, folder / f"{film.stem}-{height}.mp4", height, frames)
+                options = FilmOptions(preset=preset)
+                speed = measure_film_speed(
+                    path, clip, folder, options, repeats=repeats, others=others
+                )
+                bounds += show_film(speed, terminal)
+                document["films"].append(asdict(speed))
+        if "start" in kinds:
+            photo = sorted((SAMPLES / "test").glob("*.jpg"))[0]
+            start = measure_cold_start(path, photo, folder / photo.name, repeats)
+            bounds.append(show_start(start, terminal))
+            document["start"] = asdict(start)
+        if "memory" in kinds:
+            peaks = _memory(path, film, folder, memory_frames)
+            document["memory_mb"] = peaks
+            bounds += _memory_bounds(peaks, terminal)
+        document["bounds"] = [asdict(bound) for bound in bounds]
+        part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    for bound in bounds:
+        click.echo(bound.line())
+    click.echo(output)
+    return _BEYOND if any(bound.beyond() for bound in bounds) else 0
+
+
+def show_film(speed: FilmSpeed, terminal: Console) -> list[Bound]:
+    """Print what each way cost; return the ratios of wall and of processor seconds."""
+    title = f"{speed.width}x{speed.height}, {speed.frames} frames, {speed.engine}"
+    table = Table("", "wall s", "fps", "processor s", "others %", "MB", title=title)
+    for name, costs in speed.costs.items():
+        wall = _median(costs, lambda cost: cost.wall)
+        cpu = _median(costs, lambda cost: cost.cpu)
+        busy = _median(costs, lambda cost: cost.others or 0.0)
+        rate = speed.frames / wall
+        size = f"{speed.megabytes[name]:.1f}" if name in speed.megabytes else "-"
+        table.add_row(name, f"{wall:.2f}", f"{rate:.1f}", f"{cpu:.2f}", f"{100 * busy:.0f}", size)
+    terminal.print(table)
+    stages = {
+        stage: statistics.median(run[stage] for run in speed.stages) for stage in speed.stages[0]
+    }
+    work = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
+    terminal.print(f"stages of {ROAD}, which overlap: {work}")
+    _warn_of_others([cost for costs in speed.costs.values() for cost in costs], terminal)
+    film = f"film {speed.width}x{speed.height}"
+    return [
+        _bound(f"{film}, wall over its parts'", speed.ratio(_wall), FILM_BOUND),
+        _bound(f"{film}, processor seconds over its parts'", speed.ratio(_cpu)),
+        _bound(
+            f"{film}, wall over {TRANSCODE_SOURCE} and the network",
+            speed.ratio(_wall, TRANSCODE_SOURCE),
+        ),
+    ]
+
+
+def _bound(name: str, ratio: Ratio, bound: float | None = None) -> Bound:
+    return Bound(name, ratio.median, ratio.least, ratio.most, bound)
+
+
+def show_start(start: ColdStart, terminal: Console) -> Bound:
+    """Print both starts; return the bound on their ratio."""
+    whole, floor = (_median(costs, _wall) for costs in (start.whole, start.floor))
+    terminal.print(f"cold start {whole:.2f} s; its libraries and the model {floor:.2f} s")
+    _warn_of_others([*start.whole, *start.floor], terminal)
+    ratios = [a.wall / b.wall for a, b in zip(start.whole, start.floor, strict=True)]
+    return Bound(
+        "cold start over its parts'",
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        START_BOUND,
+    )
+
+
+def _memory(model: Path, film: Path, folder: Path, lengths: Sequence[int]) -> dict[int, float]:
+    """Return the peak MB of colouring films of LENGTHS frames; none where the system is silent."""
+    peaks = {}
+    for frames in lengths:
+        clip = make_clip(film, folder / f"long-{frames}.mp4", _MEMORY_HEIGHT, frames)
+        peak = film_memory(model, clip, folder / "coloured.mp4")
+        if peak is not None:
+            peaks[frames] = peak
+    return peaks
+
+
+def _memory_bounds(peaks: dict[int, float], terminal: Console) -> list[Bound]:
+    if len(peaks) < 2:
+        terminal.print("memory: this system does not say what a process took")
+        return []
+    told = ", ".join(f"{frames} frames {peak:.0f} MB" for frames, peak in peaks.items())
+    terminal.print(f"peak memory of a film: {told}")
+    ratio = peaks[max(peaks)] / peaks[min(peaks)]
+    return [Bound("memory of the long film over the short", ratio, ratio, ratio, MEMORY_BOUND)]
+
+
+def _warn_of_others(costs: Sequence[Cost], terminal: Console) -> None:
+    busiest = max(cost.others or 0.0 for cost in costs)
+    if busiest > _BUSY:
+        terminal.print(
+            f"warning: other programs took up to {busiest:.0%} of this machine: trust the "
+            "processor seconds, not the wall seconds"
+        )
+
+
+def _wall(cost: Cost) -> float:
+    return cost.wall
+
+
+def _cpu(cost: Cost) -> float:
+    return cost.cpu
+
+
+def _median(costs: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
+    return statistics.median(figure(cost) for cost in costs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""How most colorizers do a film: torch eager, whole RGB pictures, OpenCV's writer, in turns."""
+
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...runtime.colorizer import Colorizer
+from ...runtime.engines.base import Engine
+from ...runtime.errors import InputError
+from ...runtime.video.reader import open_film
+
+
+def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, target: Path) -> int:
+    """Write SOURCE in colour as an mp4 without sound; return its frames.
+
+    EAGER computes, COLORIZER only tells the working size. Each step waits for the one before.
+    """
+    with closing(open_film(source)) as film:
+        rate = float(film.streams.video[0].average_rate or 25)
+    reader = cv2.VideoCapture(str(source))
+    writer: cv2.VideoWriter | None = None
+    count = 0
+    try:
+        while True:
+            found, bgr = reader.read()
+            if not found:
+                break
+            height, width = bgr.shape[:2]
+            if writer is None:
+                writer = cv2.VideoWriter(
+                    str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height)
+                )
+            lab = cv2.cvtColor(bgr.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
+            h, w = colorizer.working_shape(height, width)
+            small = cv2.resize(lab[..., 0], (w, h), interpolation=cv2.INTER_AREA)
+            [ab] = eager.infer(np.ascontiguousarray(small[None, None], np.float32))
+            lab[..., 1:] = cv2.resize(np.ascontiguousarray(ab.transpose(1, 2, 0)), (width, height))
+            coloured = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
+            writer.write((coloured * 255).clip(0, 255).astype(np.uint8))
+            count += 1
+    finally:
+        reader.release()
+        if writer is not None:
+            writer.release()
+    if count == 0:
+        raise InputError(f"{source}: OpenCV reads no frame of it")
+    return count

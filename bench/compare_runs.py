@@ -1,0 +1,218 @@
+"""What training runs are worth: their colours on the photographs that none of them was trained on.
+
+Every run is shown the whole held-out photographs at several working sizes, whatever its crops were:
+the figures in a run's own log depend on its crops and on its loss, and cannot be compared.
+
+Example: python -m colorize.bench.compare_runs runs/wide runs/narrow --size 128,160 --lpips-weights DIR
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.markup import escape
+from rich.table import Table
+
+from ..runtime.color import U8, grey_to_lightness, rgb_to_grey
+from ..runtime.command import Command, console, listed, positive
+from ..runtime.errors import ArgumentError
+from ..runtime.files import whole_file
+from ..runtime.photo.photo import join
+from ..runtime.photo.reader import read_photo
+from ..runtime.resize import shrink, working_shape
+from ..train.architectures.blocks import Generator
+from ..train.checkpoints.build import rebuild
+from ..train.checkpoints.checkpoint import load_checkpoint
+from ..train.checkpoints.finish import finished
+from ..train.checkpoints.state import TrainState
+from ..train.data.photos import Photo, collect
+from ..train.metrics import colourfulness, psnr
+from ..train.run import read_config, read_settings
+from .quality.candidates import GREY, TRUTH, without_colours
+from .quality.metrics import Tally, ciede2000
+from .quality.perceptual import Lpips, find_lpips
+
+_COLUMNS = {  # name in the figures: title, format
+    "run": ("run", ""),
+    "photos_seen": ("photos", ""),
+    "photos_per_second": ("photos/s", ".1f"),
+    "size": ("size", ""),
+    "saturation": ("colour x", "g"),
+    "psnr_db": ("PSNR dB", ".2f"),
+    "lpips_squeeze": ("LPIPS", ".4f"),
+    "ciede2000": ("ΔE2000", ".2f"),
+    "colourfulness": ("CF", ".1f"),
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One network under one setting, and what its run had seen."""
+
+    run: str
+    network: Generator
+    size: int  # working size, short side
+    saturation: float
+    photos_seen: int
+    pace: float  # photographs seen a second of training, validations included
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What tells this row from the others."""
+        return {
+            "run": self.run,
+            "photos_seen": self.photos_seen,
+            "photos_per_second": self.pace,
+            "size": self.size,
+            "saturation": self.saturation,
+        }
+
+    def paint(self, truth: U8) -> U8:
+        """Return TRUTH, 8-bit (H, W, 3), in the network's colours, painted as the runtime does."""
+        grey = rgb_to_grey(truth)
+        shape = working_shape(grey.shape[0], grey.shape[1], self.size, self.network.size_multiple)
+        lightness = torch.from_numpy(grey_to_lightness(shrink(grey, shape)))
+        with torch.inference_mode():
+            ab = self.network(lightness[None, None])[0].permute(1, 2, 0).numpy()
+        return join(truth, np.ascontiguousarray(ab), self.saturation)
+
+
+def contenders(
+    folder: Path, sizes: Sequence[int], saturations: Sequence[float], *, raw: bool
+) -> Iterator[Contender]:
+    """Yield the run in FOLDER at each size and saturation; RAW: its last weights, not averaged."""
+    checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
+    network = _last_weights(folder) if raw else checkpoint.network
+    seen = checkpoint.origin.photos_seen
+    with (folder / "log.csv").open(newline="") as file:
+        seconds = max(float(row["seconds"]) for row in csv.DictReader(file))
+    name = folder.name + (" raw" if raw else "")
+    for size, saturation in product(sizes, saturations):
+        yield Contender(name, network, size, saturation, seen, seen / seconds)
+
+
+def _last_weights(folder: Path) -> Generator:
+    config = read_config(folder)
+    state = TrainState(config, rebuild(config, read_settings(folder)).network)
+    state.load(folder / "state.safetensors")
+    return state.network.eval()
+
+
+def held_out(folders: Sequence[Path]) -> list[Photo]:
+    """Return what all runs held back for validation.
+
+    ArgumentError if they were trained on different photographs, or if those have changed since.
+    """
+    splits = {
+        (config.data, config.validation_share, config.validation_limit)
+        for config in map(read_config, folders)
+    }
+    if len(splits) > 1:
+        raise ArgumentError("the runs were trained on different photographs; compare them apart")
+    data, share, limit = splits.pop()
+    photos = collect(data)
+    for folder in folders:
+        if read_settings(folder)["data"]["fingerprint"] != photos.fingerprint:
+            raise ArgumentError(f"{folder}: its photographs have changed since it was trained")
+    return photos.split(share, limit)[1]
+
+
+def judge(photos: Sequence[Photo], rows: Sequence[Contender], lpips: Lpips | None) -> list[Tally]:
+    """Return the figures of each of ROWS, then those of grey and of the truth."""
+    tallies = [Tally() for _ in range(len(rows) + 2)]
+    for photo in photos:
+        truth = read_photo(Path(photo.name), photo.read()).rgb
+        pictures = [*(row.paint(truth) for row in rows), without_colours(truth)]
+        for tally, picture in zip(tallies, pictures, strict=False):
+            tally.add(_figures(picture, truth, lpips))
+        tallies[-1].add({"colourfulness": colourfulness(truth)})
+    return tallies
+
+
+def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
+    figures = {
+        "psnr_db": psnr(picture, truth),
+        "ciede2000": ciede2000(picture, truth),
+        "colourfulness": colourfulness(picture),
+    }
+    return figures | ({"lpips_squeeze": lpips(picture, truth)} if lpips else {})
+
+
+@click.command(cls=Command, name="python -m colorize.bench.compare_runs", no_args_is_help=True)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--size",
+    callback=listed(positive, "a list of sizes; write 128 or 96,128"),
+    default="128",
+    show_default=True,
+)
+@click.option(
+    "--saturation",
+    callback=listed(float, "a list of factors; write 1 or 1,1.2"),
+    default="1",
+    show_default=True,
+)
+@click.option("--raw", is_flag=True, help="Show each run's last weights too, not averaged.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many photographs.")
+@click.option("--lpips-weights", type=click.Path(path_type=Path), multiple=True)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the network, there must be one alone, as a checkpoint for that size and "
+    "saturation: weights in half the bytes, these figures in its card.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+def main(
+    runs: tuple[Path, ...],
+    size: tuple[int, ...],
+    saturation: tuple[float, ...],
+    raw: bool,
+    limit: int | None,
+    lpips_weights: tuple[Path, ...],
+    keep: Path | None,
+    output: Path | None,
+) -> None:
+    """Compare training RUNS on the photographs that they held back."""
+    weights = find_lpips("squeeze", lpips_weights, download=False)
+    if isinstance(weights, str):
+        console().print(f"LPIPS is left out: {escape(weights)}")
+    if keep is not None and (len(runs), len(size), len(saturation), raw) != (1, 1, 1, False):
+        raise ArgumentError("--keep takes one run at one size and saturation, without --raw")
+    photos = held_out(runs)[:limit]
+    kinds = (False, True) if raw else (False,)
+    rows = [
+        row for run in runs for kind in kinds for row in contenders(run, size, saturation, raw=kind)
+    ]
+    lpips = None if isinstance(weights, str) else Lpips("squeeze", weights)
+    means = [tally.means() for tally in judge(photos, rows, lpips)]
+    heads = [row.head for row in rows] + [{"run": GREY}, {"run": TRUTH}]
+    figures = [head | own for head, own in zip(heads, means, strict=True)]
+    console().print(_table(figures, f"{len(photos)} held-out photographs"))
+    if output is not None:
+        with whole_file(output) as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n")
+    if keep is not None:
+        whole = load_checkpoint(runs[0] / "checkpoint.safetensors")
+        finished(whole, size[0], saturation[0], means[0]).save(keep, dtype=torch.float16)
+
+
+def _table(figures: list[dict[str, Any]], caption: str) -> Table:
+    table = Table(caption=caption)
+    for title, _ in _COLUMNS.values():
+        table.add_column(title, no_wrap=title == "run")
+    for row in figures:
+        cells = (format(row[k], how) if k in row else "-" for k, (_, how) in _COLUMNS.items())
+        table.add_row(*cells)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How good the colors of photographs are."""

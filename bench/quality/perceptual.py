@@ -1,0 +1,197 @@
+"""LPIPS and FID from torchmetrics, with weights that are given or cached, never just fetched."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+from torchvision.models import get_model, get_model_weights
+
+from ...runtime.color import U8
+from ...runtime.errors import InputError
+from ...runtime.files import sha256
+
+FID_PHOTOS = 2000
+"""Below it the covariance of 2,048 features is not full, and FID is another number."""
+
+NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+"""LPIPS' names of its networks and torchvision's."""
+
+_INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+_INCEPTION_SHA256 = "6726825d"  # its first digits, which the file's own name tells
+_FEATURES = 2048
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights, known by its content."""
+
+    path: Path
+    sha256: str
+
+
+def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | str:
+    """Return the weights of NET among the GIVEN files and folders or in torch's cache.
+
+    Where there are none and DOWNLOAD allows it, torchvision fetches them; else the reason.
+    InputError if a given file is none of the three networks.
+    """
+    for path in _files(given):
+        if _network_of(path) == net:
+            return Weights(path, sha256(path))
+    cached = _cache() / _cached_name(net)
+    if cached.is_file():
+        return Weights(cached, sha256(cached))
+    if not download:
+        return f"no {NETWORKS[net]} weights here: give --lpips-weights or allow --download"
+    try:
+        get_model_weights(NETWORKS[net])["DEFAULT"].get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # the second: what came has another hash
+        return f"{NETWORKS[net]} weights could not be fetched ({error})"
+    return Weights(cached, sha256(cached))
+
+
+def find_inception(given: Path | None) -> Weights | str:
+    """Return the standard Inception weights, GIVEN or in torch's cache, or why there are none."""
+    path = given or _cache() / _INCEPTION
+    if not path.is_file():
+        if given:
+            raise InputError(f"{given}: no such file; --fid-weights wants {_INCEPTION}")
+        return f"no Inception weights here: give --fid-weights {_INCEPTION}"
+    digest = sha256(path)
+    if not digest.startswith(_INCEPTION_SHA256):
+        return f"{path.name} does not hold the standard Inception weights ({_INCEPTION})"
+    return Weights(path, digest)
+
+
+def _cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _cached_name(net: str) -> str:
+    return str(get_model_weights(NETWORKS[net])["DEFAULT"].url).rpartition("/")[2]
+
+
+def _files(given: Sequence[Path]) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from (p for p in sorted(path.glob("*.pth")) if _network_of(p, strict=False))
+        elif path.is_file():
+            yield path
+        else:
+            raise InputError(f"{path}: no such file; --lpips-weights wants torchvision's weights")
+
+
+def _network_of(path: Path, *, strict: bool = True) -> str | None:
+    """Return LPIPS' name of the network whose torchvision weights PATH holds."""
+    try:
+        state = dict(_load(path))
+    except Exception as error:  # torch's readers share no base, and a file may hold a list
+        raise InputError(f"{path}: not a file of weights ({type(error).__name__})") from error
+    shapes = {key: value.shape for key, value in state.items() if isinstance(value, Tensor)}
+    for net, name in NETWORKS.items():
+        with torch.device("meta"):
+            wanted = get_model(name, weights=None).state_dict()
+        if shapes == {key: value.shape for key, value in wanted.items()}:
+            return net
+    if strict:
+        names = ", ".join(NETWORKS.values())
+        raise InputError(f"{path}: not the weights of torchvision's {names}")
+    return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read weights without running what a pickle may hold, whatever device they were saved on."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+class Lpips:
+    """LPIPS of one network, v0.1 (Zhang et al. 2018), heads as torchmetrics ships them."""
+
+    def __init__(self, net: str, weights: Weights) -> None:
+        with _cache_of_one(_cached_name(net), weights):
+            self._metric = LearnedPerceptualImagePatchSimilarity(net, normalize=True)  # type: ignore[arg-type]  # its Literal
+
+    @torch.inference_mode()
+    def __call__(self, picture: U8, truth: U8) -> float:
+        """Return the distance of two 8-bit (H, W, 3) pictures; 0 if they are equal."""
+        value = float(self._metric(_unit(picture), _unit(truth)))
+        self._metric.reset()  # it would keep all it has seen
+        return value
+
+
+def _unit(rgb: U8) -> Tensor:
+    """8-bit (H, W, 3) -> float (1, 3, H, W) in 0..1."""
+    return torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+
+
+@contextmanager
+def _cache_of_one(name: str, weights: Weights) -> Iterator[Path]:
+    """Let torch find WEIGHTS as NAME in its cache, re-saved for the CPU."""
+    before = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "checkpoints", name)
+        path.parent.mkdir()
+        torch.save(_load(weights.path), path)
+        torch.hub.set_dir(folder)
+        try:
+            yield path
+        finally:
+            torch.hub.set_dir(before)
+
+
+class Inception:
+    """The features that FID is computed from."""
+
+    def __init__(self, weights: Weights) -> None:
+        with _cache_of_one(_INCEPTION, weights) as path:
+            self._network = NoTrainInceptionV3("inception-v3-compat", [str(_FEATURES)], str(path))
+
+    @torch.inference_mode()
+    def __call__(self, rgb: U8) -> Features:
+        """Return (2048,) for an 8-bit (H, W, 3) picture."""
+        pixels = torch.from_numpy(rgb.transpose(2, 0, 1)[None].copy())
+        features: Features = self._network(pixels).numpy().reshape(-1)
+        return features
+
+
+class Fid:
+    """Fréchet distance of the features of pictures and truths, in constant memory."""
+
+    def __init__(self) -> None:
+        self._metric = FrechetInceptionDistance(_Given())
+
+    def add(self, picture: Features, truth: Features) -> None:
+        """Count one picture and its truth."""
+        self._metric.update(torch.from_numpy(picture)[None], real=False)
+        self._metric.update(torch.from_numpy(truth)[None], real=True)
+
+    def value(self) -> float:
+        """Return the distance."""
+        return float(self._metric.compute())
+
+
+class _Given(nn.Module):
+    """Stands where torchmetrics has Inception: the features come from other processes."""
+
+    num_features = _FEATURES
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def share_threads(workers: int) -> None:
+    """Give this process its share of the cores, WORKERS of which run at once."""
+    if workers > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

@@ -1,0 +1,216 @@
+"""index.html: one file that opens offline, with tables that sort, charts, and a wall of photos."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..quality.candidates import GREY, TRUTH
+from ..quality.metrics import METRICS
+from .results import Document
+from .tables import film_tables, quality_table, roofline_table, speed_table
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+_PLOTTED = ("lpips_squeeze", "ciede2000", "psnr_db")  # the first that was measured
+_CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colourfulness")
+_COLOURS = 6  # that the page's style knows
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WallPhoto:
+    """One photograph on the wall: JPEGs by the entrant's title."""
+
+    name: str
+    pictures: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Maps values to pixels, and says where ticks stand."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """Return the pixel of VALUE."""
+        low, high, here = (self._scaled(v) for v in (self.low, self.high, value))
+        return round(self.start + (here - low) / (high - low) * (self.end - self.start), 1)
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return pixels and labels of round values: 1, 2, 5 and their tens."""
+        if self.log:
+            steps = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
+        else:
+            step = _round_step((self.high - self.low) / 4)
+            first, last = math.ceil(self.low / step), math.floor(self.high / step)
+            steps = [index * step for index in range(first, last + 1)]
+        return [(self.at(v), f"{v:g}") for v in steps if self.low <= v <= self.high]
+
+
+def _round_step(wanted: float) -> float:
+    scale = 10.0 ** math.floor(math.log10(wanted))
+    return next(m * scale for m in (1, 2, 5, 10) if m * scale >= wanted)
+
+
+def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
+    """Return the whole page for DOCUMENT; it asks the network for nothing."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATE.parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    speed = [speed_table(document)] if document["speed"] else []
+    roof = [roofline_table(document)] if document["roofline"] else []
+    return environment.get_template(_TEMPLATE.name).render(
+        document=document,
+        quality=quality_table(document),
+        speed=[*speed, *roof],
+        films=[table for film in document["films"] for table in film_tables(film)],
+        scatter=scatter(document),
+        strips=strips(document),
+        wall=_wall(wall, document),
+        machine=_machine(document["machine"]),
+    )
+
+
+def scatter(document: Document) -> dict[str, Any] | None:
+    """Return what the plot of speed against quality shows; None without points."""
+    judged = [row for row in document["quality"] if "means" in row]
+    [grey] = [row["means"] for row in judged if row["title"] == GREY]
+    figure = next(name for name in _PLOTTED if grey[name] is not None)
+    timed = [row for row in document["speed"] if "error" not in row]
+    first = [row for row in timed if row["batch"] == min(row["batch"] for row in timed)]
+    points = [(row, value) for row in first if (value := _quality(row, judged, figure)) is not None]
+    if not points:
+        return None
+    milliseconds = [row["p50_ms"] / row["batch"] for row, _ in points]
+    values = [value for _, value in points] + [grey[figure]]
+    margin = 0.15 * (max(values) - min(values)) or 0.1 * max(values)
+    x = Axis(min(milliseconds) / 1.6, max(milliseconds) * 1.6, 70, 700, log=True)
+    bottom, top = min(values) - margin, max(values) + margin
+    y = Axis(bottom, top, 300, 20) if METRICS[figure].better > 0 else Axis(top, bottom, 300, 20)
+    engines = _engines(document)
+    return {
+        "figure": METRICS[figure].title,
+        "better": "higher" if METRICS[figure].better > 0 else "lower",
+        "x_ticks": x.ticks(),
+        "y_ticks": Axis(bottom, top, *((300, 20) if y.low == bottom else (20, 300))).ticks(),
+        "grey": y.at(grey[figure]),
+        "points": [
+            {
+                "x": x.at(ms),
+                "y": y.at(value),
+                "colour": engines[_engine(row)],
+                "model": row["model"],
+                "label": f"{row['model']}, {_engine(row)}",
+                "text": f"{ms:.1f} ms a picture, {METRICS[figure].title} "
+                f"{value:.{METRICS[figure].digits}f}",
+            }
+            for ms, (row, value) in zip(milliseconds, points, strict=True)
+        ],
+        "engines": engines,
+    }
+
+
+def _quality(timed: Row, judged: Sequence[Row], figure: str) -> float | None:
+    """Return the FIGURE of the colours that belong to a row of speed.
+
+    Colours are judged on one engine: another's, in another precision, stand for them.
+    """
+    own = [row for row in judged if all(row[key] == timed[key] for key in ("model", "size"))]
+    own.sort(key=lambda row: bool(row["precision"] != timed["precision"]))
+    value: float | None = own[0]["means"][figure] if own else None
+    return value
+
+
+def strips(document: Document) -> dict[str, Any] | None:
+    """Return every timed run as a dot on one axis of milliseconds a picture; None without runs."""
+    timed = [row for row in document["speed"] if "error" not in row]
+    if not timed:
+        return None
+    samples = [[ms / row["batch"] for ms in row["samples_ms"]] for row in timed]
+    x = Axis(min(map(min, samples)) / 1.15, max(map(max, samples)) * 1.15, 300, 880, log=True)
+    engines = _engines(document)
+    return {
+        "ticks": x.ticks(),
+        "height": 34 * len(timed) + 50,
+        "rows": [
+            {
+                "y": 30 + 34 * index,
+                "label": f"{row['model']}, {_engine(row)}, batch {row['batch']}",
+                "colour": engines[_engine(row)],
+                "dots": [(x.at(ms), (i % 5) * 3 - 6) for i, ms in enumerate(own)],
+                "median": x.at(row["p50_ms"] / row["batch"]),
+                "text": f"p50 {row['p50_ms']:.1f} ms, spread {row['spread_ms']:.1f} ms",
+            }
+            for index, (row, own) in enumerate(zip(timed, samples, strict=True))
+        ],
+    }
+
+
+def _engine(row: Row) -> str:
+    return f"{row['backend']} {row['precision']}"
+
+
+def _engines(document: Document) -> dict[str, int]:
+    """Return a colour number for each engine, the same in all charts."""
+    names = dict.fromkeys(_engine(row) for row in document["speed"] if "error" not in row)
+    return {name: index % _COLOURS for index, name in enumerate(names)}
+
+
+def _wall(wall: Sequence[WallPhoto], document: Document) -> dict[str, Any] | None:
+    if not wall:
+        return None
+    titles = [title for title in wall[0].pictures if title not in (GREY, TRUTH)]
+    return {
+        "titles": [GREY, *titles, TRUTH],
+        "right": titles[0] if titles else TRUTH,
+        "photos": [
+            {
+                "name": photo.name,
+                "figures": {
+                    row["title"]: _caption(row, document["data"]["names"].index(photo.name))
+                    for row in document["quality"]
+                    if "means" in row
+                },
+                "pictures": {title: _data_uri(jpeg) for title, jpeg in photo.pictures.items()},
+            }
+            for photo in wall
+        ],
+    }
+
+
+def _caption(row: Row, index: int) -> str:
+    """Return the figures of one photograph of one row of quality."""
+    values = {name: row["per_photo"].get(name, [None] * (index + 1))[index] for name in _CAPTION}
+    return ", ".join(
+        f"{METRICS[name].title} {value:.{METRICS[name].digits}f}"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _machine(machine: Row) -> list[tuple[str, str]]:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return [
+        ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
+        ("system", f"{machine['system']}, Python {machine['python']}"),
+        ("packages", packages),
+    ]

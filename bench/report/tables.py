@@ -1,0 +1,269 @@
+"""Tables of a results document: one description for the terminal, Markdown and the page."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from ..quality.metrics import METRICS
+from .results import Document
+
+Row = dict[str, Any]
+_PIPED_WIDTH = 160  # a file has no width, and cells must not be cut
+NONE = "-"
+_SPEED = {
+    "batch": "batch",
+    "p50_ms": "p50 ms",
+    "p90_ms": "p90 ms",
+    "p99_ms": "p99 ms",
+    "spread_ms": "IQR ms",
+    "pictures_per_second": "img /s",
+    "load_ms": "load ms",
+    "first_ms": "first ms",
+    "peak_rss_mb": "peak MB",
+    "joules_per_picture": "J /img",
+    "to_device_ms": "to GPU ms",
+    "compute_ms": "on GPU ms",
+    "to_host_ms": "back ms",
+    "device_peak_mb": "GPU MB",
+    "device_joules_per_picture": "GPU J /img",
+    "speedup": "",  # named after what it is against
+}
+_GPU = {  # decimal places
+    "to_device_ms": 2,
+    "compute_ms": 2,
+    "to_host_ms": 2,
+    "device_peak_mb": 0,
+    "device_joules_per_picture": 3,
+}
+_DIGITS = {
+    "batch": 0,
+    "load_ms": 0,
+    "first_ms": 0,
+    "peak_rss_mb": 0,
+    "joules_per_picture": 2,
+    **_GPU,
+}
+_NOW_AND_THEN = ("p99_ms", "joules_per_picture", "peak_rss_mb", *_GPU)  # where no row has them: out
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, and the number it stands for, by which columns sort."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names on the left, then figures."""
+
+    title: str
+    names: tuple[str, ...]
+    figures: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def tables(document: Document) -> list[Table]:
+    """Return every table of DOCUMENT that has rows; speed has one for each model."""
+    models = dict.fromkeys(row["model"] for row in document["speed"])
+    return [
+        quality_table(document),
+        *(speed_table(document, model) for model in models),
+        *([roofline_table(document)] if document["roofline"] else []),
+        *(table for film in document["films"] for table in film_tables(film)),
+    ]
+
+
+def quality_table(document: Document) -> Table:
+    """Return a row for each entrant, and every figure that was measured."""
+    data, rows = document["data"], document["quality"]
+    shown = [
+        name
+        for name in METRICS
+        if any(row["means"].get(name) is not None for row in rows if "means" in row)
+    ]
+    left_out = f" ({data['left_out_count']} left out)" if data["left_out_count"] else ""
+    return Table(
+        f"Quality on {data['name']}, photographs: {data['photos']}{left_out}, {data['protocol']}",
+        ("model", "engine"),
+        tuple(METRICS[name].title for name in shown),
+        tuple(_quality_row(row, shown) for row in rows),
+    )
+
+
+def _quality_row(row: Row, shown: Sequence[str]) -> tuple[Cell, ...]:
+    if "error" in row:
+        return (Cell(row["model"]), Cell(row["backend"]), *[Cell("failed")] * len(shown))
+    engine = f"{row['backend']} {row['precision']}" if row["backend"] else NONE
+    figures = (_number(row["means"].get(name), METRICS[name].digits) for name in shown)
+    return (Cell(row["title"]), Cell(engine), *figures)
+
+
+def speed_table(document: Document, model: str | None = None) -> Table:
+    """Return the rows of MODEL, or of all models with a column that names them."""
+    rows = [row for row in document["speed"] if model in (None, row["model"])]
+    timed = [row for row in rows if "error" not in row]
+    shapes = list(dict.fromkeys(f"{row['height']}x{row['width']}" for row in timed))
+    baselines = dict.fromkeys(row["baseline"] for row in timed if row["baseline"])
+    titles = {**_SPEED, "speedup": f"vs {'/'.join(baselines) or 'baseline'}"}
+    shown = [
+        name
+        for name in titles
+        if name not in _NOW_AND_THEN or any(row.get(name) is not None for row in timed)
+    ]
+    cells = [_speed_row(row, shown, several_shapes=len(shapes) > 1) for row in rows]
+    runs = document["settings"]["runs"]
+    return Table(
+        f"Speed of {model or 'the network alone'} at {' and '.join(shapes) or NONE}, runs: {runs}",
+        ("engine",) if model else ("model", "engine"),
+        tuple(titles[name] for name in shown),
+        tuple(
+            line if model else (Cell(row["model"]), *line)
+            for row, line in zip(rows, cells, strict=True)
+        ),
+    )
+
+
+def _speed_row(row: Row, shown: Sequence[str], *, several_shapes: bool) -> tuple[Cell, ...]:
+    if "error" in row:
+        return (Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * (len(shown) - 1))
+    figures = (_number(row.get(name), _DIGITS.get(name, 1)) for name in shown if name != "speedup")
+    speedup = row["speedup"]
+    ratio = Cell(NONE) if speedup is None else Cell(f"{speedup:.2f}x", speedup)
+    shape = f" {row['height']}x{row['width']}" if several_shapes else ""
+    return (Cell(f"{row['backend']} {row['precision']}{shape}"), *figures, ratio)
+
+
+def roofline_table(document: Document) -> Table:
+    """Return how near each timed engine comes to the machine's limit."""
+    return Table(
+        "Roofline: operations against this machine's matrix product in the same precision",
+        ("model", "engine"),
+        ("batch", "GFLOP /picture", "GFLOP/s", "peak GFLOP/s", "reached %"),
+        tuple(
+            (
+                Cell(row["model"]),
+                Cell(f"{row['backend']} {row['precision']}"),
+                _number(row["batch"], 0),
+                _number(row["gflop"], 2),
+                _number(row["gflop_per_second"], 1),
+                _number(row["peak_gflop_per_second"], 1),
+                _number(100 * row["share"], 0),
+            )
+            for row in document["roofline"]
+        ),
+    )
+
+
+def film_tables(film: Row) -> list[Table]:
+    """Return the speed, the stages and the colours of one film."""
+    done = [row for row in film["speed"] if "error" not in row]
+    stages = list(dict.fromkeys(stage for row in done for stage in row["stages"]))
+    speed = Table(
+        f"Film {film['name']}: the bound is transcoding alone + the network alone",
+        ("model", "engine", "bound by"),
+        ("frames", "wall s", "fps", "of bound %"),
+        tuple(_film_row(row) for row in film["speed"]),
+    )
+    work = Table(
+        f"Seconds of work on {film['name']}: stages overlap",
+        ("model",),
+        (*(f"{stage} s" for stage in stages), "transcode alone", "network alone"),
+        tuple(
+            (
+                Cell(row["model"]),
+                *(_number(row["stages"].get(stage), 1) for stage in stages),
+                _number(row["transcode_seconds"], 1),
+                _number(row["network_seconds"], 1),
+            )
+            for row in done
+        ),
+    )
+    colours = Table(
+        f"Colours of {film['name']}: whether they hold still",
+        ("model",),
+        ("frames", "CDC", "flicker ab", "temporal PSNR dB", "PSNR dB", "CF"),
+        tuple(
+            (
+                Cell(row["model"]),
+                _number(row["frames"], 0),
+                _number(row["cdc"], 5),
+                _number(row["flicker"], 3),
+                _number(row["temporal_psnr_db"], 2),
+                _number(row["psnr_db"], 2),
+                _number(row["colourfulness"], 1),
+            )
+            for row in film["colours"]
+        ),
+    )
+    return [speed, work, colours]
+
+
+def _film_row(row: Row) -> tuple[Cell, ...]:
+    if "error" in row:
+        return (Cell(row["model"]), Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * 4)
+    return (
+        Cell(row["model"]),
+        Cell(f"{row['backend']} {row['precision']}"),
+        Cell(row["bound_by"]),
+        _number(row["frames"], 0),
+        _number(row["seconds"], 1),
+        _number(row["fps"], 1),
+        _number(100 * row["bound_share"], 0),
+    )
+
+
+def _number(value: float | None, digits: int) -> Cell:
+    return Cell(NONE) if value is None else Cell(f"{value:.{digits}f}", value)
+
+
+def print_tables(found: Iterable[Table], notes: Iterable[str]) -> None:
+    """Print tables, and how to read them, on stdout."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    out = Console(width=width, highlight=False, markup=False, emoji=False)
+    for table in found:
+        out.print(_rich(table))
+    for note in notes:
+        out.print(note, soft_wrap=True)
+
+
+def _rich(table: Table) -> RichTable:
+    drawn = RichTable(
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # the speed of an engine fits 80 columns
+    )
+    for name in table.names:
+        drawn.add_column(name, overflow="fold")
+    for figure in table.figures:
+        drawn.add_column(figure.replace(" ", "\n"), justify="right", no_wrap=True)
+    for row in table.rows:
+        drawn.add_row(*(cell.text for cell in row))
+    return drawn
+
+
+def to_markdown(document: Document) -> str:
+    """Return the tables of DOCUMENT for a README, with where they were measured."""
+    machine = document["machine"]
+    parts = []
+    for table in tables(document):
+        header = [*table.names, *table.figures]
+        rule = ["---"] * len(table.names) + ["---:"] * len(table.figures)
+        lines = [header, rule, *([cell.text for cell in row] for row in table.rows)]
+        body = "\n".join(f"| {' | '.join(_plain(text) for text in line)} |" for line in lines)
+        parts.append(f"**{_plain(table.title)}**\n\n{body}")
+    where = f"{machine['cpu']}, {machine['cores']} cores, {document['created'][:10]}."
+    notes = "\n".join(f"- {_plain(note)}" for note in [*document["warnings"], *document["notes"]])
+    return "\n\n".join([*parts, notes, f"Measured on {where}"]) + "\n"
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", r"\|").replace("\n", " ")

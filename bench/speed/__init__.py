@@ -1,0 +1,1 @@
+"""How fast a network answers, and what bounds it."""

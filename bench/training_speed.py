@@ -1,0 +1,164 @@
+"""How fast the architectures train, and how much of that the reading of photographs costs.
+
+Example: python -m colorize.bench.training_speed --data 'photos-*.tar'
+"""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+
+import click
+from rich.table import Table
+from torch import Tensor
+
+from ..runtime.command import Command, console
+from ..runtime.models.catalog import SAMPLES
+from ..train.architectures import ARCHITECTURES
+from ..train.architectures.blocks import count_flops
+from ..train.checkpoints.build import build, decided
+from ..train.checkpoints.state import TrainState
+from ..train.config import TrainConfig
+from ..train.data.color_statistics import ColourShares
+from ..train.data.crops import CropDataset, Draw, decoded_side
+from ..train.data.decoded_cache import decoded_cache
+from ..train.data.photos import Photo, collect
+from ..train.devices import fastest_precision
+from ..train.loop import Step, train
+from ..train.losses.objective import Objective
+from ..train.schedule import Budget
+
+_WARMUP = 2  # steps that a rate leaves out
+
+
+class SyntheticCrops(CropDataset):
+    """The same crop for every draw: what a training costs when nothing is read."""
+
+    def __init__(self, photos: list[Photo], size: int) -> None:
+        super().__init__(photos, size)
+        self._crop = super().__getitem__(0)
+
+    def __getitem__(self, _draw: Draw | int) -> tuple[Tensor, Tensor]:
+        """Return the one crop."""
+        return self._crop
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One architecture and precision: medians over interleaved rounds, photographs a second."""
+
+    reading: float
+    synthetic: float
+    peak_gib: float  # resident memory of the training process
+    parameters: int
+    flops: int  # of one 256x256 picture
+
+
+def measure(config: TrainConfig, rounds: int) -> Speed:
+    """Train for ROUNDS x 2 x CONFIG.steps steps, photographs and one crop in turn."""
+    photos = list(collect(config.data).photos)
+    shares = ColourShares.of(photos)
+    rates: dict[str, list[float]] = {"reading": [], "synthetic": []}
+    limit = int(config.cache_gib * 2**30)
+    side = decoded_side(config.size, config.smallest_crop)
+    with decoded_cache(len(photos), side, limit) as cache:
+        for _ in range(rounds):
+            crops = CropDataset(
+                photos,
+                config.size,
+                seed=config.seed,
+                smallest=config.smallest_crop,
+                cache=cache,
+            )
+            rates["reading"].append(_rate(config, crops, shares))
+            rates["synthetic"].append(_rate(config, SyntheticCrops(photos, config.size), shares))
+    # Linux counts kibibytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    network = build(config).network
+    return Speed(
+        statistics.median(rates["reading"]),
+        statistics.median(rates["synthetic"]),
+        peak,
+        sum(parameter.numel() for parameter in network.parameters()),
+        count_flops(network),
+    )
+
+
+def _rate(config: TrainConfig, crops: CropDataset, shares: ColourShares) -> float:
+    times: list[float] = []
+
+    def note(_step: Step) -> None:
+        times.append(time.perf_counter())
+
+    state = TrainState(config, build(config).network)
+    train(
+        config,
+        state,
+        Objective(config, shares),
+        crops,
+        Budget.of(config, len(crops)),
+        resume=None,
+        on_step=note,
+        on_validation=lambda _step: None,
+    )
+    steps = len(times) - 1 - _WARMUP
+    return steps * config.batch_size / (times[-1] - times[_WARMUP])
+
+
+def _process() -> ProcessPoolExecutor:
+    # Forking is safe, as this process computes nothing.
+    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+
+
+@click.command(cls=Command, name="python -m colorize.bench.training_speed")
+@click.option("--data", multiple=True, default=[str(SAMPLES / "train")], help="As colorize-train.")
+@click.option("--arch", multiple=True, default=list(ARCHITECTURES), help="Default: all.")
+@click.option("--preset", default="small", show_default=True)
+@click.option("--encoder", help="Replace the preset's encoder, as colorize-train does.")
+@click.option("--steps", type=click.IntRange(min=6), default=16, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--size", type=int, default=128, show_default=True)
+@click.option("--batch-size", type=int, default=16, show_default=True)
+def main(
+    data: tuple[str, ...],
+    arch: tuple[str, ...],
+    preset: str,
+    encoder: str | None,
+    steps: int,
+    rounds: int,
+    size: int,
+    batch_size: int,
+) -> None:
+    """Measure training speed: photographs read, against one crop again and again."""
+    table = Table(
+        *("arch", "precision", "M weights", "GFLOP", "photos/s", "of one crop", "GiB"),
+        caption="GFLOP: one 256x256 picture forward. Of one crop: the rate against that of "
+        "training on one crop in memory. GiB: peak memory of the process.",
+    )
+    with _process() as pool:  # a parent that has asked a GPU could not fork any more
+        fastest = pool.submit(fastest_precision).result()
+    precisions = ["fp32", "bf16"] if fastest == "bf16-mixed" else ["fp32"]
+    base = TrainConfig(
+        "unet", data, preset, encoder=encoder, steps=steps, size=size, batch_size=batch_size
+    )
+    for name in arch:
+        for precision in precisions:
+            config = decided(replace(base, arch=name, precision=precision))
+            with _process() as pool:  # for each its own: memory is the process' peak
+                speed = pool.submit(measure, config, rounds).result()
+            table.add_row(
+                name,
+                precision,
+                f"{speed.parameters / 1e6:.1f}",
+                f"{speed.flops / 1e9:.1f}",
+                f"{speed.reading:.1f}",
+                f"{speed.reading / speed.synthetic:.0%}",
+                f"{speed.peak_gib:.2f}",
+            )
+    console().print(table)
+
+
+if __name__ == "__main__":
+    main()

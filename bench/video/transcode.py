@@ -1,0 +1,86 @@
+"""Transcoding alone: what any program must do to a film that it writes anew."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from ...runtime.errors import ArgumentError
+from ...runtime.video.codecs import encoder_settings, fitting, pixel_format
+from ...runtime.video.frames import layout_of
+from ...runtime.video.options import FilmOptions
+from ...runtime.video.reader import AnyPacket, film_stream, open_film
+
+
+def transcode(source: Path, target: Path, options: FilmOptions) -> int:
+    """Decode SOURCE, encode it as colorize-run would, copy its sound; return the frames.
+
+    Frames go from the decoder to the encoder untouched, in this one thread; FFmpeg's own threads
+    are those that colorize-run gives it.
+    """
+    count = 0
+    video: VideoStream | None = None
+    with closing(open_film(source)) as film, av.open(str(target), "w") as made:
+        early: list[AnyPacket] = []
+        sounds: dict[Stream, Stream] = {}
+        for item in _items(film):
+            if isinstance(item, av.Packet):
+                if video is None:  # nothing can be written before the first frame says its format
+                    early.append(item)
+                else:
+                    _copy(made, item, sounds)
+                continue
+            if video is None:
+                video = _add_encoder(made, film_stream(film), item, target, options)
+                sounds |= {s: made.add_stream_from_template(s) for s in film.streams.audio}
+                made.start_encoding()
+                for packet in early:
+                    _copy(made, packet, sounds)
+            plain = item.reformat(format=video.codec_context.pix_fmt)  # itself, if it is that
+            plain.pict_type = 0
+            made.mux(video.encode(plain))
+            count += 1
+        if video is not None:
+            made.mux(video.encode(None))
+    return count
+
+
+def _items(film: InputContainer) -> Iterator[av.VideoFrame | AnyPacket]:
+    """Yield frames of the film and packets of sound, in the order of the file."""
+    stream = film_stream(film)
+    stream.thread_type = "AUTO"
+    for packet in film.demux([stream, *film.streams.audio]):
+        if packet.stream is stream:
+            yield from stream.decode(packet)
+        elif packet.dts is not None:  # the empty packet that ends a stream has none
+            yield packet
+
+
+def _copy(made: OutputContainer, packet: AnyPacket, sounds: dict[Stream, Stream]) -> None:
+    packet.stream = sounds[packet.stream]
+    made.mux(packet)
+
+
+def _add_encoder(
+    made: OutputContainer,
+    stream: VideoStream,
+    first: av.VideoFrame,
+    target: Path,
+    options: FilmOptions,
+) -> VideoStream:
+    chosen, layout = fitting(target, options, layout_of(first))
+    codec, settings = encoder_settings(target, chosen)
+    video = made.add_stream(codec, rate=stream.average_rate, options=settings)
+    if not isinstance(video, VideoStream):
+        raise ArgumentError(f"codec {codec}: does not encode pictures")
+    context = video.codec_context
+    context.width, context.height = layout.width, layout.height
+    context.pix_fmt = pixel_format(codec, layout)
+    if stream.time_base is not None:
+        context.time_base = stream.time_base
+    context.thread_type = "AUTO"
+    return video

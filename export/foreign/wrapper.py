@@ -1,0 +1,70 @@
+"""ONNX graphs of other people's networks, and the contract around them."""
+
+import onnx
+import onnx_ir as ir
+from onnx import compose, version_converter
+
+from ...runtime.models.contract import INPUT, OUTPUT, ModelInfo
+from ..graphs.color import FLOAT, enlarge, lightness_to_grey, rgb_to_ab
+from ..graphs.expressions import Formulas, Term
+from ..graphs.onnx import OPSET, strip_source_notes
+from .signature import Kind
+
+_PREFIX = "network/"
+
+
+def with_any_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return MODEL in the toolkit's opset, its first input with a dynamic batch."""
+    [opset] = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if opset < OPSET:
+        model = version_converter.convert_version(model, OPSET)
+    given = {weight.name for weight in model.graph.initializer}
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name not in given and value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del model.graph.value_info[:]  # they may speak of the old batch
+    return model
+
+
+def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) -> onnx.ModelProto:
+    """Put the contract around MODEL, a network of the KIND; RESIZED if its answer is smaller."""
+    strip_source_notes(model)
+    wrapped = ir.from_proto(compose.add_prefix(model, _PREFIX))
+    graph = wrapped.graph
+    [given], [answer] = graph.inputs, graph.outputs
+    height, width = info.fixed_size or ("H", "W")
+    L = ir.val(INPUT, FLOAT, ["N", 1, height, width])
+    formulas = Formulas("wrapper")
+    lightness = formulas.term(L)
+    given.replace_all_uses_with(_given(lightness, kind).value)
+    ab = _ab(formulas.term(answer), kind)
+    if resized:
+        ab = enlarge(ab, lightness.side(2), lightness.side(3))
+    if ab.value is answer:
+        ab = ab.op("Identity")
+    ab.value.name = OUTPUT
+    ab.value.type, ab.value.shape = ir.TensorType(FLOAT), ir.Shape(["N", 2, height, width])
+    graph.inputs[:], graph.outputs[:] = [L], [ab.value]
+    formulas.add_to(graph)
+    wrapped.metadata_props.clear()
+    wrapped.metadata_props.update(info.to_metadata())
+    result = ir.to_proto(wrapped)
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _given(lightness: Term, kind: Kind) -> Term:
+    if kind.takes == "L":
+        unit, channels = lightness / 100.0, 1
+    else:
+        grey = lightness_to_grey(lightness)
+        unit, channels = grey.op("Concat", grey, grey, axis=1), 3
+    low, span = kind.takes_range.columns(channels)
+    return unit * span + low
+
+
+def _ab(answer: Term, kind: Kind) -> Term:
+    if kind.gives == "ab":
+        return answer if kind.ab_scale == 1 else answer * kind.ab_scale
+    low, span = kind.gives_range.columns(3)
+    return rgb_to_ab(((answer - low) / span).op("Clip", 0.0, 1.0))

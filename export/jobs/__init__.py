@@ -1,0 +1,1 @@
+"""What colorize-export does: one file a kind of result."""

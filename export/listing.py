@@ -1,0 +1,112 @@
+"""What was exported: the files below exports/ and runs/, their proofs, and what runs here."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from ..runtime.engines.cuda import devices
+from ..runtime.engines.select import available_backends, open_engine
+from ..runtime.engines.tensorrt.plan import find_engine, model_path, read_recipe
+from ..runtime.errors import ColorizeError, EngineError
+from ..runtime.models.card import read_sidecar
+from ..runtime.models.catalog import REFUSED_SUFFIX
+
+FOLDERS = (Path("exports"), Path("runs"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One exported file."""
+
+    path: Path
+    precision: str
+    mib: float
+    proof: str
+    runs_here: str
+
+
+def exported_files(folders: Sequence[Path] = FOLDERS) -> list[Row]:
+    """Return the ONNX files and engines below FOLDERS, by name."""
+    paths = {path for folder in folders for path in folder.rglob("*")}
+    files = sorted(path for path in paths if path.suffix in (".onnx", ".engine") and path.is_file())
+    return [
+        _engine_row(path) if path.suffix == ".engine" else _model_row(path)
+        for path in files
+        if not path.name.startswith(".")
+    ]
+
+
+def _model_row(path: Path) -> Row:
+    mib = path.stat().st_size / 2**20
+    if path.name.endswith(REFUSED_SUFFIX):
+        return Row(path, "-", mib, "refused", "no: it failed its proof")
+    proof = _summary(read_sidecar(path))
+    precision, able, reason = "-", [], ""
+    for backend in available_backends():
+        try:
+            with open_engine(path, backend) as engine:
+                precision = engine.info.precision
+                able.append(backend)
+        except ColorizeError as error:
+            reason = _no(error, path)
+    return Row(path, precision, mib, proof, ", ".join(able) or reason)
+
+
+def _summary(card: Mapping[str, Any]) -> str:
+    """Return the figures of the proof that came closest to its bound, bf16's left out."""
+    if int8 := card.get("int8"):
+        return f"CIEDE2000 mean {int8['difference']:.4f}; {int8['speedup']:.2f} times as fast"
+    proofs = card.get("proofs", ())
+    decisive = [proof for proof in proofs if "bf16" not in proof["subject"]]
+    if not decisive:
+        return "none beside it"
+    closest = max(decisive, key=lambda proof: proof["tail"] / proof["bound"]["tail"])
+    unit = closest["bound"]["unit"]
+    refused = "".join("; not in bf16" for proof in proofs if not proof["passed"])
+    return f"{unit} mean {closest['mean']:.4f}, tail {closest['tail']:.4f}{refused}"
+
+
+def _engine_row(path: Path) -> Row:
+    mib = path.stat().st_size / 2**20
+    try:
+        recipe = read_recipe(path)
+    except EngineError as error:
+        return Row(path, "-", mib, "-", _no(error, path))
+    return Row(path, recipe.precision, mib, "see its ONNX file", _engine_runs(path, recipe.flavour))
+
+
+def _engine_runs(path: Path, flavour: str) -> str:
+    gpus = devices()
+    if not gpus:
+        return "no: no NVIDIA driver reports a GPU"
+    for module in (flavour, "pycuda"):
+        if importlib.util.find_spec(module) is None:
+            return f"no: {module} is not installed"
+    try:
+        find_engine(model_path(path), flavour, version(flavour), gpus[0].compute_capability)
+    except ColorizeError as error:
+        return _no(error, path)
+    return f"yes, on {gpus[0].name}"
+
+
+def _no(error: ColorizeError, path: Path) -> str:
+    return f"no: {str(error).removeprefix(f'{path}: ')}"
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return ROWS as a table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("file", overflow="fold")
+    table.add_column("precision")
+    table.add_column("MiB", justify="right")
+    table.add_column("proof")
+    table.add_column("runs here")
+    for row in rows:
+        table.add_row(str(row.path), row.precision, f"{row.mib:.1f}", row.proof, row.runs_here)
+    return table

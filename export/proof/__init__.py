@@ -1,0 +1,1 @@
+"""Whether an exported file gives the answers of its network."""

@@ -1,0 +1,1 @@
+"""TensorRT engines: their profiles and how they are built."""

@@ -1,0 +1,276 @@
+"""From an ONNX file to a TensorRT engine; one builder for `tensorrt` and `tensorrt_rtx`.
+
+`tensorrt` builds for the GPU at hand and needs one. `tensorrt_rtx` builds ahead of time, for every
+RTX card, with no GPU. Both read the precision from the ONNX file (strongly typed networks).
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from filelock import FileLock, Timeout
+
+from ...runtime.engines.base import last_line
+from ...runtime.engines.cuda import devices
+from ...runtime.engines.tensorrt.log import error_log
+from ...runtime.engines.tensorrt.plan import (
+    Recipe,
+    check_recipe,
+    engine_path,
+    read_recipe,
+    store_engine,
+)
+from ...runtime.errors import ArgumentError, EngineError
+from ...runtime.files import sha256, whole_file
+from ...runtime.models.contract import INPUT, ModelInfo
+from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
+
+OnStep = Callable[[str, int, int], None]
+"""Gets a phase's name, its step and its number of steps."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What an engine is built for."""
+
+    batch: Range = BATCH
+    size: Range | None = None  # short sides in pixels; None: around the network's own
+    compute_capabilities: tuple[str, ...] = ()  # such as 89; ahead of time only; (): all
+    workspace_mib: int | None = None  # None: all of the GPU's memory
+    optimization_level: int | None = None  # 0..5; None: TensorRT's default
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """The module that builds: tensorrt or tensorrt_rtx."""
+
+    trt: Any
+    flavour: str
+
+    def __str__(self) -> str:
+        return f"{self.flavour} {self.trt.__version__}"
+
+
+def find_toolkit(
+    device: Literal["auto", "cuda"] = "auto", compute_capabilities: tuple[str, ...] = ()
+) -> Toolkit:
+    """Return what builds here: tensorrt where there is a GPU, else tensorrt_rtx ahead of time.
+
+    "cuda" insists on the GPU, COMPUTE_CAPABILITIES on building ahead of time. EngineError says
+    what is missing, ArgumentError which capability is unknown.
+    """
+    if device == "cuda" and compute_capabilities:
+        raise ArgumentError("--compute-capability builds ahead of time, --device cuda for this GPU")
+    reasons = []
+    if not compute_capabilities:
+        if not devices():
+            reasons.append("no NVIDIA driver reports a GPU, which tensorrt needs to build")
+        if importlib.util.find_spec("tensorrt") is None:
+            reasons.append("tensorrt is not installed (pip install 'colorize-toolkit[gpu]')")
+        if not reasons:
+            return _load("tensorrt")
+        if device == "cuda":
+            raise EngineError(f"--device cuda: {'; '.join(reasons)}")
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        reasons.append("tensorrt_rtx, which needs no GPU, is not installed")
+        raise EngineError(f"{'; '.join(reasons)}: pip install tensorrt-rtx")
+    toolkit = _load("tensorrt_rtx")
+    _check_capabilities(toolkit, compute_capabilities)
+    return toolkit
+
+
+def _load(flavour: str) -> Toolkit:
+    try:
+        return Toolkit(importlib.import_module(flavour), flavour)
+    except (ImportError, OSError) as error:
+        raise EngineError(
+            f"{flavour} cannot be loaded ({last_line(error)}); install it again"
+        ) from error
+
+
+def _check_capabilities(toolkit: Toolkit, wanted: tuple[str, ...]) -> None:
+    names = toolkit.trt.ComputeCapability.__members__
+    known = sorted((name[2:] for name in names if name.startswith("SM")), key=int)
+    for capability in wanted:
+        if capability not in known:
+            raise ArgumentError(
+                f"compute capability {capability!r}: {toolkit} knows {', '.join(known)}"
+            )
+
+
+def build_engine(
+    model: Path, toolkit: Toolkit, options: BuildOptions, on_step: OnStep, report: Report
+) -> Path:
+    """Return the engine of the ONNX file MODEL, built unless one with the same recipe lies there.
+
+    EngineError carries TensorRT's own message and the node it is about.
+    """
+    recipe = _recipe(model, toolkit, options)
+    engine = engine_path(model, toolkit.flavour)
+    with _alone(engine, report):
+        if engine.exists():
+            try:
+                check_recipe(engine, read_recipe(engine), **vars(recipe))
+            except EngineError as error:
+                report(f"not reused: {error}")
+            else:
+                report(f"reused: {engine} has the same recipe")
+                return engine
+        store_engine(engine, _build(model, toolkit, recipe, on_step), recipe, _metadata(model))
+    report(f"built with {toolkit}")
+    return engine
+
+
+def _metadata(model: Path) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+
+
+def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
+    info = ModelInfo.from_metadata(_metadata(model), str(model))
+    ahead_of_time = toolkit.flavour == "tensorrt_rtx"
+    gpu = None if ahead_of_time else devices()[0]
+    return Recipe(
+        onnx_sha256=sha256(model),
+        flavour=toolkit.flavour,
+        version=toolkit.trt.__version__,
+        precision=info.precision,
+        compute_capabilities=(gpu.compute_capability,) if gpu else options.compute_capabilities,
+        device=gpu.name if gpu else "",
+        profiles=(fixed_profile(options.batch, info.fixed_size),)
+        if info.fixed_size
+        else profiles(options.batch, options.size or default_sizes(info), info.size_multiple),
+        workspace_mib=options.workspace_mib,
+        optimization_level=options.optimization_level,
+    )
+
+
+@contextmanager
+def _alone(engine: Path, report: Report) -> Iterator[None]:
+    """Keep other processes from building ENGINE at the same time."""
+    lock = FileLock(engine.with_name(f".{engine.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(f"another process builds {engine.name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(model: Path, toolkit: Toolkit, recipe: Recipe, on_step: OnStep) -> memoryview:
+    trt = toolkit.trt
+    log = error_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(_strongly_typed(toolkit))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(model.read_bytes()):
+        raise EngineError(f"{model}: {_parser_errors(parser)}")
+    config = builder.create_builder_config()
+    _configure(trt, builder, config, recipe)
+    monitor = _monitor(trt, on_step)
+    config.progress_monitor = monitor
+    with _timing_cache(config, model, recipe):
+        plan = _interruptible(monitor, lambda: builder.build_serialized_network(network, config))
+    if plan is None:
+        reason = "; ".join(dict.fromkeys(log.errors)) or "it gave no reason"
+        raise EngineError(f"{model}: {toolkit} built no engine: {reason}")
+    return memoryview(plan)
+
+
+def _strongly_typed(toolkit: Toolkit) -> int:
+    flag = getattr(toolkit.trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    if flag is None:
+        raise EngineError(
+            f"{toolkit} cannot build strongly typed networks, which hold the precision of each "
+            "layer; install tensorrt 10.13 or newer"
+        )
+    return 1 << int(flag)
+
+
+def _configure(trt: Any, builder: Any, config: Any, recipe: Recipe) -> None:
+    for profile in recipe.profiles:
+        shapes = builder.create_optimization_profile()
+        shapes.set_shape(INPUT, profile.low, profile.best, profile.high)
+        config.add_optimization_profile(shapes)
+    # So that an engine takes the memory of the shape that runs, not of the largest.
+    config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
+    if recipe.flavour == "tensorrt_rtx" and recipe.compute_capabilities:
+        config.num_compute_capabilities = len(recipe.compute_capabilities)
+        for index, capability in enumerate(recipe.compute_capabilities):
+            member = trt.ComputeCapability.__members__[f"SM{capability}"]
+            config.set_compute_capability(member, index)
+    if recipe.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
+    if recipe.optimization_level is not None:
+        config.builder_optimization_level = recipe.optimization_level
+
+
+@contextmanager
+def _timing_cache(config: Any, model: Path, recipe: Recipe) -> Iterator[None]:
+    """Let standard TensorRT remember which kernels were fast; TensorRT-RTX times nothing here."""
+    if recipe.flavour != "tensorrt":
+        yield
+        return
+    path = model.with_name(f".tensorrt-{recipe.version}-sm{recipe.compute_capabilities[0]}.timing")
+    timings = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if not config.set_timing_cache(timings, False):  # of another GPU, or damaged
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+    yield
+    with whole_file(path) as part:
+        part.write_bytes(config.get_timing_cache().serialize())
+
+
+def _interruptible(monitor: Any, build: Callable[[], Any]) -> Any:
+    """Run BUILD so that Ctrl-C ends it at TensorRT's next step.
+
+    In a thread of its own: an exception must not cross TensorRT's frames, and Python hands signals
+    to the main thread alone.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(build)
+        try:
+            return building.result()
+        except KeyboardInterrupt:
+            monitor.cancelled = True  # leaving the pool waits for the build to end
+            raise
+
+
+def _parser_errors(parser: Any) -> str:
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    return "; ".join(
+        f"node {error.node_name() or '?'} ({error.node_operator() or '?'}): {error.desc()}"
+        for error in errors
+    )
+
+
+# Subclassed inside a function because the module is an argument.
+def _monitor(trt: Any, on_step: OnStep) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # untyped base
+        """Passes progress on; TensorRT stops where step_complete returns False."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+            self.cancelled = False
+
+        def phase_start(self, phase_name: str, _parent: str | None, num_steps: int) -> None:
+            self.steps[phase_name] = num_steps
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            on_step(phase_name, step, self.steps[phase_name])
+            return not self.cancelled
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.steps.pop(phase_name, None)
+
+    return Monitor()

@@ -1,0 +1,103 @@
+"""Out of memory: first the batch is halved, then the working size, and each time a line says so."""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from ..color import F32, U8, grey_to_lightness
+from ..errors import OutOfMemoryError
+from ..resize import enlarge, shrink
+from .base import Engine
+
+OnNote = Callable[[str], None]
+"""Takes a line that the user must see at once."""
+
+Shape = tuple[int, int]
+"""(height, width)"""
+
+
+class Thrift:
+    """Runs an engine within the memory there is, for any number of threads in turns.
+
+    A batch that was too large stays smaller, which changes no result. A working size does change
+    it, so whoever calls says how far it was halved before.
+    """
+
+    def __init__(self, engine: Engine, on_note: OnNote) -> None:
+        self.batch = engine.best_batch
+        self._engine = engine
+        self._on_note = on_note
+        self._lock = threading.Lock()  # an engine takes one caller at a time
+
+    def infer(self, greys: U8, halvings: int, what: str) -> tuple[F32, int]:
+        """Return ab (N, h, w, 2) for 8-bit greys (N, h, w), and how far the size was halved.
+
+        WHAT begins the lines. OutOfMemoryError, with the mend, where nothing smaller is left.
+        """
+        whole = greys.shape[1], greys.shape[2]
+        shape = self._halved(whole, halvings)
+        while True:
+            try:
+                ab = self._batches(_lightness(greys, shape), what)
+            except OutOfMemoryError as error:
+                smaller = self._halved(whole, halvings + 1)
+                if min(smaller) == min(shape):
+                    raise OutOfMemoryError(
+                        f"{what}: out of memory even for one picture at working size {min(shape)}: "
+                        "close other programs or give a smaller --size, or another --device"
+                    ) from error
+                self._on_note(
+                    f"{what}: out of memory at working size {min(shape)}: coloured at "
+                    f"{min(smaller)}, more coarsely"
+                )
+                halvings, shape = halvings + 1, smaller
+            else:
+                return _enlarged(ab, whole), halvings
+
+    def close(self) -> None:
+        """Give back the engine, once it is idle."""
+        with self._lock:
+            self._engine.close()
+
+    def _halved(self, shape: Shape, halvings: int) -> Shape:
+        if self._engine.info.fixed_size is not None:
+            return shape
+        multiple, divisor = self._engine.info.size_multiple, 2**halvings
+        height, width = (max(1, round(side / divisor / multiple)) * multiple for side in shape)
+        return height, width
+
+    def _batches(self, lightness: F32, what: str) -> F32:
+        """Return ab (N, 2, h, w) for L* (N, h, w)."""
+        answers: list[F32] = []
+        start = 0
+        while start < len(lightness):
+            part = np.ascontiguousarray(lightness[start : start + self.batch, None])
+            try:
+                with self._lock:
+                    answers.append(self._engine.infer(part))
+            except OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self.batch = len(part) // 2
+                self._on_note(
+                    f"{what}: out of memory with {len(part)} pictures at once; going on with "
+                    f"{self.batch}, the colours stay the same"
+                )
+            else:
+                start += len(part)
+        return np.concatenate(answers)
+
+
+def _lightness(greys: U8, shape: Shape) -> F32:
+    if greys.shape[1:] != shape:
+        greys = np.stack([shrink(grey, shape) for grey in greys])
+    return grey_to_lightness(greys)
+
+
+def _enlarged(ab: F32, shape: Shape) -> F32:
+    """Return ab (N, *SHAPE, 2) for ab (N, 2, h, w)."""
+    planes = np.ascontiguousarray(ab.transpose(0, 2, 3, 1))
+    if planes.shape[1:3] == shape:
+        return planes
+    return np.stack([enlarge(plane, shape) for plane in planes])

@@ -1,0 +1,176 @@
+"""TensorRT, native through pycuda: runs on NVIDIA GPUs the engines that colorize-export built."""
+
+import importlib.util
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...color import F32
+from ...errors import ColorizeError, EngineError
+from ...models.contract import ModelInfo
+from ...resize import LONG_SIDE_LIMIT
+from .. import cuda
+from ..base import Engine, EngineDevice, Precision, Timeline, last_line
+from ..cuda import Device
+from .plan import SUFFIXES, Profile, Recipe, Shape, export_command, find_engine, read_metadata
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_INSTALL = "pip install 'colorize-toolkit[gpu]' (in a clone: pip install '.[gpu]')"
+
+
+class TensorRTEngine(Engine):
+    """A TensorRT engine on one NVIDIA GPU; it is never built here.
+
+    Inputs of any batch are taken: larger ones than the engine's are split, smaller ones filled up.
+    With CUDA_GRAPH the work for a shape is captured once and then launched as a whole.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        model: Path,
+        precision: Precision = "auto",
+        device: str = "auto",
+        *,
+        cuda_graph: bool = False,
+    ) -> None:
+        self.model = model
+        # The driver is asked first: without one TensorRT can crash the process.
+        problem = cuda.absence() if device == "auto" else ""
+        if problem:
+            raise EngineError(
+                f"backend tensorrt cannot be used: {problem}; install the driver, or give another "
+                "--backend"
+            )
+        ordinal, gpu = cuda.find_device("cuda" if device == "auto" else device)
+        problem = _missing()
+        if problem:
+            raise EngineError(f"backend tensorrt cannot be used: {problem}")
+        trt, plan, recipe = _find(model, gpu)
+        if precision not in ("auto", recipe.precision):
+            raise EngineError(
+                f"{plan}: computes in {recipe.precision}, not in {precision}; "
+                "give --precision auto, or another --backend"
+            )
+        self.info = ModelInfo.from_metadata(read_metadata(plan), str(plan))
+        self.device, self.precision = f"cuda:{ordinal}", recipe.precision
+        self.remark = "TensorRT-RTX" if recipe.flavour == "tensorrt_rtx" else ""
+        self.best_batch = recipe.profiles[0].best[0]
+        self._profiles = recipe.profiles
+        try:
+            from .session import Session  # only here: it imports pycuda
+
+            fixed = self.info.fixed_size
+            self._session: Session | None = Session(trt, plan, ordinal, fixed, cuda_graph)
+        except ColorizeError:
+            raise
+        except Exception as error:  # pycuda's own, or that it cannot be loaded
+            raise EngineError(f"tensorrt on {self.device}: {last_line(error)}") from error
+
+    @classmethod
+    def devices(cls) -> list[EngineDevice]:
+        """See Engine."""
+        problem = _missing()
+        gpus = [
+            EngineDevice(f"cuda:{n}", gpu.name, problem) for n, gpu in enumerate(cuda.devices())
+        ]
+        return gpus or [EngineDevice("cuda", "", cuda.absence())]
+
+    def close(self) -> None:
+        """See Engine."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def capture_graphs(self) -> None:
+        """See Engine; as the argument cuda_graph does."""
+        self._open().cuda_graph = True
+
+    def timeline(self, lightness: F32) -> Timeline:
+        """See timeline.Timed; the CPU's own copies to and from pinned memory are not in it."""
+        spent = np.zeros(3)
+        for part, profile in self._parts(lightness):
+            spent += self._open().time(part, profile)
+        return Timeline(*(float(value) for value in spent))
+
+    def _compute(self, lightness: F32) -> F32:
+        answers = [self._open().infer(*part) for part in self._parts(lightness)]
+        whole = answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return whole[: len(lightness)]
+
+    def _open(self) -> "Session":
+        if self._session is None:
+            raise EngineError(f"{self.model}: the engine is closed")
+        return self._session
+
+    def _parts(self, lightness: F32) -> Iterator[tuple[F32, int]]:
+        """Yield batches that the engine takes, the last one filled up, and the profile's index."""
+        index = self._profile_for(*lightness.shape[2:])
+        least, most = self._profiles[index].low[0], self._profiles[index].high[0]
+        for start in range(0, len(lightness), most):
+            part = lightness[start : start + most]
+            lacking = max(0, least - len(part))
+            yield np.concatenate([part, *[part[-1:]] * lacking]) if lacking else part, index
+
+    def _profile_for(self, height: int, width: int) -> int:
+        for index, profile in enumerate(self._profiles):
+            if profile.takes((profile.low[0], 1, height, width)):
+                return index
+        size = _wider(self._profiles[0], height, width)
+        command = export_command(self.model, "--size", size)
+        built = " and ".join(f"{_sides(p.low)} to {_sides(p.high)}" for p in self._profiles)
+        raise EngineError(
+            f"pictures of {width}x{height} are outside what the engine was built for, {built}; "
+            f"give a --size within, or build it for them: {command}"
+        )
+
+
+def _missing() -> str:
+    """Return what lacks to run engines, and the mend; "" if nothing."""
+    lacking = [] if importlib.util.find_spec("pycuda") else ["pycuda"]
+    if not _flavours():
+        lacking.append("tensorrt")
+    return f"{' and '.join(lacking)} not installed: {_INSTALL}" if lacking else ""
+
+
+def _flavours() -> list[str]:
+    return [flavour for flavour in SUFFIXES if importlib.util.find_spec(flavour) is not None]
+
+
+def _find(model: Path, gpu: Device) -> tuple[Any, Path, Recipe]:
+    """Return the TensorRT module, the engine of MODEL that it can run on GPU, and its recipe."""
+    reasons = []
+    for flavour in _flavours():
+        try:
+            trt = import_module(flavour)
+        except (ImportError, OSError) as error:
+            reasons.append(f"{flavour} cannot be loaded: {last_line(error)}")
+            continue
+        try:
+            plan, recipe = find_engine(model, flavour, trt.__version__, gpu.compute_capability)
+        except EngineError as error:
+            reasons.append(str(error).partition(";")[0])
+        else:
+            return trt, plan, recipe
+    raise EngineError(
+        f"{model}: no TensorRT engine to run here ({'; '.join(reasons)}); "
+        f"build one: {export_command(model)}"
+    )
+
+
+def _sides(shape: Shape) -> str:
+    return f"{shape[3]}x{shape[2]}"
+
+
+def _wider(profile: Profile, height: int, width: int) -> str:
+    """Return PROFILE's sizes as --size takes them, widened for pictures of this shape."""
+    low, best, high = (min(shape[2:]) for shape in (profile.low, profile.best, profile.high))
+    short, long = sorted((height, width))
+    needed = max(short, -(-long // LONG_SIDE_LIMIT))
+    return f"{min(low, short)},{best},{max(high, needed)}"

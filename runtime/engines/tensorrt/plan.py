@@ -1,0 +1,177 @@
+"""TensorRT engines on disk, and the JSON file beside each that decides whether it is used.
+
+An engine fits one ONNX file, one TensorRT, and the GPUs and shapes that it was built for. Those who
+build it write a `Recipe`; those who run it read it. Nothing here needs TensorRT.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from ...errors import EngineError
+from ...files import sha256, whole_file
+from ...models.card import read_sidecar
+from ...models.catalog import MODELS
+
+Shape = tuple[int, int, int, int]
+"""(N, 1, H, W) of the network's input."""
+
+SUFFIXES = {"tensorrt": ".engine", "tensorrt_rtx": ".rtx.engine"}
+"""By flavour, what an engine's name ends in."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The smallest, best and largest shape that one of an engine's profiles takes."""
+
+    low: Shape
+    best: Shape
+    high: Shape
+
+    def takes(self, shape: Shape) -> bool:
+        """Whether the engine can compute SHAPE under this profile."""
+        ranges = zip(self.low, shape, self.high, strict=True)
+        return all(low <= side <= high for low, side, high in ranges)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides an engine's bytes."""
+
+    onnx_sha256: str
+    flavour: str  # tensorrt or tensorrt_rtx
+    version: str  # of TensorRT
+    precision: str
+    compute_capabilities: tuple[str, ...]  # such as 89; () for all that the flavour knows
+    device: str  # the GPU's name; "" if built ahead of time
+    profiles: tuple[Profile, ...]
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+
+    @classmethod
+    def from_card(cls, card: dict[str, Any]) -> Self:
+        """Read what `store_engine` wrote."""
+        profiles = tuple(
+            Profile(**{name: tuple(sides) for name, sides in profile.items()})
+            for profile in card["profiles"]
+        )
+        capabilities = tuple(card["compute_capabilities"])
+        return cls(**{**card, "profiles": profiles, "compute_capabilities": capabilities})
+
+
+def engine_path(model: Path, flavour: str) -> Path:
+    """Return where the engine of the ONNX file MODEL lies."""
+    return model.with_suffix(SUFFIXES[flavour])
+
+
+def model_path(engine: Path) -> Path:
+    """Return where the ONNX file lies that ENGINE was built from."""
+    for suffix in sorted(SUFFIXES.values(), key=len, reverse=True):
+        if engine.name.endswith(suffix):
+            return engine.with_name(engine.name.removesuffix(suffix) + ".onnx")
+    raise EngineError(f"{engine}: an engine's name ends in one of {', '.join(SUFFIXES.values())}")
+
+
+def store_engine(
+    engine: Path, plan: memoryview | bytes, recipe: Recipe, metadata: Mapping[str, str]
+) -> None:
+    """Write PLAN as ENGINE with the JSON file beside it, each whole or not at all.
+
+    METADATA is the ONNX file's, which whoever runs the engine needs too: see contract.ModelInfo.
+    """
+    card = {**asdict(recipe), "engine_sha256": sha256(bytes(plan)), "metadata": dict(metadata)}
+    # A crash between the two leaves an engine that its card disowns, so it is built again.
+    with whole_file(engine) as part:
+        part.write_bytes(plan)
+    with whole_file(_card_path(engine)) as part:
+        part.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def read_recipe(engine: Path) -> Recipe:
+    """Return how ENGINE was built; EngineError if it is missing, damaged, or of unknown origin."""
+    return _read_card(engine)[0]
+
+
+def read_metadata(engine: Path) -> dict[str, str]:
+    """Return the metadata of the ONNX file that ENGINE was built from; EngineError as above."""
+    return _read_card(engine)[1]
+
+
+def _read_card(engine: Path) -> tuple[Recipe, dict[str, str]]:
+    if not engine.is_file():
+        raise EngineError(f"{engine}: no such engine; build it with colorize-export --engine fp16")
+    try:
+        card = json.loads(_card_path(engine).read_text(encoding="utf-8"))
+        bound, metadata = card.pop("engine_sha256"), dict(card.pop("metadata"))
+        recipe = Recipe.from_card(card)
+    except FileNotFoundError as error:
+        raise EngineError(
+            f"{engine}: no {_card_path(engine).name} beside it; build it again"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{_card_path(engine)}: damaged; build the engine again") from error
+    if bound != sha256(engine):
+        raise EngineError(f"{engine}: truncated, or not the file that was built; build it again")
+    return recipe, metadata
+
+
+def check_recipe(engine: Path, found: Recipe, **wanted: object) -> None:
+    """Raise EngineError naming the first field in which the recipe FOUND is not as WANTED."""
+    for name, new in wanted.items():
+        old = getattr(found, name)
+        if old != new:
+            raise EngineError(f"{engine}: stale: {name} is {_brief(old)}, not {_brief(new)}")
+
+
+def find_engine(
+    model: Path, flavour: str, version: str, compute_capability: str
+) -> tuple[Path, Recipe]:
+    """Return the engine of the ONNX file MODEL for a GPU such as "89", and its recipe.
+
+    EngineError says why there is none that this TensorRT can run on that GPU.
+    """
+    engine = engine_path(model, flavour)
+    recipe = read_recipe(engine)
+    check_recipe(engine, recipe, onnx_sha256=sha256(model), flavour=flavour, version=version)
+    known = recipe.compute_capabilities
+    if known and compute_capability not in known:
+        raise EngineError(
+            f"{engine}: built for compute capability {', '.join(known)}, this GPU has "
+            f"{compute_capability}; build it again"
+        )
+    return engine, recipe
+
+
+def export_command(model: Path, *options: str) -> str:
+    """Return what to type for an engine of the ONNX file MODEL, or of its network in FP16."""
+    card = read_sidecar(model)
+    fp16 = card.get("precision") == "fp16"
+    folder = Path("exports") if model.parent == MODELS else model.parent
+    target = model if fp16 else folder / f"{model.stem.removesuffix('-fp32')}-fp16.onnx"
+    words = ["colorize-export", "--engine", "fp16"]
+    if "kind" in card:  # an import, which another's file was wrapped for
+        words += ["--import", "FILE"]
+    else:
+        words += ["--checkpoint", str(_checkpoint_of(model) or "FILE")]
+    words += ["-o", str(target), *(["--overwrite"] if target.exists() else []), *options]
+    given = f", FILE being what {model.name} was made from" if "FILE" in words else ""
+    return shlex.join(words) + ("" if fp16 else f" (then give --model {target})") + given
+
+
+def _checkpoint_of(model: Path) -> Path | None:
+    """Return the checkpoint beside MODEL, or among the bundled ones, that it was exported from."""
+    content = model.read_bytes()  # an ONNX file holds its metadata as plain text
+    beside = [*sorted(model.parent.glob("*.safetensors")), *sorted(MODELS.glob("*.safetensors"))]
+    return next((path for path in beside if sha256(path).encode() in content), None)
+
+
+def _card_path(engine: Path) -> Path:
+    return Path(f"{engine}.json")
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."

@@ -1,0 +1,1 @@
+"""Photographs: read, colored at full size, and written with all that their files say."""

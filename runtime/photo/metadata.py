@@ -1,0 +1,81 @@
+"""What a photograph's file says about it, freed of what no file could say again."""
+
+import io
+import struct
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+_DIRECTORIES = frozenset((ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
+_UNWRITABLE = (ValueError, TypeError, AttributeError, struct.error)  # of types that the tag has not
+
+
+def drop_unwritable(exif: Image.Exif) -> list[str]:
+    """Take the tags out of EXIF that Pillow reads but cannot write; return their names.
+
+    Scanners and editors leave such behind: numbers stored as text, directories that are not there.
+    """
+    if _is_writable(exif) and all(
+        _is_sound(exif.get_ifd(tag)) for tag in _DIRECTORIES & exif.keys()
+    ):
+        return []
+    dropped = []
+    for tag in sorted(exif.keys()):
+        if tag not in _DIRECTORIES:
+            writable = _is_writable(_alone(tag, exif[tag]))
+        elif writable := _is_sound(entries := exif.get_ifd(tag)):
+            bad = [key for key in entries if not _is_writable(_alone(tag, {key: entries[key]}))]
+            for key in bad:
+                del entries[key]
+            dropped += [_name(key) for key in bad]
+        if not writable:
+            del exif[tag]
+            dropped.append(_name(tag))
+    return dropped
+
+
+def _is_sound(directory: Mapping[int, object]) -> bool:
+    return bool(directory) and not directory.keys() & _DIRECTORIES
+
+
+def _alone(tag: int, value: object) -> Image.Exif:
+    exif = Image.Exif()
+    exif[tag] = value
+    return exif
+
+
+def _is_writable(exif: Image.Exif) -> bool:
+    try:
+        exif.tobytes()
+    except _UNWRITABLE:
+        return False
+    return True
+
+
+def _name(tag: int) -> str:
+    return {**ExifTags.GPSTAGS, **ExifTags.TAGS}.get(tag, f"{tag:#06x}")
+
+
+def jpeg_quality(image: Image.Image) -> int:
+    """Return the lowest quality at which a JPEG rounds nowhere more than this one; else 0."""
+    tables = getattr(image, "quantization", None)
+    if not tables:
+        return 0
+    source = list(tables.values())
+    for quality in range(100):
+        ours = _tables(quality)
+        if all(np.all(ours[min(i, 1)] <= table) for i, table in enumerate(source)):
+            return quality
+    return 100
+
+
+@cache
+def _tables(quality: int) -> list[NDArray[np.int64]]:
+    """Return libjpeg's tables for luma and chroma."""
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, "JPEG", quality=quality)
+    with Image.open(file) as image:
+        return [np.asarray(table) for table in image.quantization.values()]  # type: ignore[attr-defined]

@@ -1,0 +1,94 @@
+"""A decoded photograph, and its colors at full size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..color import (
+    F32,
+    U8,
+    Codes,
+    Depth,
+    lab_to_rgb,
+    linear_to_grey,
+    linear_to_lightness,
+    linear_to_srgb,
+    to_bytes,
+)
+from ..resize import enlarge, enlarge_rows
+from .icc import from_srgb, to_linear
+from .refine import slopes
+
+_STRIP_PIXELS = 1 << 17  # full-size colour is computed in strips that caches and heaps hold well
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph, upright."""
+
+    codes: Codes  # (H, W, 3), 8 or 16 bits, in the colour space of `profile`
+    alpha: Codes | None = None  # (H, W), as many bits
+    profile: bytes | None = None  # ICC, of RGB; None: sRGB
+    pictures: int = 1  # in the file; the first is read
+    tags: dict[str, Any] = field(
+        default_factory=dict
+    )  # EXIF, DPI, ICC, as Pillow's save takes them
+    form: str = ""  # Pillow's name of the format
+    jpeg_quality: int = 0  # 0..100, of the file it was read from
+    remarks: tuple[str, ...] = ()  # what became of it in reading, for the user
+
+    @property
+    def rgb(self) -> U8:
+        """8-bit sRGB (H, W, 3)."""
+        if self.profile is None and self.codes.dtype == np.uint8:
+            return self.codes.astype(np.uint8, copy=False)
+        rgb = np.empty(self.codes.shape, np.uint8)
+        for strip in strips(self.codes):
+            rgb[strip] = to_bytes(linear_to_srgb(to_linear(self.codes[strip], self.profile)))
+        return rgb
+
+    def grey(self) -> U8:
+        """Return the 8-bit grey (H, W) of equal lightness, which is what networks see."""
+        grey = np.empty(self.codes.shape[:2], np.uint8)
+        for strip in strips(self.codes):
+            grey[strip] = linear_to_grey(to_linear(self.codes[strip], self.profile))
+        return grey
+
+
+def strips(picture: Codes) -> Iterator[slice]:
+    """Yield rows of (H, W, 3) by the strip: float planes of a whole photograph are too large."""
+    height, width = picture.shape[:2]
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, top + rows)
+
+
+def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None) -> Photo:
+    """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
+
+    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's. With
+    LIGHTNESS, L* (h, w) of the small size, colour follows the edges of the full size: see refine.
+    """
+    height, width = photo.codes.shape[:2]
+    planes = ab * np.float32(saturation)
+    if lightness is not None:
+        planes = np.dstack([planes, lightness, slopes(lightness, planes)])
+    wide = enlarge(planes, (len(ab), width))
+    codes = np.empty_like(photo.codes)
+    for strip in strips(codes):
+        exact = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
+        rows = enlarge_rows(wide, (height, width), strip)
+        chroma = rows[..., :2]
+        if lightness is not None:
+            chroma = chroma + rows[..., 3:] * (exact - rows[..., 2])[..., None]
+        lab = np.dstack([exact, chroma])
+        codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
+    return replace(photo, codes=codes)
+
+
+def join(rgb: NDArray[Depth], ab: F32, saturation: float = 1.0) -> NDArray[Depth]:
+    """Return `colour` of sRGB (H, W, 3), 8 or 16 bits, as an array like it."""
+    return colour(Photo(rgb), ab, saturation).codes.astype(rgb.dtype, copy=False)

@@ -1,0 +1,151 @@
+"""Many photographs: reading, the network and writing overlap, in batches of one working shape."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..color import F32, U8
+from .photo import Photo
+
+if TYPE_CHECKING:
+    from ..colorizer import Colorizer
+
+MAX_PIXELS_AHEAD = 96_000_000
+"""Of all photographs held at once, at some 8 bytes each; a larger one is held alone."""
+
+_GROUPS = 3  # one is read, one is in the network, one is written; the next is gathered
+_BATCHES = 4  # a group may fill so many: upright and lying photographs come mixed
+_MOST_WORKERS = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Steps(Generic[Item, Result]):
+    """What is done with an item; `read` and `finish` are called in several threads."""
+
+    pixels: Callable[[Item], int]  # without decoding it
+    read: Callable[[Item], Photo]
+    finish: Callable[[Item, Photo], Result]  # what to do with the coloured photograph
+
+
+@dataclass
+class _Entry(Generic[Item, Result]):
+    item: Item
+    pixels: int
+    reading: "Future[tuple[Photo, U8]]" = field(default_factory=Future)
+    result: "Future[Result]" = field(default_factory=Future)
+
+
+def stream(
+    colorizer: "Colorizer", items: Iterable[Item], steps: Steps[Item, Result]
+) -> Generator[tuple[Item, "Future[Result]"]]:
+    """Yield (item, its finished future) in order; a failure of one stays in its own future.
+
+    ITEMS and the network are used in the caller's thread alone, at most _GROUPS groups ahead. An
+    error of ITEMS itself is raised after the results of the items before it.
+    """
+    pool = ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1))
+    try:
+        yield from _Stream(colorizer, steps, pool).run(items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Stream(Generic[Item, Result]):
+    def __init__(
+        self, colorizer: "Colorizer", steps: Steps[Item, Result], pool: ThreadPoolExecutor
+    ) -> None:
+        self._colorizer = colorizer
+        self._steps = steps
+        self._pool = pool
+
+    def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, "Future[Result]"]]:
+        failure: list[Exception] = []
+        flight: deque[list[_Entry[Item, Result]]] = deque()  # all but the last are in the network
+        for group in self._groups(_until_error(items, failure)):
+            while flight and (len(flight) == _GROUPS or _too_many(*flight, group)):
+                if len(flight) == 1:
+                    self._colour(flight[0])
+                yield from _results(flight.popleft())
+            for entry in group:
+                entry.reading = self._pool.submit(self._read, entry.item)
+            if flight:
+                self._colour(flight[-1])
+            flight.append(group)
+        if flight:
+            self._colour(flight[-1])
+        while flight:
+            yield from _results(flight.popleft())
+        if failure:
+            raise failure[0]
+
+    def _groups(self, items: Iterable[Item]) -> Iterator[list[_Entry[Item, Result]]]:
+        most = _BATCHES * self._colorizer.engine.best_batch
+        group: list[_Entry[Item, Result]] = []
+        for item in items:
+            entry: _Entry[Item, Result] = _Entry(item, self._steps.pixels(item))
+            if len(group) == most or (group and _too_many(*[[*group, entry]] * (_GROUPS + 1))):
+                yield group
+                group = []
+            group.append(entry)
+        if group:
+            yield group
+
+    def _read(self, item: Item) -> tuple[Photo, U8]:
+        photo = self._steps.read(item)
+        return photo, photo.grey()
+
+    def _colour(self, group: list[_Entry[Item, Result]]) -> None:
+        """Ask the network for a group's colours, by the shape; threads do the rest."""
+        alike: dict[tuple[int, int], list[_Entry[Item, Result]]] = {}
+        for entry in group:
+            error = entry.reading.exception()
+            if error is not None:
+                entry.result.set_exception(error)
+                continue
+            _, grey = entry.reading.result()
+            shape = self._colorizer.working_shape(*grey.shape)
+            alike.setdefault(shape, []).append(entry)
+        for entries in alike.values():
+            self._answer(entries)
+
+    def _answer(self, entries: list[_Entry[Item, Result]]) -> None:
+        greys = [entry.reading.result()[1] for entry in entries]
+        try:
+            answers = self._colorizer.chroma(greys)
+        except Exception as error:
+            if len(entries) == 1:
+                entries[0].result.set_exception(error)
+                return
+            for entry in entries:  # one strange photograph must not spoil its neighbours
+                self._answer([entry])
+            return
+        for entry, answer in zip(entries, answers, strict=True):
+            photo, _ = entry.reading.result()
+            entry.reading = Future()  # lets the pixels go as soon as the last step has them
+            entry.result = self._pool.submit(self._finish, entry.item, photo, answer)
+
+    def _finish(self, item: Item, photo: Photo, answer: tuple[F32, F32]) -> Result:
+        return self._steps.finish(item, self._colorizer.join(photo, *answer))
+
+
+def _too_many(*groups: Iterable[_Entry[Any, Any]]) -> bool:
+    return sum(entry.pixels for group in groups for entry in group) > MAX_PIXELS_AHEAD
+
+
+def _until_error(items: Iterable[Item], failure: list[Exception]) -> Iterator[Item]:
+    try:
+        yield from items
+    except Exception as error:
+        failure.append(error)
+
+
+def _results(group: list[_Entry[Item, Result]]) -> Iterator[tuple[Item, "Future[Result]"]]:
+    for entry in group:
+        wait([entry.result])
+        yield entry.item, entry.result

@@ -1,0 +1,1 @@
+"""Video: decoded, colored frame by frame, and encoded beside its own sound and subtitles."""

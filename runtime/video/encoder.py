@@ -1,0 +1,134 @@
+"""The encoder of a video and the container that it writes to."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+
+from ..errors import ArgumentError, OutputError
+from .codecs import ENCODERS, device_of, encoder_settings, pixel_format
+from .frames import FrameLayout
+from .interlacing import BOTTOM_FIRST, TOP_FIRST
+from .options import FilmOptions
+from .reader import film_stream as film_stream
+
+_FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
+
+
+_INTERLACED_FLAGS = "+ildct+ilme"
+
+Fit = Callable[[FrameLayout], tuple[FilmOptions, FrameLayout]]
+"""Names the encoder for frames of a layout, and the layout in which it stores them."""
+
+
+@dataclass(frozen=True)
+class StreamFacts:
+    """What the encoder must know of the source's stream."""
+
+    rate: Fraction
+    time_base: Fraction
+    aspect: Fraction | None
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> "StreamFacts":
+        """Read them from the film's stream."""
+        rate = stream.average_rate or _FALLBACK_RATE
+        base = stream.time_base or 1 / rate
+        return cls(rate, base, stream.sample_aspect_ratio or None)
+
+
+def create_container(part: Path, target: Path) -> OutputContainer:
+    """Make the container that TARGET's suffix names; PART is not opened before it is written."""
+    try:
+        return av.open(str(part), "w")
+    except (av.error.FFmpegError, ValueError) as error:
+        name = target.suffix or "a name without suffix"
+        raise OutputError(f"{target}: no film container for {name}; use .mkv") from error
+
+
+def add_encoder(
+    container: OutputContainer,
+    target: Path,
+    options: FilmOptions,
+    layout: FrameLayout,
+    facts: StreamFacts,
+) -> VideoStream:
+    """Add the film's stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
+    codec, settings = encoder_settings(target, options)
+    os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 tells its settings on stderr
+    if layout.siting is not None:
+        settings["chroma_sample_location"] = layout.siting
+    if layout.interlaced and "interlaced" in ENCODERS[codec].tags:
+        settings["flags"] = _INTERLACED_FLAGS
+    try:
+        stream = container.add_stream(
+            codec, rate=facts.rate, options=settings, hwaccel=device_of(codec)
+        )
+    except (av.error.FFmpegError, ValueError, TypeError, NotImplementedError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    if not isinstance(stream, VideoStream):
+        raise ArgumentError(f"codec {codec}: does not encode pictures")
+    context = stream.codec_context
+    context.width, context.height = layout.width, layout.height
+    context.pix_fmt = pixel_format(codec, layout)
+    context.time_base = facts.time_base
+    if facts.aspect is not None:
+        context.sample_aspect_ratio = facts.aspect
+    context.color_range = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
+    context.colorspace, context.color_primaries, context.color_trc = layout.tags
+    if layout.interlaced:
+        context.field_order = TOP_FIRST if layout.top_first else BOTTOM_FIRST
+    context.flags |= int(Flags.frame_duration)
+    context.thread_type = "AUTO"
+    if layout.rotation:
+        stream.set_display_rotation(layout.rotation)
+    _open(stream, target)
+    return stream
+
+
+def _open(stream: VideoStream, target: Path) -> None:
+    """Open the encoder now: a setting that it refuses must not wait for the first frame."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)  # FFmpeg says why a device is missing in its log alone
+    try:
+        stream.codec_context.open()
+    except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
+        log = getattr(error, "log", None)
+        reason = log[2].strip() if log else str(error)
+        raise ArgumentError(
+            f"{target}: codec {stream.codec_context.name} does not take these settings, or cannot "
+            f"run here ({reason})"
+        ) from error
+    finally:
+        av.logging.set_level(level)
+
+
+def rehearse(
+    folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
+) -> None:
+    """Write the head of the film once: what its container refuses must not come out at the end."""
+    trial = folder / f".head{target.suffix}"
+    container = create_container(trial, target)
+    try:
+        codec = add_encoder(container, target, options, layout, facts).codec_context.name
+        container.start_encoding()
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ArgumentError(
+            f"codec {codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    finally:
+        with suppress(av.error.FFmpegError, ValueError):
+            container.close()
+        trial.unlink(missing_ok=True)

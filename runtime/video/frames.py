@@ -1,0 +1,173 @@
+"""Frames of film: the luma plane goes through as it is, the chroma planes are written anew."""
+
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from ..color import U8, Matrix, luma_to_grey
+from .interlacing import top_field_first
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+# ITU-T H.273 code points.
+_MATRICES: dict[int, Matrix] = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}
+_UNSPECIFIED = 2
+_HD_HEIGHT = 720  # players take untagged film for BT.709 from here on, for BT.601 below
+
+_BT2020 = 9  # of primaries
+
+_FULL_RANGE_NAMES = ("yuvj", "gray")
+_LUMA_PLANE_FIRST = ("yuv4", "yuvj4", "yuva4", "gray", "nv1", "nv2")
+# What hardware decodes to: chroma planes interleaved, or samples in the high bits.
+_SEMI = {"nv1": "420", "nv2": "420", "p01": "420", "p21": "422", "p41": "444"}
+_DEPTHS = (8, 9, 10, 12, 14, 16)
+CHROMA_STEPS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}  # columns, rows a chroma sample
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """How the frames of one film are stored, and how they are written."""
+
+    width: int
+    height: int
+    depth: int  # bits of a written sample
+    subsampling: str  # of the written frames: 420, 422 or 444
+    matrix: Matrix
+    full_range: bool
+    tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
+    rotation: int  # in degrees, which players apply
+    interlaced: bool
+    top_first: bool  # of the two fields of an interlaced frame
+    source_format: str
+    converted_from: str | None  # what is converted frame by frame: RGB, palettes, big-endian
+    shift: int = 0  # bits that a decoded sample is moved up where no encoder has its depth
+    siting: str | None = None  # of chroma in FFmpeg's words, as the film says
+
+    @property
+    def format(self) -> str:
+        """FFmpeg's name of the written pixel format."""
+        deep = "" if self.depth == 8 else f"{self.depth}le"
+        return f"yuv{self.subsampling}p{deep}"
+
+    @property
+    def chroma_shape(self) -> tuple[int, int]:
+        """(height, width) of the chroma planes."""
+        columns, rows = CHROMA_STEPS[self.subsampling]
+        return -(-self.height // rows), -(-self.width // columns)
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """Of a written sample."""
+        return np.uint8 if self.depth == 8 else np.uint16
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of the source's frames is not written as it was, for the user."""
+        source, said = av.VideoFormat(self.source_format), list[str]()
+        planar = self.source_format.replace("yuvj", "yuv").replace("yuva", "yuv")
+        same = self.format.removesuffix("le") in (planar, planar.removesuffix("le"))
+        if source.is_rgb or source.has_palette:
+            said.append(f"{source.name} was converted to {self.format} by the {self.matrix} matrix")
+        elif not same and not (source.name.startswith(("gray", *_SEMI)) and self.shift == 0):
+            said.append(f"{source.name} was written as {self.format}")
+        if any(component.is_alpha for component in source.components):
+            said.append("the alpha plane was left out")
+        return said
+
+
+def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
+    """Return the layout for a film that begins with FRAME; SITING is of its chroma."""
+    name = frame.format.name
+    rgb = frame.format.is_rgb or name.startswith(("pal", "mono"))
+    direct = name.startswith(_LUMA_PLANE_FIRST) and not name.endswith("be") and "float" not in name
+    depth = min(max(frame.format.components[0].bits, 8), 16)
+    if depth not in _DEPTHS:
+        depth, direct = 16, False
+    subsampling = "444" if rgb else _family(name)
+    if frame.width % 2 or frame.height % 2:
+        subsampling = "444"  # H.264 stores no odd sides in 4:2:0; luma stays as it is either way
+    matrix = _MATRICES.get(frame.colorspace)
+    if matrix is None and rgb:
+        matrix = "bt2020" if frame.color_primaries == _BT2020 else "bt709"
+    elif matrix is None:
+        matrix = "bt709" if frame.height >= _HD_HEIGHT else "bt601"
+    tagged = frame.color_range in (ColorRange.MPEG, ColorRange.JPEG)
+    full = frame.color_range == ColorRange.JPEG if tagged else name.startswith(_FULL_RANGE_NAMES)
+    return FrameLayout(
+        frame.width,
+        frame.height,
+        depth,
+        subsampling,
+        matrix,
+        full_range=full and not rgb,
+        tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
+        rotation=frame.rotation,
+        interlaced=frame.interlaced_frame,
+        top_first=not frame.interlaced_frame or top_field_first(frame),
+        source_format=name,
+        converted_from=None if direct and not rgb else name,
+        siting=siting,
+    )
+
+
+def _family(name: str) -> str:
+    """Return the subsampling that is written for the pixel format NAME if the encoder has it."""
+    return next((s for s in CHROMA_STEPS if s in name), _SEMI.get(name[:3], "420"))
+
+
+def _matrix_tag(frame: av.VideoFrame, matrix: Matrix) -> int:
+    """Return the film's own tag, or that of the matrix used where the film's is another kind."""
+    if frame.colorspace in _MATRICES:
+        return frame.colorspace
+    if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:
+        return _UNSPECIFIED
+    return {code: tag for tag, code in _MATRICES.items()}[matrix]
+
+
+def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
+    """Return a copy of the luma plane (H, W), in code values."""
+    if layout.converted_from is not None:
+        frame = _converted(frame, layout)
+    plane = frame.planes[0]
+    deep = frame.format.components[0].bits > 8
+    luma = _samples(plane, np.uint16 if deep else np.uint8)[:, : layout.width]
+    return luma.copy()
+
+
+def _converted(frame: av.VideoFrame, layout: FrameLayout) -> av.VideoFrame:
+    if not frame.format.is_rgb:
+        kept = ColorRange.JPEG if layout.full_range else ColorRange.MPEG
+        return frame.reformat(format=layout.format, src_color_range=kept, dst_color_range=kept)
+    matrix = {"bt2020": Colorspace.BT2020, "bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
+    return frame.reformat(
+        format=layout.format,
+        dst_colorspace=matrix[layout.matrix],
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def grey_of(luma: Plane, layout: FrameLayout) -> U8:
+    """Return the decoded luma as an 8-bit grey (H, W)."""
+    return luma_to_grey(luma, full_range=layout.full_range, depth=layout.depth)
+
+
+def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFrame:
+    """Return a frame of luma (H, W) as it was read and Cb, Cr (rows, columns, 2)."""
+    frame = av.VideoFrame(layout.width, layout.height, layout.format)
+    rows, columns = layout.chroma_shape
+    stored = luma << layout.shift if layout.shift else luma
+    _samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored
+    for index in (1, 2):
+        plane = _samples(frame.planes[index], layout.dtype)
+        plane[:rows, :columns] = chroma[..., index - 1]
+    return frame
+
+
+def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
+    samples: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
+    line = plane.line_size // np.dtype(dtype).itemsize
+    return samples[: line * plane.height].reshape(plane.height, line)

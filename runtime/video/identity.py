@@ -1,0 +1,55 @@
+"""All that the frames of a coloured film depend on: segments of another film are never mixed in."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .options import FilmOptions
+
+_HASHED = 1 << 20  # bytes at either end of the source; sound and index lie there, and size counts
+
+
+def source_identity(source: Path) -> str:
+    """Return what tells one file from another without reading it all; InputError if it is gone."""
+    try:
+        facts = source.stat()
+        with source.open("rb") as file:
+            digest = hashlib.sha256(file.read(_HASHED))
+            file.seek(max(facts.st_size - _HASHED, 0))
+            digest.update(file.read(_HASHED))
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
+    return f"{facts.st_size} bytes, {facts.st_mtime_ns}, {digest.hexdigest()}"
+
+
+def film_identity(
+    source: Path,
+    options: "FilmOptions",
+    made_by: Mapping[str, str] | None,
+    settings: Mapping[str, object],
+) -> dict[str, str]:
+    """Return the identity of one colouring, by names that the user knows.
+
+    MADE_BY names the network and where it runs; None: nobody can tell, so no two are the same.
+    """
+    libraries = (av.__version__, av.library_versions, cv2.__version__, np.__version__)
+    facts: dict[str, object] = {
+        **(made_by or {"network": secrets.token_hex(8)}),
+        "source": source_identity(source) if source.exists() else secrets.token_hex(8),
+        **asdict(options),
+        **settings,
+        "toolkit": version("colorize-toolkit"),
+        "libraries": libraries,
+    }
+    return {name: str(fact) for name, fact in facts.items()}

@@ -1,0 +1,155 @@
+"""Puts a coloured film on the disk: segment by segment, then all of them joined."""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+
+from ..color import F32
+from ..errors import OutputError
+from .encoder import Fit, StreamFacts, add_encoder, create_container, rehearse
+from .frames import build_frame
+from .interlacing import FieldMarker
+from .options import FilmOptions
+from .reader import AnyPacket, Position
+from .segments import Segment, WorkFolder
+from .stages import ColoredPicture
+
+
+class Recorder:
+    """Cuts a film into segments of one length; what an encoder still holds it finishes aside."""
+
+    def __init__(self, work: WorkFolder, target: Path, fit: Fit, facts: StreamFacts) -> None:
+        self.frames = work.frames
+        self._work, self._target, self._fit, self._facts = work, target, fit, facts
+        self._number = len(work.segments)
+        self._writer: SegmentWriter | None = None
+        self._last: ColoredPicture | None = None
+        self._aside = ThreadPoolExecutor(1)
+        self._finishing: Future[Segment] | None = None
+
+    def add(self, item: ColoredPicture) -> None:
+        """Encode the next frame."""
+        if self._writer is None:
+            packets = self._work.packets_path(self._number)
+            options, layout = self._fit(item.picture.layout)
+            if self._number == 0:
+                rehearse(self._work.path, self._target, options, layout, self._facts)
+            self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
+            self._number += 1
+        self._writer.encode(item)
+        self._last = item
+        self.frames += 1
+        if self._writer.frames == self._work.segment_frames:
+            self._end_segment()
+
+    def _end_segment(self) -> None:
+        if self._writer is None or self._last is None:
+            return
+        self._collect()
+        end = Position.of(self.frames, self._last.picture)
+        self._finishing = self._aside.submit(self._writer.finish, end, self._last.state)
+        self._writer = None
+
+    def _collect(self) -> None:
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            self._work.add(finishing.result())
+
+    def finish(self) -> None:
+        """End the last segment: the film has no more frames."""
+        self._end_segment()
+        self._collect()
+
+    def close(self) -> None:
+        """Keep the segments that are finished; the frames of one that is not are lost."""
+        try:
+            self._collect()
+        except OutputError:
+            pass  # the error that ended the film says it, or this one came first
+        finally:
+            self._aside.shutdown()
+            if self._writer is not None:
+                self._writer.close()
+
+
+class SegmentWriter:
+    """Encodes the frames of one segment with an encoder of its own, into PACKETS."""
+
+    def __init__(
+        self,
+        packets: Path,
+        target: Path,
+        options: FilmOptions,
+        first: ColoredPicture,
+        facts: StreamFacts,
+    ) -> None:
+        self.frames = 0
+        self._path, self._target, self._first, self._facts = packets, target, first.picture, facts
+        self._layout = layout = first.layout
+        # Nothing is written to the container: it tells the encoder what its packets must be like.
+        self._container = create_container(target, target)
+        self._video = add_encoder(self._container, target, options, layout, facts)
+        self._marker = FieldMarker(top_first=layout.top_first) if layout.interlaced else None
+        self._rows: list[tuple[int, int, int, bool]] = []
+        self._file = packets.open("wb")
+
+    def encode(self, item: ColoredPicture) -> None:
+        """Encode one frame at its own time."""
+        frame = build_frame(item.picture.luma, item.chroma, self._layout)
+        frame.pts, frame.time_base = item.picture.pts, self._facts.time_base
+        frame.duration = item.picture.duration
+        if self._marker is not None and item.picture.interlaced:
+            frame = self._marker.mark(frame)
+        self._encode(frame)
+        self.frames += 1
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            for packet in self._video.encode(frame):
+                self._store(packet)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{self._target}: cannot encode or write it ({reason})") from error
+
+    def _store(self, packet: AnyPacket) -> None:
+        if packet.pts is None:
+            raise ValueError("the encoder gives frames without times")
+        self._file.write(packet)
+        row = (packet.pts, packet.duration or 0, packet.size, packet.is_keyframe)
+        self._rows.append(row)
+
+    def finish(self, end: Position, state: F32 | None) -> Segment:
+        """Encode what the encoder still holds and record the segment, whole."""
+        try:
+            self._encode(None)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            pts, durations, sizes, keys = zip(*self._rows, strict=True)
+            segment = Segment(
+                self._path,
+                np.array(pts, np.int64),
+                np.array(durations, np.int64),
+                np.array(sizes, np.int64),
+                np.array(keys, np.bool_),
+                self._video.codec_context.extradata or b"",
+                end,
+                self._first.layout,
+                state,
+            )
+            segment.save()
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{self._target}: cannot write it ({reason})") from error
+        finally:
+            self.close()
+        return segment
+
+    def close(self) -> None:
+        """Give the file and the encoder back, finished or not."""
+        self._file.close()
+        self._container.close()

@@ -1,0 +1,258 @@
+"""Finished parts of a film in a folder beside it: a run that is stopped can be gone on with.
+
+A segment is two files: NNNNN.packets, the encoded frames one after another, and NNNNN.npz, their
+times and sizes and the state in which the next segment begins. The second one is written last and
+at once, so that a segment whose .npz is there is whole.
+"""
+
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from ..color import F32
+from ..errors import InputError, OutputError
+from ..files import sha256, whole_file
+from .frames import FrameLayout
+from .identity import source_identity
+from .reader import Flaws, Position
+
+_SUFFIX = ".parts"
+_MANIFEST = "manifest.json"
+_KEY_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Encoded frames of one stretch of film, in the order of decoding."""
+
+    packets: Path
+    pts: NDArray[np.int64]
+    durations: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    keyframes: NDArray[np.bool_]
+    extradata: bytes  # the encoder's headers, the same in all segments
+    end: Position
+    layout: FrameLayout
+    state: F32 | None  # of the stabilizer, after the last frame
+
+    @property
+    def reordering(self) -> int:
+        """How many frames later than shown the latest frame is stored."""
+        rank = np.empty(len(self.pts), np.int64)
+        rank[np.argsort(self.pts)] = np.arange(len(self.pts))
+        return int((np.arange(len(self.pts)) - rank).max(initial=0))
+
+    def save(self) -> None:
+        """Write the .npz file; what it names must be on the disk already."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "pts": self.pts,
+            "durations": self.durations,
+            "sizes": self.sizes,
+            "keyframes": self.keyframes,
+            "extradata": np.frombuffer(self.extradata, np.uint8),
+            "end": np.array(json.dumps(asdict(self.end))),
+            "layout": np.array(json.dumps(asdict(self.layout))),
+        }
+        if self.state is not None:
+            arrays["state"] = self.state
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]  # the stub takes it for allow_pickle
+        with whole_file(self.packets.with_suffix(".npz"), lasting=True) as part:
+            part.write_bytes(content.getvalue())
+
+    @classmethod
+    def load(cls, packets: Path) -> "Segment | None":
+        """Read what `save` wrote; None if it is not there or not whole."""
+        try:
+            with np.load(packets.with_suffix(".npz"), allow_pickle=False) as stored:
+                end = json.loads(str(stored["end"]))
+                end["flaws"] = Flaws(**end["flaws"])
+                layout = json.loads(str(stored["layout"]))
+                layout["tags"] = tuple(layout["tags"])
+                segment = cls(
+                    packets,
+                    stored["pts"],
+                    stored["durations"],
+                    stored["sizes"],
+                    stored["keyframes"],
+                    stored["extradata"].tobytes(),
+                    Position(**end),
+                    FrameLayout(**layout),
+                    stored.get("state"),
+                )
+            whole = packets.stat().st_size == segment.sizes.sum()
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
+            return None
+        return segment if whole else None
+
+
+@dataclass(frozen=True)
+class StoredPacket:
+    """One packet of the whole film; times are in the source's time base."""
+
+    data: bytes
+    pts: int
+    dts: int
+    duration: int
+    is_keyframe: bool
+
+
+def stored_packets(segments: Sequence[Segment]) -> Iterator[StoredPacket]:
+    """Yield the packets of all SEGMENTS, with decoding times as one encoder would have given them.
+
+    Those are the times of showing in order, put off by as many frames as are stored out of order:
+    each encoder began anew with its own, which would overlap where segments meet.
+    """
+    late = max((segment.reordering for segment in segments), default=0)
+    times = _decoding_times(segments, late)
+    for segment in segments:
+        with segment.packets.open("rb") as file:
+            columns = (segment.sizes, segment.pts, segment.durations, segment.keyframes)
+            for size, pts, duration, key in zip(*(c.tolist() for c in columns), strict=True):
+                yield StoredPacket(file.read(size), pts, next(times), duration, key)
+
+
+def _decoding_times(segments: Sequence[Segment], late: int) -> Iterator[int]:
+    """Yield the times of showing in order, behind LATE earlier ones; they do not end too early."""
+
+    def shown() -> Iterator[int]:
+        return (int(pts) for segment in segments for pts in np.sort(segment.pts))
+
+    head = list(islice(shown(), late + 1))
+    if head:
+        lead = head[-1] - head[0]
+        yield from (pts - lead for pts in head[:-1])
+        yield from shown()
+
+
+class WorkFolder:
+    """Where the finished segments of one film wait for the last one; a context manager.
+
+    IDENTITY is everything that the frames depend on. Where it differs, so does the folder's name:
+    segments of another run are neither used nor lost.
+    """
+
+    def __init__(self, target: Path, identity: Mapping[str, str], segment_frames: int) -> None:
+        self.segment_frames = segment_frames
+        self._target, self._identity = target, dict(identity)
+        key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
+        self.path = target.with_name(f".{target.name}.{key}{_SUFFIX}")
+        self.segments: list[Segment] = []
+        self._lock = FileLock(self.path / "lock", timeout=0)
+
+    @property
+    def frames(self) -> int:
+        """How many frames are finished."""
+        return self.segments[-1].end.frames if self.segments else 0
+
+    @property
+    def end(self) -> Position | None:
+        """The last finished frame."""
+        return self.segments[-1].end if self.segments else None
+
+    @property
+    def state(self) -> F32 | None:
+        """What the stabilizer remembered after the last finished frame."""
+        return self.segments[-1].state if self.segments else None
+
+    def check_source(self, source: Path) -> None:
+        """Raise InputError if SOURCE is not the file any more that the segments were made from."""
+        if source_identity(source) != self._identity["source"]:
+            raise InputError(f"{source}: changed while it was read")
+
+    def __enter__(self) -> Self:
+        """Make the folder, or read what is in it; OutputError if another run is at work there."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            if self._manifest(self.path) != self._identity:
+                with whole_file(self.path / _MANIFEST, lasting=True) as part:
+                    part.write_text(json.dumps(self._identity, indent=1))
+            else:
+                self._load()
+        except Timeout as error:
+            raise OutputError(f"{self._target}: another run is writing it") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{self._target}: cannot write there ({reason})") from error
+        except BaseException:  # a signal: nobody will call __exit__
+            if self._lock.is_locked:
+                self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if not self.segments:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _load(self) -> None:
+        while (segment := Segment.load(self.packets_path(len(self.segments)))) is not None:
+            self.add(segment)
+
+    def add(self, segment: Segment) -> None:
+        """Take the next finished segment; of earlier ones nobody needs the state any more."""
+        if self.segments:
+            self.segments[-1] = replace(self.segments[-1], state=None)
+        self.segments.append(segment)
+
+    def packets_path(self, number: int) -> Path:
+        """Return where the packets of segment NUMBER are."""
+        return self.path / f"{number:05}.packets"
+
+    def forget(self) -> None:
+        """Remove the segments."""
+        self.segments = []
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the segments, for the film is whole; those of other runs for it go too."""
+        for folder in self._others():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.forget()
+
+    def unused(self) -> list[str]:
+        """Say of which earlier runs the segments are not used, and why."""
+        said = []
+        for folder in self._others():
+            theirs = self._manifest(folder)
+            differing = [key for key in self._identity if theirs.get(key) != self._identity[key]]
+            said.append(
+                f"finished segments of an earlier run are not used: its {', '.join(differing)} "
+                f"differed ({folder})"
+            )
+        return said
+
+    def _others(self) -> list[Path]:
+        start = f".{self._target.name}."
+        try:
+            beside = sorted(self._target.parent.iterdir())
+        except OSError:
+            return []
+        return [
+            path
+            for path in beside
+            if path.name.startswith(start)
+            and len(path.name) == len(self.path.name)
+            and path.suffix == _SUFFIX
+            and path != self.path
+            and Segment.load(path / "00000.packets") is not None
+        ]
+
+    @staticmethod
+    def _manifest(folder: Path) -> dict[str, str]:
+        try:
+            manifest = json.loads((folder / _MANIFEST).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return manifest if isinstance(manifest, dict) else {}

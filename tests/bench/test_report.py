@@ -1,0 +1,261 @@
+"""What a results document is drawn as: tables, Markdown, the comparison of two, its schema."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from helpers.video import scratched
+
+from colorize.bench.cli import main
+from colorize.bench.report import compare
+from colorize.bench.report.results import SCHEMA, read_document
+from colorize.bench.report.tables import tables, to_markdown
+from colorize.bench.settings import Failure, Settings, Subject
+from colorize.bench.video.evaluate import as_colourful, film_colours, measure_film
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import InputError
+from colorize.runtime.video.options import FilmOptions
+
+jsonschema = pytest.importorskip("jsonschema")
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "data" / "bench-results.json"
+
+
+@pytest.fixture
+def golden() -> dict[str, Any]:
+    """A document with every kind of row: a model, one that failed, references, a film."""
+    return read_document(GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def validate() -> Callable[[object], None]:
+    schema = json.loads((ROOT / "bench" / "results.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    return lambda document: validator.validate(document)
+
+
+def test_the_golden_document_follows_the_schema(
+    golden: dict[str, Any], validate: Callable[[object], None]
+) -> None:
+    validate(golden)
+    changes: list[dict[str, Any]] = [
+        {"schema": 1},
+        {"quality": []},
+        {"more": 0},
+        {"speed": [{"model": "m"}]},
+    ]
+    for change in changes:
+        with pytest.raises(jsonschema.ValidationError):
+            validate(golden | change)
+
+
+def test_what_the_command_writes_follows_the_schema(
+    tiny_model: Path,
+    small_film: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    validate: Callable[[object], None],
+) -> None:
+    monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
+    words = f"--model {tiny_model} --limit-images 1 --runs 2 --warmup 0 --batch 1 --roofline"
+    words += f" --video {small_film} --video-frames 7 -o {tmp_path}"
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "results.json").read_text())
+    validate(document)
+    [film] = document["films"]
+    [speed] = film["speed"]
+    assert (speed["frames"], speed["width"], speed["height"]) == (10, 64, 48)
+    assert speed["fps"] == pytest.approx(10 / speed["seconds"])
+    alone = speed["transcode_seconds"] + speed["network_seconds"]
+    assert speed["bound_share"] == pytest.approx(alone / speed["seconds"])
+    slower = "network" if speed["network_seconds"] > speed["transcode_seconds"] else "encoder"
+    assert speed["bound_by"] == slower
+    assert {"decode", "network", "encode"} <= set(speed["stages"])
+    own, bare, truth, grey = film["colours"]
+    assert (own["model"], bare["model"]) == (str(tiny_model), f"{tiny_model}, not stabilized")
+    assert own["flicker"] < bare["flicker"]
+    assert (truth["model"], grey["model"]) == ("truth", "grey")
+    assert {row["frames"] for row in film["colours"]} == {7}
+    assert (truth["psnr_db"], grey["flicker"]) == (None, pytest.approx(0, abs=0.01))
+    assert own["psnr_db"] > 5
+    assert document["roofline"][0]["share"] > 0
+
+
+def test_a_film_that_is_damaged_within_fails_alone(
+    clip: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    source = scratched(clip, tmp_path / "scratched.mp4")
+    settings = Settings(backends=("openvino",))
+    subject = Subject("tiny", tiny_model, "")
+    film = measure_film([subject], source, settings, 100)
+    [failure] = film.speed
+    assert isinstance(failure, Failure)
+    assert failure.error.startswith("scratched.mp4: cannot be measured")
+    assert film.colours == ()
+
+
+def test_a_black_and_white_film_is_no_truth(make_film: Callable[..., Path], tmp_path: Path) -> None:
+    grey = make_film(tmp_path / "grey.mkv", flat=90)
+    coloured = make_film(tmp_path / "coloured.mkv")
+    [row] = film_colours(grey, {"own": coloured}, 8)
+    assert (row.model, row.psnr_db, row.temporal_psnr_db) == ("own", None, None)
+    assert row.colourfulness > 10
+
+
+def test_films_are_compared_at_equal_colourfulness(
+    tiny_model: Path, small_film: Path, tmp_path: Path
+) -> None:
+    """Of two films, one paled, the vivid one is made again, as pale."""
+    vivid, pale = tmp_path / "0.unsteady.mkv", tmp_path / "0.mkv"
+    for path, saturation in ((vivid, 1.0), (pale, 0.8)):
+        with Colorizer(tiny_model, backend="onnxruntime", saturation=saturation) as colorizer:
+            colorizer.video(small_film, path, FilmOptions(stabilize=False))
+    subject, settings = Subject("own", tiny_model, ""), Settings(backends=("onnxruntime",))
+
+    def even(steady: Path) -> dict[str, Path]:
+        films = {"own": steady, "own, not stabilized": vivid}
+        return as_colourful([subject], films, 10, small_film, settings)
+
+    assert even(vivid) == {}
+    [(name, made)] = even(pale).items()
+    assert name == "own, not stabilized, as colourful"
+    rows = film_colours(small_film, {"made": made, "pale": pale, "vivid": vivid}, 10)
+    made_cf, pale_cf, vivid_cf = (row.colourfulness for row in rows[:3])
+    assert made_cf == pytest.approx(pale_cf, rel=0.03)
+    assert made_cf < 0.9 * vivid_cf
+
+
+def test_tables_are_the_golden_ones(golden: dict[str, Any]) -> None:
+    markdown = to_markdown(golden)
+    assert markdown == GOLDEN.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_rows_that_failed_keep_the_shape_of_their_table(golden: dict[str, Any]) -> None:
+    for table in tables(golden):
+        width = len(table.names) + len(table.figures)
+        assert {len(row) for row in table.rows} == {width}, table.title
+
+
+def test_every_cell_with_a_figure_sorts_by_it(golden: dict[str, Any]) -> None:
+    quality = tables(golden)[0]
+    column = len(quality.names) + quality.figures.index("PSNR dB")
+    values = {row[0].text: row[column].value for row in quality.rows}
+    [own] = [row for row in golden["quality"] if row.get("title") == "default"]
+    assert values["default"] == own["means"]["psnr_db"]
+    assert values["truth"] is None
+
+
+# Comparison
+
+
+@pytest.fixture
+def compared(tmp_path: Path, golden: dict[str, Any]) -> Callable[..., Result]:
+    """`compared(edit)` runs --compare on the golden document and an edited copy of it."""
+
+    def run(edit: Callable[[dict[str, Any]], object], *more: str) -> Result:
+        new = copy.deepcopy(golden)
+        edit(new)
+        (tmp_path / "new.json").write_text(json.dumps(new))
+        words = ["--compare", str(GOLDEN), str(tmp_path / "new.json"), *more]
+        return CliRunner().invoke(main, words)
+
+    return run
+
+
+def faster(document: dict[str, Any], by: float) -> None:
+    for row in document["speed"]:
+        if "p50_ms" in row:
+            row["p50_ms"] /= by
+
+
+def worse_colours(document: dict[str, Any], by: float) -> None:
+    [row] = [row for row in document["quality"] if row.get("title") == "default"]
+    row["means"]["ciede2000"] += by
+    row["per_photo"]["ciede2000"] = [value + by for value in row["per_photo"]["ciede2000"]]
+
+
+def test_the_same_figures_are_no_regression(compared: Callable[..., Result]) -> None:
+    result = compared(lambda _: None)
+    assert result.exit_code == 0, result.output
+    assert "0 regressions among" in result.stdout
+    assert "PSNR alone rewards grey pictures" in result.stdout
+
+
+def test_what_lies_beyond_the_noise_is_a_regression_and_exits_with_1(
+    compared: Callable[..., Result],
+) -> None:
+    result = compared(lambda new: worse_colours(new, 0.5))
+    assert result.exit_code == 1
+    [line] = [line for line in result.stdout.splitlines() if " regression " in line]
+    assert line.split()[:2] == ["default", "ΔE2000"]
+    assert compared(lambda new: worse_colours(new, 0.01)).exit_code == 0
+    assert compared(lambda new: worse_colours(new, -0.5)).exit_code == 0
+
+
+def test_a_slower_engine_is_a_regression_unless_tolerated(compared: Callable[..., Result]) -> None:
+    assert compared(lambda new: faster(new, 0.5)).exit_code == 1
+    assert compared(lambda new: faster(new, 0.5), "--tolerance", "2").exit_code == 0
+    assert compared(lambda new: faster(new, 0.99)).exit_code == 0
+    assert "better" in compared(lambda new: faster(new, 2)).stdout
+
+
+def test_changes_of_photographs_in_pairs_set_the_noise(golden: dict[str, Any]) -> None:
+    new = copy.deepcopy(golden)
+    [row] = [row for row in new["quality"] if row.get("title") == "default"]
+    row["per_photo"]["ciede2000"] = [
+        value + change
+        for value, change in zip(row["per_photo"]["ciede2000"], (4.0, -3.0), strict=True)
+    ]
+    row["means"]["ciede2000"] += 0.5
+    changes, _ = compare.compare(golden, new, 0.05)
+    [change] = [c for c in changes if (c.model, c.figure) == ("default", "ΔE2000")]
+    assert change.noise == pytest.approx(0.02 + 2 * (7 / 2**0.5) / 2**0.5)
+    assert change.verdict == "same"
+
+
+def test_a_row_that_is_lost_is_a_regression(compared: Callable[..., Result]) -> None:
+    def lose(new: dict[str, Any]) -> None:
+        new["quality"] = [row for row in new["quality"] if row.get("title") != "default"]
+
+    assert compared(lose).exit_code == 1
+
+
+def test_other_photographs_and_machines_are_not_compared(compared: Callable[..., Result]) -> None:
+    def move(new: dict[str, Any]) -> None:
+        new["machine"]["cpu"] = "another"
+        faster(new, 0.1)
+
+    result = compared(move)
+    assert result.exit_code == 0
+    assert "speed was not compared: another machine" in result.stdout
+
+    def both(new: dict[str, Any]) -> None:
+        new["data"]["fingerprint"] = "1" * 32
+        move(new)
+
+    result = compared(both)
+    assert result.exit_code == 2
+    assert "have nothing to compare" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not the results.json"),
+        ("[]", "schema None"),
+        ('{"schema": 1}', f"schema 1, this toolkit reads {SCHEMA}"),
+    ],
+)
+def test_documents_of_another_kind_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=reason):
+        read_document(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_document(tmp_path / "none.json")

@@ -1,0 +1,388 @@
+"""Other people's colorizers, wrapped: the runtime gives what they give, to within a level."""
+
+import importlib.util
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper
+from skimage.color import lab2rgb, rgb2lab
+from torch import Tensor, nn
+
+from colorize.export.cli import main
+from colorize.export.foreign import loaders as load
+from colorize.export.foreign.signature import Kind, Range
+from colorize.export.foreign.zhang import ECCV16, SIGGRAPH17
+from colorize.export.listing import exported_files
+from colorize.export.tensorrt import builder as tensorrt
+from colorize.runtime.color import F32
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.photo.reader import read_photo
+
+MEAN, STD = ([[[0.485]], [[0.456]], [[0.406]]], [[[0.229]], [[0.224]], [[0.225]]])
+
+
+def run(*arguments: str | Path | int) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def save_onnx(
+    path: Path, channels: tuple[int, int], sides: tuple[Any, Any, Any], opset: int = 13
+) -> Path:
+    """A 3x3 convolution, which smears colours as networks do."""
+    given, made = channels
+    weight = np.random.default_rng(5).normal(0, 0.2, (made, given, 3, 3)).astype(np.float32)
+    shape = [sides[0], given, *sides[1:]]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["L", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "foreign",
+        [helper.make_tensor_value_info("L", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [sides[0], made, *sides[1:]])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+def plain(path: Path) -> Callable[[F32], F32]:
+    opened = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = opened.get_inputs()[0].name
+    return lambda given: np.concatenate(
+        [opened.run(None, {name: one[None].astype(np.float32)})[0] for one in given]
+    )
+
+
+def grey_rgb(lightness: F32) -> F32:
+    """The grey picture, by scikit-image, as (N, 3, H, W) in 0..1."""
+    lab = np.concatenate([lightness, 0 * lightness, 0 * lightness], axis=1)
+    return np.asarray(lab2rgb(lab, channel_axis=1), np.float32)
+
+
+def levels(lightness: F32, one: F32, two: F32) -> float:
+    pictures = [
+        lab2rgb(np.concatenate([lightness, ab], axis=1), channel_axis=1) for ab in (one, two)
+    ]
+    return float(255 * np.abs(pictures[0] - pictures[1]).max())
+
+
+@pytest.mark.parametrize(
+    ("channels", "sides", "options", "expected"),
+    [
+        pytest.param(
+            (1, 2), ("N", "H", "W"), "--takes L --gives ab", lambda net, L: net(L), id="L-ab"
+        ),
+        pytest.param(
+            (1, 2),
+            (1, "H", "W"),
+            "--takes L --takes-range -1,1 --gives ab --ab-scale 110",
+            lambda net, L: 110 * net(L / 50 - 1),
+            id="L-ab in ranges, one at a time",
+        ),
+        pytest.param(
+            (3, 2),
+            ("N", 48, 80),
+            "--takes grey-rgb --takes-range 0,255 --gives ab",
+            lambda net, L: net(255 * grey_rgb(L)),
+            id="rgb-ab of one size",
+        ),
+        pytest.param(
+            (3, 3),
+            (1, 64, 64),
+            "--takes grey-rgb --takes-range imagenet --gives rgb --gives-range imagenet",
+            lambda net, L: rgb2lab(
+                np.clip(net((grey_rgb(L) - MEAN) / STD) * STD + MEAN, 0, 1), channel_axis=1
+            )[:, 1:],
+            id="rgb-rgb as DeOldify",
+        ),
+    ],
+)
+def test_onnx_files_of_every_kind(
+    channels: tuple[int, int],
+    sides: tuple[Any, Any, Any],
+    options: str,
+    expected: Callable[[Callable[[F32], F32], F32], F32],
+    tmp_path: Path,
+) -> None:
+    source, target = save_onnx(tmp_path / "theirs.onnx", channels, sides), tmp_path / "ours.onnx"
+    about = ("--licence", "MIT", "--source", "a friend", "--size-multiple", 8)
+    result = run("--import", source, *options.split(), *about, "-o", target)
+    assert result.exit_code == 0, result.output
+    assert "proved: wrapped file" in result.stderr
+    for backend in ("onnxruntime", "openvino"):
+        with Colorizer(target, backend=backend, precision="fp32") as colorizer:
+            info = colorizer.info
+            height, width = info.fixed_size or (40, 56)
+            L = np.random.default_rng(1).uniform(5, 95, (3, 1, height, width)).astype(np.float32)
+            ab = colorizer.engine.infer(L)
+            assert levels(L, ab, expected(plain(source), L)) <= 1
+            assert np.abs(ab).mean() > 0.5
+            photo = read_photo(SAMPLES / "test" / "tulips.jpg").rgb
+            assert colorizer.image(photo).shape == photo.shape
+    fixed = sides[1:] if isinstance(sides[1], int) else None
+    assert (info.fixed_size, info.licence) == (fixed, "MIT")
+    card = json.loads(target.with_suffix(".json").read_text())
+    assert (card["source"], card["licence"]) == ("a friend", "MIT")
+    props = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
+    assert props["colorize.source"] == "a friend"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed"
+)
+def test_tensorrt_builds_an_engine_of_an_import(tmp_path: Path) -> None:
+    source, target = save_onnx(tmp_path / "a.onnx", (3, 3), ("N", "H", "W")), tmp_path / "b.onnx"
+    result = run("--import", source, "--takes", "grey-rgb", "--gives", "rgb", "-o", target)
+    assert result.exit_code == 0, result.output
+    options = tensorrt.BuildOptions(size=(64, 64, 128))
+    engine = tensorrt.build_engine(
+        target, tensorrt.find_toolkit(), options, lambda *_: None, lambda _: None
+    )
+    assert engine.stat().st_size > 1000
+
+
+def colourful(network: nn.Module, last: nn.Conv2d, gain: float) -> nn.Module:
+    """Random weights answer with greys; give the answer some size."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight)
+    with torch.no_grad():
+        last.weight *= gain
+    return network.eval()
+
+
+def zhang(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "eccv16":
+        network = ECCV16()
+        return colourful(network, network.model_out, 3)
+    unet = SIGGRAPH17()
+    last = unet.model_out[0]
+    assert isinstance(last, nn.Conv2d)
+    return colourful(unet, last, 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "precision"), [("eccv16", "fp32"), ("eccv16", "fp16"), ("siggraph17", "fp32")]
+)
+def test_networks_of_zhang(name: str, precision: str, tmp_path: Path) -> None:
+    network = zhang(name)
+    source, target = tmp_path / f"{name}.pth", tmp_path / "ours.onnx"
+    torch.save(network.state_dict(), source)
+    result = run("--import", source, "--engine", precision, "-o", target)
+    assert result.exit_code == 0, result.output
+    L = np.random.default_rng(1).uniform(5, 95, (2, 1, 64, 96)).astype(np.float32)
+    with torch.inference_mode():
+        expected = 110 * network(torch.from_numpy(L / 100 - 0.5)).numpy()
+    assert np.abs(expected).mean() > 1
+    with Colorizer(target, backend="onnxruntime") as colorizer:
+        assert (colorizer.info.architecture, colorizer.info.size_multiple) == (name, 8)
+        ab = colorizer.engine.infer(L)
+    if precision == "fp32":
+        assert levels(L, ab, expected) <= 1
+    else:
+        assert np.abs(ab - expected).mean() < 1
+        assert target.stat().st_size < 0.55 * source.stat().st_size
+
+
+def test_the_definition_of_eccv16_by_hand() -> None:
+    """The paper's table, layer by layer, with functions alone."""
+    network = zhang("eccv16")
+    w = network.state_dict()
+    x = given = torch.rand(1, 1, 32, 48) - 0.5
+    strides = {"1": (1, 2), "2": (1, 2), "3": (1, 1, 2)}
+    for block in "1234567":
+        dilation = 2 if block in "56" else 1
+        for i, stride in enumerate(strides.get(block, (1, 1, 1))):
+            key = f"model{block}.{2 * i}"
+            weight, bias = w[f"{key}.weight"], w[f"{key}.bias"]
+            x = F.conv2d(x, weight, bias, stride, dilation, dilation).relu()
+        key = f"model{block}.{2 * (i + 1)}"
+        parts = ("running_mean", "running_var", "weight", "bias")
+        x = F.batch_norm(x, *(w[f"{key}.{part}"] for part in parts))
+    x = F.conv_transpose2d(x, w["model8.0.weight"], w["model8.0.bias"], 2, 1).relu()
+    for key in ("model8.2", "model8.4"):
+        x = F.conv2d(x, w[f"{key}.weight"], w[f"{key}.bias"], 1, 1).relu()
+    x = F.conv2d(x, w["model8.6.weight"], w["model8.6.bias"]).softmax(1)
+    x = F.conv2d(x, w["model_out.weight"])
+    expected = F.interpolate(x, scale_factor=4, mode="bilinear")
+    with torch.inference_mode():
+        torch.testing.assert_close(network(given), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("spandrel_extra_arches") is None, reason="the extra import is missing"
+)
+def test_ddcolor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spandrel_extra_arches.architectures.DDColor import DDColor
+
+    monkeypatch.setattr(load, "DDCOLOR_SIZE", 64)
+    torch.manual_seed(0)
+    network = DDColor(
+        encoder_name="convnext-t",
+        input_size=(64, 64),
+        num_output_channels=2,
+        last_norm="Spectral",
+        num_queries=20,
+        dec_layers=3,
+    )
+    with torch.no_grad():  # spectral norms of random weights settle in training mode
+        for _ in range(5):
+            network.train()(torch.rand(2, 3, 64, 64))
+        network.decoder.color_decoder.color_embed.layers[-1].weight *= 100
+    network.eval()
+    source, target = tmp_path / "ddcolor.pth", tmp_path / "ours.onnx"
+    torch.save({"params": network.state_dict()}, source)
+    result = run("--import", source, "-o", target)
+    assert result.exit_code == 0, result.output
+    L = np.random.default_rng(1).uniform(5, 95, (2, 1, 64, 64)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(grey_rgb(L))).numpy()
+    assert np.abs(expected).mean() > 0.5
+    with Colorizer(target, backend="onnxruntime") as colorizer:
+        assert colorizer.info.fixed_size == (64, 64)
+        assert levels(L, colorizer.engine.infer(L), expected) <= 1
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("the pickle ran",))
+
+
+def test_files_that_hold_code_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"weight": Bomb()}, tmp_path / "bomb.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Bomb()))
+    for name in ("bomb.pth", "raw.pth"):
+        result = run("--import", tmp_path / name, "-o", tmp_path / "ours.onnx")
+        assert result.exit_code == 2
+        [line] = result.stderr.splitlines()
+        assert "holds more than weights" in line
+    assert "the pickle ran" not in capfd.readouterr().out
+    assert not (tmp_path / "ours.onnx").exists()
+
+
+def _torch_file(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def _truncated(path: Path) -> Path:
+    torch.save({"w": torch.zeros(4000)}, path)
+    path.write_bytes(path.read_bytes()[:5000])
+    return path
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str, str]] = {
+    "missing": (lambda folder: folder / "none.pth", "", "none.pth: no such file"),
+    "truncated": (lambda folder: _truncated(folder / "cut.pth"), "", "cut.pth: damaged"),
+    "of something else": (
+        lambda folder: _torch_file(folder / "x.pth", {"w": torch.zeros(2)}),
+        "",
+        "none of DDColor, siggraph17 and eccv16; export it to ONNX",
+    ),
+    "no tensors": (
+        lambda folder: _torch_file(folder / "x.pth", {"epoch": 3}),
+        "",
+        "holds no state dict of tensors",
+    ),
+    "half a network": (
+        lambda folder: _torch_file(
+            folder / "x.pth", {"model1short10.0.weight": torch.zeros(128, 64, 3, 3)}
+        ),
+        "",
+        "not the weights of siggraph17",
+    ),
+    "onnx of no kind": (
+        lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
+        "",
+        "say with --takes and --gives what it computes",
+    ),
+    "onnx of half a kind": (
+        lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
+        "--takes L",
+        "--takes and --gives belong together",
+    ),
+    "onnx of another kind": (
+        lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
+        "--takes grey-rgb --gives ab",
+        "L is tensor(float) ['N', 1, 'H', 'W']; what --takes and --gives say needs float32 [N, 3",
+    ),
+    "a range that is none": (
+        lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
+        "--takes L --gives ab --takes-range 1,0",
+        "a range is LOW,HIGH or imagenet",
+    ),
+    "fp16 of onnx": (
+        lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
+        "--takes L --gives ab --engine fp16",
+        "an ONNX file keeps the precision that it has",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_imported_is_one_line(name: str, tmp_path: Path) -> None:
+    make, options, message = BAD[name]
+    source = make(tmp_path)
+    result = run("--import", source, *options.split(), "-o", tmp_path / "ours.onnx")
+    assert result.exit_code == 2, result.output
+    [line] = result.stderr.splitlines()
+    assert message in line
+    assert not (tmp_path / "ours.onnx").exists()
+
+
+def test_a_wrapper_that_changes_colours_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from colorize.export.foreign import job
+
+    real = job.reference
+    monkeypatch.setattr(job, "reference", lambda *given: real(*given) + np.float32(2))
+    source = save_onnx(tmp_path / "theirs.onnx", (1, 2), ("N", "H", "W"))
+    result = run("--import", source, "--takes", "L", "--gives", "ab", "-o", tmp_path / "ours.onnx")
+    assert result.exit_code == 1
+    assert "refused: wrapped file: levels mean" in result.stderr.splitlines()[-1]
+    assert {path.name for path in tmp_path.iterdir()} == {"theirs.onnx", "ours.refused.onnx"}
+
+
+def test_what_was_imported_is_listed_and_says_how_to_prove_it_again(tmp_path: Path) -> None:
+    source = save_onnx(tmp_path / "theirs.onnx", (1, 2), ("N", "H", "W"))
+    ours = tmp_path / "ours" / "ours.onnx"
+    result = run("--import", source, "--takes", "L", "--gives", "ab", "-o", ours)
+    assert result.exit_code == 0, result.output
+    [row] = exported_files([ours.parent])
+    assert row.proof.startswith("levels mean 0.0")
+    result = run("--verify", ours)
+    assert result.exit_code == 2
+    assert "prove it by --import, again from the file" in result.stderr.splitlines()[-1]
+
+
+def test_rounding_to_float16_shows_what_overflows() -> None:
+    """Each operation is rounded, so that a value beyond float16 is seen."""
+
+    class Large(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * 70000 / 70000).repeat(1, 2, 1, 1)
+
+    kind = Kind("L", Range((0.0,), (1.0,)), "ab")
+    foreign = load.of_torch("large", Large(), kind, native_size=64, size_multiple=8)
+    given = np.ones((1, 1, 8, 8), np.float32)
+    assert np.isfinite(foreign.compute(given)).all()
+    assert not np.isfinite(load.halved(foreign).compute(given)).all()

@@ -1,0 +1,181 @@
+"""INT8: near enough on photographs, and refused where it is not worth it."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from colorize.export.graphs.int8 import calibrate, float32_answers, loss, quantize
+from colorize.export.jobs import int8 as int8_job
+from colorize.export.jobs.int8 import Figures, Int8Job, as_seen, speedup, time_in_turns
+from colorize.export.listing import exported_files
+from colorize.runtime.color import F32
+from colorize.runtime.engines.base import Engine
+from colorize.runtime.errors import ArgumentError, ProofError
+from colorize.runtime.files import photo_files, sha256
+from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.models.contract import ModelInfo
+
+FIGURES = Figures(0.4, 1.5, {"openvino int8": 10.0, "openvino fp32": 15.0}, 8, [])
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, tiny_info: ModelInfo) -> Path:
+    """Smooth layers, and a pair between which channels differ a thousandfold: not for 8 bits."""
+    rng = np.random.default_rng(0)
+    blur = rng.uniform(0, 0.02, (8, 1, 3, 3)).astype(np.float32)
+    spread = np.zeros((8, 8, 1, 1), np.float32)
+    spread[range(8), range(8)] = np.logspace(-3, 3, 8)[:, None, None]
+    unspread = np.zeros((2, 8, 1, 1), np.float32)
+    unspread[0] = (3 / np.logspace(-3, 3, 8))[:, None, None]
+    unspread[1] = -unspread[0]
+    same = np.eye(8, dtype=np.float32)[:, :, None, None]
+    weights = {"blur": blur, "same": same, "spread": spread, "unspread": unspread}
+    nodes = [
+        helper.make_node("Conv", ["L", "blur"], ["a"], name="blur", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "same"], ["a1"], name="same1"),
+        helper.make_node("Conv", ["a1", "same"], ["a2"], name="same2"),
+        helper.make_node("Conv", ["a2", "same"], ["a3"], name="same3"),
+        helper.make_node("Conv", ["a3", "spread"], ["b"], name="spread"),
+        helper.make_node("Conv", ["b", "unspread"], ["ab"], name="unspread"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("L", TensorProto.FLOAT, ["N", 1, "H", "W"])],
+        [helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["N", 2, "H", "W"])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    helper.set_model_props(model, tiny_info.to_metadata())
+    path = tmp_path_factory.mktemp("int8") / "network.onnx"
+    onnx.save(model, path)
+    proof = {"subject": "onnxruntime fp32", "mean": 0.0, "passed": True}
+    card = {"architecture": "unet", "proofs": [proof], "refused_precisions": ["bf16"]}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path
+
+
+@pytest.fixture(scope="module")
+def batches(tiny_info: ModelInfo) -> list[F32]:
+    return as_seen(photo_files(SAMPLES / "train")[:6], tiny_info)
+
+
+def test_the_layer_that_8_bits_cannot_hold_is_found_and_kept(
+    network: Path, batches: list[F32]
+) -> None:
+    calibrated = calibrate(network, batches)
+    truths = float32_answers(calibrated.model, batches)
+    assert loss(calibrated.quantized([]), batches, truths) > 1
+    model, kept = quantize(calibrated, batches, most=0.6)
+    assert kept[0] == "unspread"
+    assert set(kept) <= {"unspread", "spread"}
+    assert loss(model, batches, truths) <= 0.6
+    assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
+
+
+def test_the_difference_holds_on_photographs_not_calibrated_on(
+    network: Path, batches: list[F32], tiny_info: ModelInfo
+) -> None:
+    model, _ = quantize(calibrate(network, batches), batches, most=0.48)
+    others = as_seen(photo_files(SAMPLES / "test")[:6], tiny_info)
+    assert loss(model, others, float32_answers(onnx.load(network), others)) <= 0.6
+
+
+@pytest.mark.parametrize(
+    ("difference", "speedup", "reasons"),
+    [
+        (0.6, 1.3, []),
+        (0.61, 1.3, ["mean CIEDE2000 to float32 is 0.61, above 0.6"]),
+        (0.1, 1.29, ["it is 1.29 times as fast as the best other precision, below 1.3"]),
+        (float("nan"), 5.0, ["mean CIEDE2000 to float32 is nan, above 0.6"]),
+    ],
+)
+def test_both_figures_decide(difference: float, speedup: float, reasons: list[str]) -> None:
+    figures = dataclasses.replace(FIGURES, difference=difference, speedup=speedup)
+    assert figures.reasons_against() == reasons
+
+
+def test_the_speedup_is_that_of_the_best_int8_engine_over_the_best_other() -> None:
+    seconds = {"openvino bf16": 3.0, "onnxruntime fp32": 6.0}
+    assert speedup({**seconds, "openvino int8": 2.0, "onnxruntime int8": 5.0}) == 1.5
+
+
+def test_engines_take_turns_and_the_first_call_of_each_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    now = 0.0
+
+    def engine(name: str, seconds: list[float]) -> Engine:
+        def infer(_: F32) -> None:
+            nonlocal now
+            order.append(name)
+            now += seconds[len(order) % 2]  # each turn calls it twice, the second is timed
+
+        return cast(Engine, SimpleNamespace(infer=infer))
+
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    engines = {"a": engine("a", [1.0, 50.0]), "b": engine("b", [4.0, 70.0])}
+    assert time_in_turns(engines, np.zeros((1, 1, 8, 8), np.float32)) == {"a": 1.0, "b": 4.0}
+    assert order[:8] == [*"aabbaabb"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Copying:
+    """A job that finds its network ready."""
+
+    source: Path
+    target: Path
+    refused: Path | None = None
+
+    def run(self, report: Callable[[str], None]) -> None:
+        shutil.copy(self.source, self.target)
+        shutil.copy(self.source.with_suffix(".json"), self.target.with_suffix(".json"))
+
+
+@pytest.mark.parametrize("speedup", [1.5, 1.1])
+def test_the_file_gets_its_name_only_if_it_is_worth_it(
+    speedup: float, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = int8_job.make_int8
+
+    def make(network: Path, target: Path, photographs: Sequence[Path]) -> Figures:
+        return dataclasses.replace(real(network, target, photographs), speedup=speedup)
+
+    monkeypatch.setattr(int8_job, "make_int8", make)
+    target, lines = tmp_path / "net.onnx", list[str]()
+    job = Int8Job(Copying(network, target), target)
+    if speedup >= 1.3:
+        job.run(lines.append)
+        card = json.loads(target.with_suffix(".json").read_text())
+        assert (card["precision"], card["onnx_sha256"]) == ("int8", sha256(target))
+        assert card["int8"]["kept"][0] == "unspread"
+        assert 0.01 < card["int8"]["difference"] <= 0.6
+        assert not card.keys() & {"proofs", "refused_precisions"}  # of the float32 file
+        [row] = exported_files([tmp_path])
+        assert row.proof.startswith("CIEDE2000 mean 0.")
+        assert set(card["int8"]["milliseconds"]) >= {"onnxruntime fp32", "openvino int8"}
+        model = onnx.load(target)
+        info = ModelInfo.from_metadata({p.key: p.value for p in model.metadata_props}, "net")
+        assert info.precision == "int8"
+    else:
+        with pytest.raises(ProofError, match=r"int8 is not worth it here: it is 1\.10 times as"):
+            job.run(lines.append)
+        assert {path.name for path in tmp_path.iterdir()} == {"net.refused.onnx"}
+    assert lines[-1].startswith("int8: mean CIEDE2000 0.")
+
+
+def test_without_photographs_it_says_so(network: Path, tmp_path: Path) -> None:
+    target = tmp_path / "net.onnx"
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ArgumentError, match="no photographs to calibrate on"):
+        Int8Job(Copying(network, target), target, data=tmp_path / "none").run(print)

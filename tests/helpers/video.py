@@ -1,0 +1,139 @@
+"""Shared by the tests of films: what is in a film, read back frame by frame."""
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import ColorRange
+from numpy.typing import NDArray
+
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.video.colorize import Progress
+from colorize.runtime.video.options import FilmOptions
+
+MakeFilm = Callable[..., Path]
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+
+_M_PERTURB = -6  # of glibc's malloc.h
+FFV1 = FilmOptions(codec="ffv1")
+LOSSLESS = FilmOptions(codec="libx264", crf=0, preset="ultrafast")
+MPEG, JPEG = int(ColorRange.MPEG), int(ColorRange.JPEG)
+WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}  # Kr, Kb by H.273 code
+
+
+def scratched(film: Path, target: Path) -> Path:
+    """Copy FILM with 3000 bytes in its middle made noise."""
+    data = bytearray(film.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
+    target.write_bytes(data)
+    return target
+
+
+def read_frames(film: Path) -> list[av.VideoFrame]:
+    with av.open(str(film)) as container:
+        return list(container.decode(video=0))
+
+
+def plane_of(frame: av.VideoFrame, index: int = 0) -> Samples:
+    plane = frame.planes[index]
+    if frame.format.components[0].bits > 8:
+        deep = np.frombuffer(bytes(plane), np.uint16)
+        return deep.reshape(plane.height, -1)[:, : plane.width]
+    samples = np.frombuffer(bytes(plane), np.uint8)
+    return samples.reshape(plane.height, -1)[:, : plane.width]
+
+
+def times_of(frames: Sequence[av.VideoFrame]) -> list[Fraction]:
+    times = []
+    for frame in frames:
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        times.append(frame.pts * frame.time_base)
+    return times
+
+
+def packets_of(film: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
+    """(time, content) of each packet of each stream of KIND."""
+    with av.open(str(film)) as container:
+        streams = [stream for stream in container.streams if stream.type == kind]
+        found: dict[int, list[tuple[Fraction, bytes]]] = {stream.index: [] for stream in streams}
+        for packet in container.demux(streams):
+            if packet.size and packet.pts is not None and packet.time_base is not None:
+                found[packet.stream.index].append((packet.pts * packet.time_base, bytes(packet)))
+    return list(found.values())
+
+
+def chroma_distance(frame: av.VideoFrame) -> float:
+    """The mean distance of Cb and Cr from grey, in steps of 8 bits."""
+    depth = frame.format.components[0].bits
+    planes = [plane_of(frame, index).astype(float) - 2 ** (depth - 1) for index in (1, 2)]
+    return float(np.hypot(*planes).mean() / 2 ** (depth - 8))
+
+
+def assert_same_luma(before: Sequence[av.VideoFrame], after: Sequence[av.VideoFrame]) -> None:
+    assert len(after) == len(before)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(plane_of(new), plane_of(old))
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+SUBTITLES = "1\n00:00:00,000 --> 00:00:00,200\nGrüße\n\n2\n00:00:00,200 --> 00:00:00,400\nAdieu\n"
+
+
+IN_SEGMENTS = FilmOptions(preset="ultrafast", segment_frames=16)
+Planes = list[bytes]
+
+
+def content_of(film: Path) -> list[tuple[Fraction, Planes]]:
+    frames = read_frames(film)
+    planes = [[plane_of(frame, index).tobytes() for index in range(3)] for frame in frames]
+    return list(zip(times_of(frames), planes, strict=True))
+
+
+def stop_at(frames: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[..., None]:
+    def stop(progress: Progress) -> None:
+        if progress.frames == frames:
+            raise error
+
+    return stop
+
+
+def stopped(
+    colorizer: Colorizer,
+    source: Path,
+    target: Path,
+    frames: int,
+    options: FilmOptions = IN_SEGMENTS,
+) -> str:
+    """Stop a run after FRAMES frames and return what it says."""
+    with pytest.raises(KeyboardInterrupt) as raised:
+        colorizer.video(source, target, options, stop_at(frames))
+    return str(raised.value)
+
+
+def parts_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == ".parts")
+
+
+@contextmanager
+def filled_memory() -> Iterator[None]:
+    """Fill all memory that is asked for with one value, where the C library is glibc.
+
+    x264 and x265 read memory that nobody wrote, and choose by it where costs are nearly equal:
+    without this even two unbroken runs over pictures this small differ now and then.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_PERTURB, 165)
+    yield
+    if mallopt is not None:
+        mallopt(_M_PERTURB, 0)

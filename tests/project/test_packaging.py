@@ -1,0 +1,101 @@
+"""What pip installs, in an environment of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy: what earlier builds left behind would find its way into the wheel.
+    left = shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "exports", "coloured")
+    source = shutil.copytree(ROOT, folder / "source", ignore=left)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "-q",
+        "-w",
+        str(folder),
+        str(source),
+    ]
+    subprocess.run(command, check=True)
+    [path] = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of commands of an environment with the base install alone."""
+    folder = tmp_path_factory.mktemp("base")
+    venv.create(folder, with_pip=True)
+    commands = folder / ("Scripts" if os.name == "nt" else "bin")
+    subprocess.run([commands / "python", "-m", "pip", "install", "-q", str(wheel)], check=True)
+    return commands
+
+
+def run(command: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [command, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    models = {name for name in names if name.startswith("colorize/runtime/models/")}
+    for model in ("default", "gan", "resnet", "unet", "unetgan"):
+        assert {
+            f"colorize/runtime/models/{model}.{suffix}" for suffix in ("onnx", "json")
+        } <= models
+    assert "colorize/runtime/models/default.safetensors" in models
+    for wanted in ("page.html", "results.schema.json"):
+        assert f"colorize/bench/{wanted}" in names
+    for folder, least in (("train", 20), ("test", 14)):
+        prefix = f"colorize/runtime/samples/{folder}/"
+        assert sum(name.startswith(prefix) for name in names) >= least
+    for wanted in ("clip.mp4", "SOURCES.md", "GPL-2.0.txt"):
+        assert f"colorize/runtime/samples/{wanted}" in names
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"colorize"}
+    assert not any("/tests/" in name for name in names)
+    assert wheel.stat().st_size < 55_000_000
+
+
+def test_the_base_install_colorizes_without_torch(base: Path, tmp_path: Path) -> None:
+    assert run(base / "colorize-run", "--help", cwd=tmp_path).returncode == 0
+    for absent in ("torch", "onnxruntime", "onnx"):
+        assert run(base / "python", "-c", f"import {absent}", cwd=tmp_path).returncode != 0
+    photo = ROOT / "runtime" / "samples" / "test" / "temple.jpg"
+    clip = ROOT / "runtime" / "samples" / "clip.mp4"
+    result = run(base / "colorize-run", str(photo), str(clip), "-o", "out", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"temple_colorized.jpg", "clip_colorized.mp4"}
+
+
+@pytest.mark.parametrize("name", ["train", "export", "bench"])
+def test_a_missing_extra_is_one_line_with_the_mend(base: Path, tmp_path: Path, name: str) -> None:
+    result = run(base / f"colorize-{name}", cwd=tmp_path)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert f"pip install 'colorize-toolkit[{name}]'" in line
+    assert run(base / f"colorize-{name}", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_every_command_answers_to_version(base: Path, tmp_path: Path) -> None:
+    for name in ("run", "train", "export", "bench"):
+        result = run(base / f"colorize-{name}", "--version", cwd=tmp_path)
+        assert result.stdout.startswith(f"colorize-{name}, version ")

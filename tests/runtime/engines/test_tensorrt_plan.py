@@ -1,0 +1,147 @@
+"""Engines on disk: used only where the JSON file beside them says that they fit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from colorize.export.tensorrt.profiles import check_sizes, default_sizes, profiles
+from colorize.runtime.engines.tensorrt.plan import (
+    Profile,
+    Recipe,
+    check_recipe,
+    engine_path,
+    find_engine,
+    read_metadata,
+    read_recipe,
+    store_engine,
+)
+from colorize.runtime.errors import ArgumentError, EngineError
+from colorize.runtime.files import sha256
+from colorize.runtime.models.contract import ModelInfo
+from colorize.runtime.resize import working_shape
+
+PLAN = b"plan" * 1000
+METADATA = {"colorize.native_size": "64", "another": "value"}
+
+
+@pytest.fixture
+def recipe(tiny_model: Path) -> Recipe:
+    return Recipe(
+        onnx_sha256=sha256(tiny_model),
+        flavour="tensorrt_rtx",
+        version="1.7",
+        precision="fp16",
+        compute_capabilities=("86", "89"),
+        device="",
+        profiles=profiles((1, 8, 32), (64, 128, 512), 32),
+        workspace_mib=512,
+    )
+
+
+@pytest.fixture
+def engine(recipe: Recipe, tiny_model: Path, tmp_path: Path) -> Path:
+    """An engine beside its model, tmp_path/tiny.onnx."""
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_model.read_bytes())
+    path = engine_path(model, "tensorrt_rtx")
+    store_engine(path, PLAN, recipe, METADATA)
+    return path
+
+
+def test_a_recipe_comes_back_as_it_was_written(engine: Path, recipe: Recipe) -> None:
+    assert engine.read_bytes() == PLAN
+    assert read_recipe(engine) == recipe
+    assert read_metadata(engine) == METADATA
+    check_recipe(engine, read_recipe(engine), **vars(recipe))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("onnx_sha256", "0" * 64),
+        ("flavour", "tensorrt"),
+        ("version", "1.8"),
+        ("precision", "fp32"),
+        ("compute_capabilities", ("86",)),
+        ("device", "NVIDIA L4"),
+        ("profiles", profiles((1, 8, 16), (64, 128, 512), 32)),
+        ("workspace_mib", None),
+        ("optimization_level", 5),
+    ],
+)
+def test_whatever_decides_the_bytes_makes_an_engine_stale(
+    name: str, value: object, engine: Path, recipe: Recipe
+) -> None:
+    wanted = vars(replace(recipe, **{name: value}))  # type: ignore[arg-type]  # by the field's name
+    with pytest.raises(EngineError, match=f"stale: {name} is"):
+        check_recipe(engine, read_recipe(engine), **wanted)
+
+
+def test_damaged_engines_are_never_used(engine: Path) -> None:
+    card = Path(f"{engine}.json")
+    good = card.read_text()
+    engine.write_bytes(PLAN[:-1])
+    with pytest.raises(EngineError, match="truncated, or not the file that was built"):
+        read_recipe(engine)
+    engine.write_bytes(PLAN)
+    damages = [json.dumps({**json.loads(good), name: 3}) for name in ("profiles", "metadata")]
+    for damage in ("", "[]", good[:-20], *damages):
+        card.write_text(damage)
+        with pytest.raises(EngineError, match=r"engine.json: damaged"):
+            read_recipe(engine)
+    card.unlink()
+    with pytest.raises(EngineError, match=r"no tiny\.rtx\.engine\.json beside it"):
+        read_recipe(engine)
+    engine.unlink()
+    with pytest.raises(EngineError, match="no such engine"):
+        read_recipe(engine)
+
+
+def test_the_engine_of_a_model_is_found_where_it_fits(engine: Path, recipe: Recipe) -> None:
+    model = engine.with_name("tiny.onnx")
+    assert find_engine(model, "tensorrt_rtx", "1.7", "89") == (engine, recipe)
+    with pytest.raises(EngineError, match="built for compute capability 86, 89, this GPU has 120"):
+        find_engine(model, "tensorrt_rtx", "1.7", "120")
+    with pytest.raises(EngineError, match=r"version is 1\.7, not 1\.8"):
+        find_engine(model, "tensorrt_rtx", "1.8", "89")
+    with pytest.raises(EngineError, match=r"tiny\.engine: no such engine"):
+        find_engine(model, "tensorrt", "1.7", "89")
+    store_engine(engine, PLAN, replace(recipe, compute_capabilities=()), METADATA)
+    assert find_engine(model, "tensorrt_rtx", "1.7", "120")[0] == engine
+    model.write_bytes(model.read_bytes() + b"\n")
+    with pytest.raises(EngineError, match="stale: onnx_sha256"):
+        find_engine(model, "tensorrt_rtx", "1.7", "89")
+
+
+@pytest.mark.parametrize("multiple", [8, 16, 32])
+@pytest.mark.parametrize("native", [64, 100, 128, 256, 600])
+def test_the_default_profiles_take_whatever_the_runtime_asks(
+    multiple: int, native: int, tiny_info: ModelInfo
+) -> None:
+    info = replace(tiny_info, native_size=native, size_multiple=multiple)
+    sizes = default_sizes(info)
+    check_sizes(sizes, multiple)
+    made = profiles((1, 8, 32), sizes, multiple)
+    assert all(p.takes(p.best) for p in made)
+    pictures = [(480, 640), (1080, 1920), (1920, 1080), (500, 500), (100, 5000), (5000, 100)]
+    for height, width in [*pictures, (817, 1234)]:
+        for size in {*sizes, native}:
+            shape = working_shape(height, width, size, multiple)
+            for batch in (1, 5, 32):
+                assert any(p.takes((batch, 1, *shape)) for p in made), (shape, made)
+    assert not any(p.takes((33, 1, sizes[1], sizes[1])) for p in made)
+
+
+def test_a_profile_takes_what_lies_between_its_ends() -> None:
+    profile = Profile((1, 1, 64, 64), (1, 1, 64, 96), (2, 1, 64, 128))
+    assert profile.takes((2, 1, 64, 128))
+    assert not profile.takes((2, 1, 64, 160))
+    assert not profile.takes((3, 1, 64, 64))
+    assert not profile.takes((1, 1, 32, 64))
+
+
+def test_sizes_that_the_network_cannot_take_are_named() -> None:
+    with pytest.raises(ArgumentError, match="size 100: this network takes multiples of 32"):
+        profiles((1, 1, 1), (64, 100, 128), 32)

@@ -1,0 +1,188 @@
+"""Film: damaged and hostile films, options that cannot be, and what is left of them."""
+
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import FFV1, SUBTITLES, MakeFilm, left_in, read_frames, scratched
+
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import ArgumentError, ColorizeError, InputError, OutputError
+from colorize.runtime.video.colorize import Progress
+from colorize.runtime.video.options import FilmOptions
+
+
+def _sound_only(path: Path, codec: str) -> None:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=8000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        frame.rate, frame.pts = 8000, 0
+        film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+
+
+def _changing_size(path: Path, make_film: MakeFilm) -> None:
+    """Two films of different sizes, one after the other, as broadcasts have it."""
+    parts = []
+    for number, size in enumerate([(64, 64), (96, 64)]):
+        part = path.with_name(f"part{number}.ts")
+        options = {"tune": "zerolatency"}
+        make_film(part, codec="libx264", size=size, options=options)
+        parts.append(part.read_bytes())
+        part.unlink()
+    path.write_bytes(b"".join(parts))
+
+
+def _bad_films(name: str, path: Path, clip: Path, make_film: MakeFilm) -> None:
+    match name:
+        case "empty.mp4" | "empty.mkv":
+            path.write_bytes(b"")
+        case "text.mp4" | "text.avi":
+            path.write_text("This is a letter, not a film.\n" * 200)
+        case "zeros.mp4":
+            path.write_bytes(bytes(100_000))
+        case "sound.mp4":
+            _sound_only(path, "aac")
+        case "sound.wav":
+            _sound_only(path, "pcm_s16le")
+        case "index_lost.mp4":  # an interrupted recording: the index comes last
+            make_film(path, codec="libx264", size=(320, 240))
+            path.write_bytes(path.read_bytes()[:-1000])
+        case "head_only.mp4":
+            path.write_bytes(clip.read_bytes()[:4493])
+        case "subtitles.mkv":
+            path.write_text(SUBTITLES, encoding="utf-8")
+        case "changing.ts":
+            _changing_size(path, make_film)
+        case _:
+            raise AssertionError(name)
+
+
+BAD_FILMS = [
+    "empty.mp4",
+    "empty.mkv",
+    "text.mp4",
+    "text.avi",
+    "zeros.mp4",
+    "sound.mp4",
+    "sound.wav",
+    "index_lost.mp4",
+    "head_only.mp4",
+    "subtitles.mkv",
+    "changing.ts",
+]
+
+
+@pytest.mark.parametrize("name", BAD_FILMS)
+def test_bad_films_are_refused_and_nothing_is_left(
+    name: str, clip: Path, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+) -> None:
+    source, target = tmp_path / name, tmp_path / "results" / "out.mkv"
+    _bad_films(name, source, clip, make_film)
+    with pytest.raises(InputError) as raised:
+        colorizer.video(source, target)
+    message = str(raised.value)
+    assert message.startswith(str(source))
+    assert "\n" not in message
+    assert not target.parent.exists() or left_in(target.parent) == []
+
+
+def test_a_missing_film_is_refused(colorizer: Colorizer, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        colorizer.video(tmp_path / "none.mp4", tmp_path / "out.mp4")
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        pytest.param(0.3),
+        0.6,
+    ],
+)
+def test_a_cut_film_is_refused_or_its_loss_is_told(
+    share: float, clip: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    data = clip.read_bytes()
+    source = tmp_path / "cut.mp4"  # its index comes first and promises 100 frames
+    source.write_bytes(data[: int(len(data) * share)])
+    try:
+        report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    except InputError:
+        assert left_in(tmp_path) == ["cut.mp4"]
+    else:
+        assert report.frames < 100
+        assert report.remarks
+
+
+def test_damage_in_the_middle_costs_frames_but_not_the_film(
+    clip: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    source = scratched(clip, tmp_path / "scratched.mp4")
+    report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    assert 50 < report.frames <= 100
+    assert report.frames == len(read_frames(tmp_path / "out.mkv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("out.mkv", FilmOptions(codec="nonsense"), ArgumentError),
+        pytest.param(
+            "out.mkv",
+            FilmOptions(codec="aac"),
+            ArgumentError,
+        ),
+        ("out.mp4", FilmOptions(codec="libx264", preset="nonsense"), ColorizeError),
+        ("out.webm", FilmOptions(codec="libx264"), ColorizeError),
+        ("out.xyz", FilmOptions(), OutputError),
+        ("out", FilmOptions(), OutputError),
+    ],
+)
+def test_impossible_options_are_refused_and_nothing_is_left(
+    name: str,
+    options: FilmOptions,
+    expected: type[ColorizeError],
+    small_film: Path,
+    colorizer: Colorizer,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(expected) as raised:
+        colorizer.video(small_film, tmp_path / name, options)
+    assert "\n" not in str(raised.value)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_film_leaves_nothing(
+    error: type[BaseException], clip: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.frames == 20:
+            raise error
+
+    with pytest.raises(error):
+        colorizer.video(clip, tmp_path / "out.mp4", on_progress=stop)
+    assert left_in(tmp_path) == []
+
+
+def test_a_failing_film_leaves_the_earlier_result_alone(
+    clip: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"earlier")
+    source = tmp_path / "empty.mp4"
+    source.write_bytes(b"")
+    with pytest.raises(InputError):
+        colorizer.video(source, target)
+    assert target.read_bytes() == b"earlier"
+
+
+def test_a_film_is_known_by_its_content(
+    small_film: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    source = shutil.copy(small_film, tmp_path / "film.dat")
+    assert colorizer.video(source, tmp_path / "out.mkv", FFV1).frames == 10

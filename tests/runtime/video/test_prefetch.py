@@ -1,0 +1,121 @@
+"""Stages that overlap: order, errors, and threads that end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from colorize.runtime.video.prefetch import Stopwatch, prefetch
+
+
+def _threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+@pytest.mark.parametrize("depth", [1, 2, 100])
+@pytest.mark.parametrize("count", [0, 1, 7, 500])
+def test_items_come_in_order(depth: int, count: int) -> None:
+    assert list(prefetch(range(count), depth)) == list(range(count))
+
+
+def test_none_is_an_item_like_others() -> None:
+    assert list(prefetch([None, 0, None], 2)) == [None, 0, None]
+
+
+def test_items_are_made_in_another_thread() -> None:
+    def makers() -> Iterator[int]:
+        yield threading.get_ident()
+
+    assert list(prefetch(makers(), 1)) != [threading.get_ident()]
+
+
+def test_items_are_made_ahead_but_no_further_than_depth() -> None:
+    made: list[int] = []
+    third = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            if number == 2:
+                third.set()
+            yield number
+
+    ahead = prefetch(items(), 2)
+    assert next(ahead) == 0
+    assert third.wait(10)  # made without being asked for
+    assert len(made) <= 5
+    ahead.close()
+    assert len(made) <= 6
+
+
+class _OddError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [_OddError, KeyboardInterrupt, MemoryError])
+def test_errors_come_after_the_items_before_them(error: type[BaseException]) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise error
+
+    ahead = prefetch(items(), 1)
+    assert [next(ahead), next(ahead)] == [1, 2]
+    with pytest.raises(error):
+        next(ahead)
+
+
+def test_errors_pass_through_two_stages() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise _OddError
+
+    with pytest.raises(_OddError):
+        list(prefetch(prefetch(items(), 1), 1))
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+def test_closing_ends_the_thread(taken: int) -> None:
+    before = _threads()
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 0
+
+    ahead = prefetch(endless(), 2)
+    for _ in range(taken):
+        next(ahead)
+    assert _threads() - before
+    ahead.close()
+    assert not _threads() - before
+
+
+def test_a_finished_stage_leaves_no_thread() -> None:
+    before = _threads()
+    assert sum(prefetch(range(10), 3)) == 45
+    assert not _threads() - before
+
+
+def test_closing_before_the_first_item_does_no_harm() -> None:
+    before = _threads()
+    prefetch(range(10), 3).close()
+    assert not _threads() - before
+
+
+def test_stopwatch_counts_each_stage_and_passes_items() -> None:
+    watch = Stopwatch()
+    assert list(watch.timed("one", [1, 2, 3])) == [1, 2, 3]
+    watch.add("two", 1.5)
+    watch.add("two", 0.25)
+    assert watch.seconds["one"] >= 0
+    assert watch.seconds["two"] == 1.75
+    assert list(watch.seconds) == ["one", "two"]
+
+
+def test_stopwatch_passes_errors() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise _OddError
+
+    with pytest.raises(_OddError):
+        list(Stopwatch().timed("one", items()))

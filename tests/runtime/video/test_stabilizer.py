@@ -1,0 +1,314 @@
+"""Colour that holds still: less flicker, no trails, no memory across cuts, nothing paled."""
+
+import pickle
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from colorize.bench.video.temporal import flicker, motion
+from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.video.chroma import SteadyRounding, chroma_planes
+from colorize.runtime.video.colorize import colorize_film
+from colorize.runtime.video.frames import FrameLayout, grey_of, layout_of, luma_of
+from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.stabilizer import Stabilizer
+from colorize.train.metrics import colourfulness
+
+Answers = list[tuple[F32, F32]]
+
+Network = Callable[[Sequence[U8]], Answers]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+SHAPE = (96, 144)
+FFV1 = FilmOptions("ffv1")
+
+
+def _texture(seed: int, low: float, high: float) -> F32:
+    """L* of soft blotches, which flow can follow."""
+    noise = np.random.default_rng(seed).standard_normal(SHAPE).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), 2.5)
+    return np.asarray(cv2.normalize(soft, None, low, high, cv2.NORM_MINMAX), np.float32)  # type: ignore[call-overload]
+
+
+def _plain(a: float, b: float) -> F32:
+    return np.full((*SHAPE, 2), (a, b), np.float32)
+
+
+def _steady(frames: Sequence[tuple[F32, F32]], stabilizer: Stabilizer | None = None) -> list[F32]:
+    stabilizer = stabilizer or Stabilizer()
+    return [stabilizer.steady(lightness, ab) for lightness, ab in frames]
+
+
+def _moving_square() -> Iterator[tuple[F32, F32, NDArray[np.bool_]]]:
+    """A textured red square that crosses a greenish ground, 3 pixels a frame; where it is."""
+    ground, square = _texture(0, 20, 60), _texture(1, 50, 90)
+    for index in range(30):
+        left = 10 + 3 * index
+        inside = np.zeros(SHAPE, np.bool_)
+        inside[30:66, left : left + 36] = True
+        moved = np.roll(square, 3 * index, axis=1)
+        lightness = np.where(inside, moved, ground)
+        yield lightness, np.where(inside[..., None], _plain(55, 35), _plain(-20, 15)), inside
+
+
+def _errors(
+    frames: Sequence[tuple[F32, F32]], places: Sequence[NDArray[np.bool_]], reach: int
+) -> tuple[float, float]:
+    """The largest distance from the fresh ab, away from and within REACH of a square's edge."""
+    away, near = 0.0, 0.0
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    for (_, fresh), ab, place in zip(frames, _steady(frames), places, strict=True):
+        error = np.hypot(ab[..., 0] - fresh[..., 0], ab[..., 1] - fresh[..., 1])
+        rim = cv2.morphologyEx(place.astype(np.uint8), cv2.MORPH_GRADIENT, kernel) > 0
+        away, near = max(away, float(error[~rim].max())), max(near, float(error[rim].mean()))
+    return away, near
+
+
+def test_a_moving_object_keeps_its_colour_and_leaves_no_trail() -> None:
+    lightness, ab, places = zip(*_moving_square(), strict=True)
+    away, near = _errors(list(zip(lightness, ab, strict=True)), places, reach=3)
+    assert away < 6  # red is 78 from the ground
+    assert near < 8
+
+
+def test_an_object_as_light_as_its_ground_leaves_no_trail() -> None:
+    """Only the network's answer tells where it is."""
+    _, ab, places = zip(*_moving_square(), strict=True)
+    away, near = _errors([(_texture(0, 20, 60), each) for each in ab], places, reach=6)
+    assert away < 6
+    assert near < 8
+
+
+def _lag(step: float) -> float:
+    """The share of a change of colour by STEP that is still missing 5 frames later."""
+    lightness = _texture(0, 10, 90)
+    colours = [_plain(10, 10)] * 40 + [_plain(10 + step, 10)] * 5
+    last = _steady([(lightness, ab) for ab in colours])[-1]
+    return float((10 + step - last[..., 0]).mean() / step)
+
+
+def test_small_changes_are_waverings_and_large_ones_another_colour() -> None:
+    assert _lag(6) > 0.6
+    assert _lag(60) < 0.01
+
+
+def test_wavering_answers_do_not_shorten_the_mean() -> None:
+    """Answers that waver by a tenth of the way to another colour count all the same."""
+    lightness, rng = _texture(0, 10, 90), np.random.default_rng(0)
+    stabilizer = Stabilizer()
+    _steady(
+        [(lightness, _plain(*rng.normal(10, 5, 2).astype(np.float32))) for _ in range(40)],
+        stabilizer,
+    )
+    assert stabilizer.state is not None
+    assert stabilizer.state[..., 3].mean() > 12
+
+
+def test_a_cut_starts_anew() -> None:
+    before = [(_texture(0, 10, 90), _plain(20, 20))] * 5
+    after = (_texture(1, 10, 90), _plain(15, 10))
+    *_, first = _steady([*before, after])
+    np.testing.assert_array_equal(first, after[1])
+
+
+def test_a_frame_of_another_size_starts_anew() -> None:
+    lightness, ab = np.zeros((40, 40), np.float32), np.ones((40, 40, 2), np.float32)
+    *_, first = _steady([(_texture(0, 10, 90), _plain(20, 20)), (lightness, ab)])
+    np.testing.assert_array_equal(first, ab)
+
+
+def test_colours_of_a_still_picture_come_to_rest_at_their_mean() -> None:
+    lightness, rng = _texture(0, 10, 90), np.random.default_rng(0)
+    frames = [
+        (lightness, _plain(30, -20) + rng.normal(0, 4, 2).astype(np.float32)) for _ in range(60)
+    ]
+    rest = np.array([ab.mean((0, 1)) for ab in _steady(frames)])[20:]
+    given = np.array([ab.mean((0, 1)) for _, ab in frames])[20:]
+    assert np.abs(np.diff(rest, axis=0)).mean() < 0.15 * np.abs(np.diff(given, axis=0)).mean()
+    np.testing.assert_allclose(rest.mean(0), [30, -20], atol=1)
+    assert np.hypot(*rest.T).mean() == pytest.approx(np.hypot(*given.T).mean(), rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 16), (16, 16), (32, 64), (16, 512), (32, 512)])
+def test_small_pictures_are_steadied_too(shape: tuple[int, int]) -> None:
+    lightness = cv2.resize(_texture(0, 10, 90), shape[::-1]).astype(np.float32)
+    first, second = np.zeros((*shape, 2), np.float32), np.full((*shape, 2), 4, np.float32)
+    [_, ab] = _steady([(lightness, first), (lightness, second)])
+    np.testing.assert_allclose(ab, 2, atol=0.2)
+
+
+def _frames(film: Path) -> list[av.VideoFrame]:
+    with av.open(str(film)) as container:
+        return list(container.decode(video=0))
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Iterator[Colorizer]:
+    with Colorizer() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def answers(bundled: Colorizer, clip: Path) -> tuple[list[U8], Answers]:
+    """The sample film's frames as greys, and the bundled network's answers to them."""
+    frames = _frames(clip)
+    layout = layout_of(frames[0])
+    greys = [grey_of(luma_of(frame, layout), layout) for frame in frames]
+    return greys, [bundled.chroma([grey])[0] for grey in greys]
+
+
+def _mean_flicker(greys: Sequence[U8], abs_: Sequence[F32]) -> float:
+    full = [cv2.resize(ab, greys[0].shape[::-1]).astype(np.float32) for ab in abs_]
+    changes = [
+        flicker(full[i - 1], full[i], motion(greys[i - 1], greys[i])) for i in range(1, 80, 6)
+    ]
+    return float(np.mean([change for change in changes if change is not None]))
+
+
+def _colourfulness(answers: Answers) -> float:
+    pictures = [lab_to_rgb(np.dstack([lightness, ab])) for lightness, ab in answers]
+    return float(np.mean([colourfulness(to_bytes(picture)) for picture in pictures]))
+
+
+def test_the_sample_film_flickers_not_half_as_much_at_equal_colourfulness(
+    answers: tuple[list[U8], Answers],
+) -> None:
+    greys, given = answers
+    steadied = _steady(given)
+    before = _mean_flicker(greys, [ab for _, ab in given])
+    assert _mean_flicker(greys, steadied) < 0.35 * before
+    kept = [(lightness, ab) for (lightness, _), ab in zip(given, steadied, strict=True)]
+    assert _colourfulness(kept) == pytest.approx(_colourfulness(given), rel=0.03)
+
+
+def test_cuts_of_the_sample_film_are_seen_and_nothing_else_is_taken_for_one(
+    answers: tuple[list[U8], Answers],
+) -> None:
+    _, given = answers
+    fresh = [
+        index
+        for index, ((_, ab), steadied) in enumerate(zip(given, _steady(given), strict=True))
+        if np.array_equal(ab, steadied)
+    ]
+    assert fresh == [0, 36, 68]
+
+
+@pytest.mark.parametrize("carry", [lambda s: s, lambda s: pickle.loads(pickle.dumps(s))])
+def test_with_its_state_another_stabilizer_goes_on_exactly(
+    carry: Callable[[F32], F32], answers: tuple[list[U8], Answers]
+) -> None:
+    _, given = answers
+    unbroken = _steady(given[:60])
+    first = Stabilizer()
+    parts = _steady(given[:47], first)
+    assert first.state is not None
+    parts += _steady(given[47:60], Stabilizer(carry(first.state)))
+    np.testing.assert_array_equal(parts, unbroken)
+
+
+def _wavering(colorizer: Colorizer) -> Network:
+    """The network, and ab that jump by 6 from frame to frame."""
+    count = iter(range(10**6))
+
+    def chroma(greys: Sequence[U8]) -> Answers:
+        return [(lum, ab + np.float32(next(count) % 2 * 6)) for lum, ab in colorizer.chroma(greys)]
+
+    return chroma
+
+
+def _chroma_of(film: Path) -> list[F32]:
+    return [frame.to_ndarray()[frame.height :].astype(np.float32) for frame in _frames(film)]
+
+
+def test_a_film_in_two_parts_is_the_film_in_one(
+    colorizer: Colorizer, make_film: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The stabilizer's place is between the network and the encoder, in the order of frames."""
+    still = make_film(tmp_path / "still.mkv", flat=120, times=range(0, 800, 40))
+    half = make_film(tmp_path / "half.mkv", flat=120)
+    whole, one, two = (tmp_path / name for name in ("whole.mkv", "1.mkv", "2.mkv"))
+    segments = replace(FFV1, segment_frames=10)  # what else is remembered begins anew in each
+
+    def color(network: Network, source: Path, target: Path, stabilizer: Stabilizer) -> None:
+        report = colorize_film(network, source, target, segments, batch=5, stabilizer=stabilizer)
+        assert "stabilize" in report.stages
+
+    color(_wavering(colorizer), still, whole, Stabilizer())
+    network, stabilizer = _wavering(colorizer), Stabilizer()
+    color(network, half, one, stabilizer)
+    color(network, half, two, Stabilizer(stabilizer.state))
+    np.testing.assert_array_equal([*_chroma_of(one), *_chroma_of(two)], _chroma_of(whole))
+
+
+def test_only_a_stabilized_film_holds_still(
+    colorizer: Colorizer, make_film: Callable[..., Path], tmp_path: Path
+) -> None:
+    still, target = make_film(tmp_path / "still.mkv", flat=120), tmp_path / "coloured.mkv"
+    jumps = {}
+    for stabilizer in (None, Stabilizer()):
+        colorize_film(_wavering(colorizer), still, target, FFV1, stabilizer=stabilizer)
+        jumps[stabilizer is None] = np.abs(np.diff(_chroma_of(target), axis=0))[5:].mean()
+    assert jumps[False] < 0.3 * jumps[True]
+
+
+def _wavering_planes(depth: int) -> tuple[FrameLayout, list[F32]]:
+    """The chroma of 30 frames of one colour and a thirtieth of a unit of noise, unrounded ab."""
+    layout = replace(layout_of(av.VideoFrame(SHAPE[1], SHAPE[0], "yuv420p")), depth=depth)
+    noise = np.random.default_rng(3).standard_normal((30, *SHAPE, 2)) / 30
+    slope = np.linspace(-30, 30, SHAPE[1], dtype=np.float32)[None, :, None]
+    return layout, list((noise + slope).astype(np.float32))
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_rounding_does_not_enlarge_a_waver(depth: int) -> None:
+    layout, frames = _wavering_planes(depth)
+    lightness, rounding = np.full(SHAPE, 60, np.float32), SteadyRounding()
+    plain = [chroma_planes(lightness, ab, layout).astype(int) for ab in frames]
+    held = [chroma_planes(lightness, ab, layout, rounding=rounding).astype(int) for ab in frames]
+    np.testing.assert_array_equal(held[0], plain[0])
+    assert np.abs(np.diff(held, axis=0)).mean() < 0.2 * np.abs(np.diff(plain, axis=0)).mean()
+    assert np.abs(np.subtract(held, plain)).max() == 1
+    smaller = replace(layout, width=72, height=48)
+    assert chroma_planes(lightness, frames[0], smaller, rounding=rounding).shape == (24, 36, 2)
+
+
+def test_rounding_follows_what_changes() -> None:
+    layout, _ = _wavering_planes(8)
+    lightness, rounding = np.full(SHAPE, 60, np.float32), SteadyRounding()
+    for step in range(40):
+        ab = _plain(step, -step)
+        held = chroma_planes(lightness, ab, layout, rounding=rounding).astype(int)
+        assert np.abs(held - chroma_planes(lightness, ab, layout)).max() <= 1
+    cut = _plain(-30, 40)
+    steady = chroma_planes(lightness, cut, layout, rounding=rounding)
+    np.testing.assert_array_equal(steady, chroma_planes(lightness, cut, layout))
+
+
+def test_without_it_every_frame_has_the_networks_own_colours(
+    small_film: Path, tiny_model: Path, colorize_run: Run, tmp_path: Path
+) -> None:
+    bare, steady = tmp_path / "bare.mkv", tmp_path / "steady.mkv"
+    fp32 = ("--codec", "ffv1", "--precision", "fp32")
+    told = colorize_run(small_film, "-o", bare, *fp32, "--no-stabilize")
+    assert "stabilize" not in told.stderr
+    told = colorize_run(small_film, "-o", steady, *fp32)
+    assert "stabilize" in told.stderr
+    frames = _frames(small_film)
+    layout = layout_of(frames[0])
+    with Colorizer(tiny_model, backend="openvino", precision="fp32") as colorizer:
+        for frame, result in zip(frames, _frames(bare), strict=True):
+            [(lightness, ab)] = colorizer.chroma([grey_of(luma_of(frame, layout), layout)])
+            planes = chroma_planes(lightness, ab, layout)
+            for index in (1, 2):
+                plane = result.planes[index]
+                samples = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)
+                np.testing.assert_array_equal(samples[:, : plane.width], planes[..., index - 1])
+    assert not np.array_equal(_chroma_of(bare), _chroma_of(steady))

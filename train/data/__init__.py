@@ -1,0 +1,1 @@
+"""Training photographs: found, indexed, decoded, and cropped."""

@@ -1,0 +1,147 @@
+"""Photographs for training: found in folders and tars, looked at once, split by content."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import bracex
+import numpy as np
+from PIL import Image, ImageOps
+
+from ...runtime.color import rgb_to_lab
+from ...runtime.errors import ArgumentError, InputError
+from ...runtime.files import fingerprint, sha256, whole_file
+from ...runtime.photo.reader import UNREADABLE, limited, to_srgb
+from .index import Index, Seen, Source
+
+GREY_CHROMA = 4.0
+"""Mean ab chroma below which a photograph counts as grey: it would teach to leave things grey."""
+
+_THUMBNAIL = (64, 64)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Where one photograph lies: a file, or LENGTH bytes at OFFSET in a tar."""
+
+    path: Path
+    name: str
+    sha256: str = ""
+    offset: int = 0
+    length: int | None = None
+
+    def read(self) -> bytes:
+        """Return the encoded photograph; InputError if it is no longer there."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                return file.read(-1 if self.length is None else self.length)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read any more ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A photograph that is not trained on, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """The usable photographs of some sources, and what was left out."""
+
+    name: str
+    fingerprint: str  # of all readable ones, grey ones too: see files.fingerprint
+    photos: tuple[Photo, ...]
+    grey: tuple[LeftOut, ...]
+    unreadable: tuple[LeftOut, ...]
+
+    def split(self, share: float, limit: int) -> tuple[list[Photo], list[Photo]]:
+        """Return training and validation photos, told apart by content: alike on every machine."""
+        distinct = {photo.sha256: photo for photo in self.photos}
+        wanted = max(1, min(limit, max(round(len(distinct) * share), min(4, len(distinct) // 4))))
+        held = dict.fromkeys(sorted(distinct)[:wanted])
+        training = [photo for photo in self.photos if photo.sha256 not in held]
+        return training, [distinct[digest] for digest in held]
+
+    def save_left_out(self, path: Path) -> None:
+        """Write the name of every photograph that was left out, and why, as CSV."""
+        with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["photograph", "reason"])
+            writer.writerows((left.name, left.reason) for left in (*self.unreadable, *self.grey))
+
+
+def collect(
+    sources: Sequence[str], on_photo: Callable[[int, int], None] = lambda _done, _total: None
+) -> PhotoSet:
+    """Find the photographs in SOURCES: folders of any nesting, tars; globs and braces of both.
+
+    Each is looked at once: an index in the user's cache folder knows it the next time. ON_PHOTO
+    gets the number looked at and the total. ArgumentError if a source is missing, InputError if no
+    photograph in colour is left.
+    """
+    indexes = [Index(Source.at(path)) for source in sources for path in _expand(source)]
+    total, done = sum(len(index.source.members) for index in indexes), 0
+    usable: list[Photo] = []
+    grey: list[LeftOut] = []
+    unreadable: list[LeftOut] = []
+    hashes: list[str] = []
+    for index in indexes:
+        for member, seen in index.look(_look):
+            if seen.chroma is None:
+                unreadable.append(LeftOut(member.name, seen.reason))
+            else:
+                hashes.append(seen.sha256)
+                if seen.chroma < GREY_CHROMA:
+                    grey.append(LeftOut(member.name, f"grey: mean chroma {seen.chroma:.1f}"))
+                else:
+                    place = (member.path, member.name, seen.sha256, member.offset, member.length)
+                    usable.append(Photo(*place))
+            done += 1
+            on_photo(done, total)
+    if not usable:
+        raise InputError(
+            f"{', '.join(sources)}: no photograph in colour among {total} files "
+            f"({len(grey)} grey, {len(unreadable)} unreadable); --data needs colour photographs"
+        )
+    name = "+".join("/".join(Path(source).resolve().parts[-2:]) for source in sources)
+    return PhotoSet(name, fingerprint(hashes), tuple(usable), tuple(grey), tuple(unreadable))
+
+
+def _expand(source: str) -> Iterator[Path]:
+    """Yield the paths that SOURCE names: itself, braces such as {000..009}, globs."""
+    for pattern in [source] if Path(source).exists() else bracex.iexpand(source):
+        path = Path(pattern)
+        root = Path(path.anchor)
+        paths = [path] if path.exists() else sorted(root.glob(str(path.relative_to(root))))
+        if not paths:
+            raise ArgumentError(
+                f"{pattern}: no such folder or tar; give --data a folder of photographs"
+            )
+        yield from paths
+
+
+def _look(data: bytes) -> Seen:
+    try:
+        with limited(), Image.open(io.BytesIO(data)) as image:
+            return Seen(sha256(data), _mean_chroma(image))
+    except UNREADABLE as error:
+        return Seen(
+            sha256(data), None, type(error).__name__ if "BytesIO" in str(error) else str(error)
+        )
+
+
+def _mean_chroma(image: Image.Image) -> float:
+    image.draft("RGB", _THUMBNAIL)  # lets the JPEG decoder skip what a thumbnail does not need
+    lab = rgb_to_lab(np.asarray(as_rgb(image).resize(_THUMBNAIL, Image.Resampling.BOX)))
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return IMAGE upright and in sRGB."""
+    return to_srgb(ImageOps.exif_transpose(image))

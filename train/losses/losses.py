@@ -1,0 +1,132 @@
+"""What is asked of the networks, by name. Every loss is a mean over the batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..architectures.blocks import AB_SCALE
+from ..config import TrainConfig
+from ..data.color_statistics import BIN, ColourShares
+
+PixelLoss = Callable[[Tensor, Tensor, float], Tensor]
+"""(predicted, true) ab of one shape and the delta -> errors of that shape in units of ab."""
+
+
+def huber(predicted: Tensor, truth: Tensor, delta: float) -> Tensor:
+    """Square below DELTA, absolute above (Huber 1964), over DELTA so that its slope is 1."""
+    return F.huber_loss(predicted, truth, delta=delta, reduction="none") / delta
+
+
+def l1(predicted: Tensor, truth: Tensor, _delta: float) -> Tensor:
+    """Absolute difference."""
+    return (predicted - truth).abs()
+
+
+PIXEL_LOSSES: dict[str, PixelLoss] = {"huber": huber, "l1": l1}
+
+ColourWeights = Callable[[Tensor], Tensor]
+"""True ab (B, 2, H, W) -> weights (B, 1, H, W) whose mean over the training photographs is 1."""
+
+
+def no_weights(_config: TrainConfig, _shares: ColourShares) -> ColourWeights:
+    """Every pixel counts alike."""
+    return lambda truth: torch.ones_like(truth[:, :1])
+
+
+def vividness(config: TrainConfig, shares: ColourShares) -> ColourWeights:
+    """Colourful pixels count more, in proportion to their chroma.
+
+    Most pixels are nearly grey, and a plain mean answers that majority.
+    """
+    mean = 1 + config.vividness * shares.mean_chroma
+
+    def weigh(truth: Tensor) -> Tensor:
+        chroma = torch.linalg.vector_norm(truth, dim=1, keepdim=True)
+        weights: Tensor = (1 + config.vividness * chroma) / mean
+        return weights
+
+    return weigh
+
+
+def rarity(config: TrainConfig, shares: ColourShares) -> ColourWeights:
+    """Rare colours count more (Zhang et al. 2016, arXiv:1603.08511, equation 4)."""
+    table = shares.rarity_weights(config.rarity_mix)
+
+    def weigh(truth: Tensor) -> Tensor:
+        # -5 lies in the bin of -10..0: bins are cells of the ab plane.
+        column, row = ((truth + AB_SCALE) / BIN).long().clamp(0, len(table) - 1).unbind(1)
+        weights: Tensor = table.to(truth.device)[column, row]
+        return weights[:, None]
+
+    return weigh
+
+
+COLOUR_WEIGHTS: dict[str, Callable[[TrainConfig, ColourShares], ColourWeights]] = {
+    "none": no_weights,
+    "vividness": vividness,
+    "rarity": rarity,
+}
+
+
+class ChromaLoss(nn.Module):
+    """A pixel loss on ab, weighted by the true colour.
+
+    The weights' mean is fixed by the data, not by the batch, so that the loss of a batch is the
+    mean of the losses of its halves: with several processes too.
+    """
+
+    def __init__(self, config: TrainConfig, shares: ColourShares) -> None:
+        super().__init__()
+        self._loss, self._delta = PIXEL_LOSSES[config.pixel_loss], config.huber_delta
+        self._weigh = COLOUR_WEIGHTS[config.colour_weights](config, shares)
+
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """(B, 2, H, W) predicted and true ab -> scalar, in units of ab."""
+        errors = self._loss(predicted.float(), truth, self._delta)
+        mean: Tensor = (errors * self._weigh(truth)).mean()
+        return mean
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """What discriminator and generator pay for the scores of true and predicted colours."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) scores
+    generator: Callable[[Tensor], Tensor]  # fake scores
+
+
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
+
+
+def _hinge_generator(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def _lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def _lsgan_generator(fake: Tensor) -> Tensor:
+    return (fake - 1).square().mean() / 2
+
+
+ADVERSARIAL_LOSSES = {
+    # Lim & Ye 2017, arXiv:1705.02894
+    "hinge": AdversarialLoss(_hinge_discriminator, _hinge_generator),
+    # Mao et al. 2017, arXiv:1611.04076, with a = 0, b = c = 1
+    "lsgan": AdversarialLoss(_lsgan_discriminator, _lsgan_generator),
+}
+
+
+def r1_penalty(real: Tensor, ab: Tensor) -> Tensor:
+    """Return the mean squared slope of the scores REAL at the true colours, half of it.
+
+    R1 of Mescheder et al. 2018, arXiv:1801.04406; ab needs gradients and counts in units of
+    AB_SCALE, as the discriminator sees it.
+    """
+    [slope] = torch.autograd.grad(real.sum(), ab, create_graph=True)
+    return (slope * AB_SCALE).square().sum(dim=(1, 2, 3)).mean() / 2
