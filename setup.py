@@ -10,7 +10,7 @@ BASE = [
     # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
     "opencv-python-headless>=4.10,<6",
     "pillow>=11.3,<14",
-    "imagecodecs>=2025.3.30",  # colour profiles beyond 8 bits; Pillow's have 8
+    "imagecodecs>=2025.3.30",  # color profiles beyond 8 bits; Pillow's have 8
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
@@ -94,8 +94,7 @@ setup(
     python_requires=">=3.11,<3.15",
     package_dir={"colorize": "."},
     packages=[
-        f"colorize.{name}"
-        for name in find_packages(include=[f"{floor}*" for floor in FLOORS])
+        f"colorize.{name}" for name in find_packages(include=[f"{floor}*" for floor in FLOORS])
     ],
     package_data={
         "": ["py.typed"],

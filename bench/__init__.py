@@ -1,1 +1,1 @@
-"""Measure the speed and the colour of models."""
+"""Measure the speed and the color of models."""

@@ -35,16 +35,16 @@ def _path(*, folder: bool = True) -> click.Path:
 )
 @click.option("--against", multiple=True, help="A further model beside these; may be repeated.")
 @click.option(
-    "--coloured",
+    "--colored",
     multiple=True,
     type=_path(),
-    help="Folder of already coloured pictures, named like --data's; may be repeated.",
+    help="Folder of already colored pictures, named like --data's; may be repeated.",
 )
 @click.option(
     "--data",
     type=_path(),
     default=SAMPLES / "test",
-    help="Folder (any nesting) or tar of colour photographs. Default: the bundled ones.",
+    help="Folder (any nesting) or tar of color photographs. Default: the bundled ones.",
 )
 @click.option(
     "--protocol",
@@ -105,17 +105,17 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option("--roofline", is_flag=True, help="Speed: against this machine's matrix product.")
 @click.option(
     "--video",
-    "films",
+    "videos",
     multiple=True,
     type=_path(folder=False),
-    help="Film to colour whole: fps, stages, the bound, whether colours hold still.",
+    help="Film to color whole: fps, stages, the bound, whether colors hold still.",
 )
 @click.option(
     "--video-frames",
     type=click.IntRange(min=6),
     default=100,
     show_default=True,
-    help="Frames of a film whose colours are measured.",
+    help="Frames of a film whose colors are measured.",
 )
 @click.option(
     "--lpips",
@@ -149,7 +149,7 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--wall",
     type=_path(folder=False),
-    help="Draw a picture of the first photographs here: grey, each model's, the truth.",
+    help="Draw a picture of the first photographs here: gray, each model's, the truth.",
 )
 @click.option(
     "--compare",
@@ -178,7 +178,7 @@ def _path(*, folder: bool = True) -> click.Path:
 def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) -> int:
     """Measure the quality and the speed of models.
 
-    Quality compares coloured photographs with the truth; speed times the network on each engine
+    Quality compares colored photographs with the truth; speed times the network on each engine
     in turns; bare, the default model is timed on every engine and the others on the fastest. Exit
     codes: 0 all measured, 1 nothing could be measured, or --compare found a regression, 2 bad
     arguments or unusable input, 3 some failed.

@@ -1,9 +1,9 @@
-"""What training runs are worth: their colours on the photographs that none of them was trained on.
+"""What training runs are worth: their colors on the photographs that none of them was trained on.
 
 Every run is shown the whole held-out photographs at several working sizes, whatever its crops were:
 the figures in a run's own log depend on its crops and on its loss, and cannot be compared.
 
-Example: python -m colorize.bench.compare_runs runs/wide runs/narrow --size 128,160 --lpips-weights DIR
+Example: python -m colorize.bench.compare_runs runs/wide runs/narrow --size 128,160
 """
 
 import csv
@@ -20,22 +20,22 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from ..runtime.color import U8, grey_to_lightness, rgb_to_grey
+from ..runtime.color import U8, gray_to_lightness, rgb_to_gray
 from ..runtime.command import Command, console, listed, positive
 from ..runtime.errors import ArgumentError
 from ..runtime.files import whole_file
 from ..runtime.photo.photo import join
 from ..runtime.photo.reader import read_photo
 from ..runtime.resize import shrink, working_shape
-from ..train.architectures.blocks import Generator
+from ..train.architectures.blocks import EncoderDecoder
 from ..train.checkpoints.build import rebuild
 from ..train.checkpoints.checkpoint import load_checkpoint
 from ..train.checkpoints.finish import finished
 from ..train.checkpoints.state import TrainState
 from ..train.data.photos import Photo, collect
-from ..train.metrics import colourfulness, psnr
+from ..train.metrics import colorfulness, psnr
 from ..train.run import read_config, read_settings
-from .quality.candidates import GREY, TRUTH, without_colours
+from .quality.candidates import GRAY, TRUTH, without_colors
 from .quality.metrics import Tally, ciede2000
 from .quality.perceptual import Lpips, find_lpips
 
@@ -44,11 +44,11 @@ _COLUMNS = {  # name in the figures: title, format
     "photos_seen": ("photos", ""),
     "photos_per_second": ("photos/s", ".1f"),
     "size": ("size", ""),
-    "saturation": ("colour x", "g"),
+    "saturation": ("color x", "g"),
     "psnr_db": ("PSNR dB", ".2f"),
     "lpips_squeeze": ("LPIPS", ".4f"),
     "ciede2000": ("ΔE2000", ".2f"),
-    "colourfulness": ("CF", ".1f"),
+    "colorfulness": ("CF", ".1f"),
 }
 
 
@@ -57,7 +57,7 @@ class Contender:
     """One network under one setting, and what its run had seen."""
 
     run: str
-    network: Generator
+    network: EncoderDecoder
     size: int  # working size, short side
     saturation: float
     photos_seen: int
@@ -75,10 +75,10 @@ class Contender:
         }
 
     def paint(self, truth: U8) -> U8:
-        """Return TRUTH, 8-bit (H, W, 3), in the network's colours, painted as the runtime does."""
-        grey = rgb_to_grey(truth)
-        shape = working_shape(grey.shape[0], grey.shape[1], self.size, self.network.size_multiple)
-        lightness = torch.from_numpy(grey_to_lightness(shrink(grey, shape)))
+        """Return TRUTH, 8-bit (H, W, 3), in the network's colors, painted as the runtime does."""
+        gray = rgb_to_gray(truth)
+        shape = working_shape(gray.shape[0], gray.shape[1], self.size, self.network.size_multiple)
+        lightness = torch.from_numpy(gray_to_lightness(shrink(gray, shape)))
         with torch.inference_mode():
             ab = self.network(lightness[None, None])[0].permute(1, 2, 0).numpy()
         return join(truth, np.ascontiguousarray(ab), self.saturation)
@@ -98,7 +98,7 @@ def contenders(
         yield Contender(name, network, size, saturation, seen, seen / seconds)
 
 
-def _last_weights(folder: Path) -> Generator:
+def _last_weights(folder: Path) -> EncoderDecoder:
     config = read_config(folder)
     state = TrainState(config, rebuild(config, read_settings(folder)).network)
     state.load(folder / "state.safetensors")
@@ -125,14 +125,14 @@ def held_out(folders: Sequence[Path]) -> list[Photo]:
 
 
 def judge(photos: Sequence[Photo], rows: Sequence[Contender], lpips: Lpips | None) -> list[Tally]:
-    """Return the figures of each of ROWS, then those of grey and of the truth."""
+    """Return the figures of each of ROWS, then those of gray and of the truth."""
     tallies = [Tally() for _ in range(len(rows) + 2)]
     for photo in photos:
         truth = read_photo(Path(photo.name), photo.read()).rgb
-        pictures = [*(row.paint(truth) for row in rows), without_colours(truth)]
+        pictures = [*(row.paint(truth) for row in rows), without_colors(truth)]
         for tally, picture in zip(tallies, pictures, strict=False):
             tally.add(_figures(picture, truth, lpips))
-        tallies[-1].add({"colourfulness": colourfulness(truth)})
+        tallies[-1].add({"colorfulness": colorfulness(truth)})
     return tallies
 
 
@@ -140,7 +140,7 @@ def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
     figures = {
         "psnr_db": psnr(picture, truth),
         "ciede2000": ciede2000(picture, truth),
-        "colourfulness": colourfulness(picture),
+        "colorfulness": colorfulness(picture),
     }
     return figures | ({"lpips_squeeze": lpips(picture, truth)} if lpips else {})
 
@@ -193,7 +193,7 @@ def main(
     ]
     lpips = None if isinstance(weights, str) else Lpips("squeeze", weights)
     means = [tally.means() for tally in judge(photos, rows, lpips)]
-    heads = [row.head for row in rows] + [{"run": GREY}, {"run": TRUTH}]
+    heads = [row.head for row in rows] + [{"run": GRAY}, {"run": TRUTH}]
     figures = [head | own for head, own in zip(heads, means, strict=True)]
     console().print(_table(figures, f"{len(photos)} held-out photographs"))
     if output is not None:

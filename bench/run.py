@@ -1,4 +1,4 @@
-"""What colorize-bench does, in order: look, judge colours, time, draw up the report."""
+"""What colorize-bench does, in order: look, judge colors, time, draw up the report."""
 
 import io
 from contextlib import ExitStack
@@ -31,7 +31,7 @@ from .settings import Failure, Settings, Subject, choose_backends, find_subjects
 from .speed.latency import SpeedRow, measure_speed
 from .speed.roofline import roofline
 from .speed.torch_eager import metadata_of
-from .video.evaluate import Film, measure_film
+from .video.evaluate import Video, measure_video
 
 _ALL_FAILED = 1
 _SOME_FAILED = 3
@@ -46,7 +46,7 @@ class Request:
 
     models: tuple[str, ...]
     against: tuple[str, ...]
-    coloured: tuple[Path, ...]
+    colored: tuple[Path, ...]
     data: Path
     protocol: str
     backends: tuple[str, ...]
@@ -57,7 +57,7 @@ class Request:
     runs: int
     warmup: int
     roofline: bool
-    films: tuple[Path, ...]
+    videos: tuple[Path, ...]
     video_frames: int
     lpips: tuple[str, ...]
     lpips_weights: tuple[Path, ...]
@@ -94,9 +94,9 @@ def run(request: Request, terminal: Console) -> int:
     settings = request.settings()
     subjects = find_subjects(request.models, request.against)
     whole = open_data(request.data)
-    for film in request.films:
-        if not film.is_file():
-            raise InputError(f"{film}: no such file")
+    for video in request.videos:
+        if not video.is_file():
+            raise InputError(f"{video}: no such file")
     with ExitStack() as stack:  # a folder that cannot be written to is refused at once
         names = ("results.json", "index.html", "results.md")
         parts = [stack.enter_context(whole_file(request.output / name)) for name in names]
@@ -172,13 +172,13 @@ def _measure(
             if request.roofline:
                 limits += roofline(subject, [row for row in rows if isinstance(row, SpeedRow)])
             bar.advance(timed)
-        films: list[Film] = []
-        filmed = bar.add_task("films", total=len(request.films), visible=bool(request.films))
-        for film in request.films:
-            films.append(measure_film(subjects, film, settings, request.video_frames))
-            bar.advance(filmed)
+        videos: list[Video] = []
+        video_task = bar.add_task("videos", total=len(request.videos), visible=bool(request.videos))
+        for video in request.videos:
+            videos.append(measure_video(subjects, video, settings, request.video_frames))
+            bar.advance(video_task)
     infos = {s.name: info for s in subjects if (info := _info(s)) is not None}
-    return Results(settings, subjects, infos, quality, speed, limits, films), wall
+    return Results(settings, subjects, infos, quality, speed, limits, videos), wall
 
 
 def _judge(
@@ -193,7 +193,7 @@ def _judge(
     lpips, inception, missing = _networks(request, len(part.photos))
     job = Job(
         part,
-        tuple(entrants(subjects, request.coloured, part, settings)),
+        tuple(entrants(subjects, request.colored, part, settings)),
         settings.protocol,
         tuple(lpips.items()),
         inception,

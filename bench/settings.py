@@ -18,7 +18,7 @@ from ..runtime.models.catalog import DEFAULT_MODEL, bundled_models, find_model
 class Settings:
     """What the user chose; it stands in the results."""
 
-    backends: tuple[str, ...]  # the fastest first: it colours the photographs
+    backends: tuple[str, ...]  # the fastest first: it colors the photographs
     device: str = "auto"
     precisions: tuple[Precision, ...] = ("auto",)
     sizes: tuple[int | None, ...] = (None,)  # short sides in pixels; None: each model's own

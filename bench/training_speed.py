@@ -18,10 +18,10 @@ from ..runtime.command import Command, console
 from ..runtime.models.catalog import SAMPLES
 from ..train.architectures import ARCHITECTURES
 from ..train.architectures.blocks import count_flops
-from ..train.checkpoints.build import build, decided
+from ..train.checkpoints.build import build, resolve_defaults
 from ..train.checkpoints.state import TrainState
 from ..train.config import TrainConfig
-from ..train.data.color_statistics import ColourShares
+from ..train.data.color_statistics import ColorShares
 from ..train.data.crops import CropDataset, Draw, decoded_side
 from ..train.data.decoded_cache import decoded_cache
 from ..train.data.photos import Photo, collect
@@ -59,7 +59,7 @@ class Speed:
 def measure(config: TrainConfig, rounds: int) -> Speed:
     """Train for ROUNDS x 2 x CONFIG.steps steps, photographs and one crop in turn."""
     photos = list(collect(config.data).photos)
-    shares = ColourShares.of(photos)
+    shares = ColorShares.of(photos)
     rates: dict[str, list[float]] = {"reading": [], "synthetic": []}
     limit = int(config.cache_gib * 2**30)
     side = decoded_side(config.size, config.smallest_crop)
@@ -86,7 +86,7 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
     )
 
 
-def _rate(config: TrainConfig, crops: CropDataset, shares: ColourShares) -> float:
+def _rate(config: TrainConfig, crops: CropDataset, shares: ColorShares) -> float:
     times: list[float] = []
 
     def note(_step: Step) -> None:
@@ -145,7 +145,7 @@ def main(
     )
     for name in arch:
         for precision in precisions:
-            config = decided(replace(base, arch=name, precision=precision))
+            config = resolve_defaults(replace(base, arch=name, precision=precision))
             with _process() as pool:  # for each its own: memory is the process' peak
                 speed = pool.submit(measure, config, rounds).result()
             table.add_row(

@@ -114,7 +114,7 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
     type=click.Choice(["network", "image"]),
     default="network",
     show_default=True,
-    help="image: 8-bit grey in, 8-bit RGB out, all colour science inside the ONNX file.",
+    help="image: 8-bit gray in, 8-bit RGB out, all color science inside the ONNX file.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @import_options

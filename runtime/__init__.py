@@ -1,4 +1,4 @@
-"""The ground floor: colour, the contract, engines, photographs, film. Never imports torch."""
+"""The ground floor: color, the contract, engines, photographs, film. Never imports torch."""
 
 from typing import TYPE_CHECKING, Any
 

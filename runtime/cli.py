@@ -19,8 +19,8 @@ from .models.catalog import DEFAULT_MODEL, ModelCard, listed_models
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .video.colorize import Progress as FilmProgress
-    from .video.options import FilmOptions
+    from .video.colorize import Progress as VideoProgress
+    from .video.options import VideoOptions
 
 NOTHING_PRODUCED = 1
 SOME_FAILED = 3
@@ -70,14 +70,14 @@ SOME_FAILED = 3
     "--size", type=int, help="Short side at which the network works. Default: the model's own."
 )
 @click.option(
-    "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colours."
+    "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colors."
 )
 @click.option(
     "--refine/--no-refine",
     default=False,
     show_default=True,
-    help="Photographs: colours follow the edges of lightness, which brings the more, the nearer "
-    "a model's colours are to the truth.",
+    help="Photographs: colors follow the edges of lightness, which brings the more, the nearer "
+    "a model's colors are to the truth.",
 )
 @click.option(
     "--max-pixels",
@@ -96,7 +96,7 @@ SOME_FAILED = 3
     "--stabilize/--no-stabilize",
     default=True,
     show_default=True,
-    help="Film: hold the colours still from frame to frame.",
+    help="Film: hold the colors still from frame to frame.",
 )
 @click.version_option(package_name="colorize-toolkit")
 def main(
@@ -121,7 +121,7 @@ def main(
     preset: str | None,
     stabilize: bool,
 ) -> int:
-    """Give photographs and films their colour.
+    """Give photographs and films their color.
 
     Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
 
@@ -130,7 +130,7 @@ def main(
 
     A film that was stopped is gone on with by the same command.
 
-    Example: colorize-run film.mp4 photos/ -o coloured/
+    Example: colorize-run film.mp4 photos/ -o colored/
     """
     if list_models:
         return _list_models(model)
@@ -143,7 +143,7 @@ def main(
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .video.options import FilmOptions
+    from .video.options import VideoOptions
 
     terminal = console()
 
@@ -166,7 +166,7 @@ def main(
     ):
         line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
         note(line)
-        code = _run(jobs, colorizer, FilmOptions(codec, crf, preset, stabilize), terminal)
+        code = _run(jobs, colorizer, VideoOptions(codec, crf, preset, stabilize), terminal)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
@@ -200,19 +200,19 @@ def _list_models(name: str) -> int:
             click.echo(f"{title}: unusable: {error}")
             continue
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        works_at = f", colours best at {card.native_size} pixels" if card.native_size else ""
+        works_at = f", colors best at {card.native_size} pixels" if card.native_size else ""
         click.echo(f"{title}: {card.architecture}, {card.precision}, {size}{works_at}")
         figures = ", ".join(f"{key} {value:.3g}" for key, value in (card.figures or {}).items())
         click.echo(f"  quality: {figures or 'not measured'}")
-        click.echo(f"  licence: {card.licence}")
+        click.echo(f"  license: {card.license}")
     return SOME_FAILED if damaged else 0
 
 
-def _show_film(bar: Progress, job: Job) -> Callable[["FilmProgress"], None]:
+def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
     """Return what shows a film's progress; the bar appears with the first frame."""
     task: TaskID | None = None
 
-    def show(progress: "FilmProgress") -> None:
+    def show(progress: "VideoProgress") -> None:
         nonlocal task
         if task is None:
             task = bar.add_task(job.source.name, rate="", total=progress.total)
@@ -227,7 +227,7 @@ def _say(terminal: Console, job: Job, remark: str) -> None:
 
 
 def _run(
-    jobs: Sequence[Job], colorizer: "Colorizer", options: "FilmOptions", terminal: Console
+    jobs: Sequence[Job], colorizer: "Colorizer", options: "VideoOptions", terminal: Console
 ) -> int:
     columns = (
         TextColumn("{task.description}"),
@@ -241,7 +241,7 @@ def _run(
     ) as bar:
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
         say = partial(_say, terminal)
-        for job, outcome in run_all(jobs, colorizer, options, partial(_show_film, bar), say):
+        for job, outcome in run_all(jobs, colorizer, options, partial(_show_video, bar), say):
             try:
                 for remark in outcome.result():
                     say(job, remark)

@@ -1,7 +1,7 @@
-"""Colour: sRGB, CIELAB (D65) and Y'CbCr, in one place for training, running and measuring.
+"""Color: sRGB, CIELAB (D65) and Y'CbCr, in one place for training, running and measuring.
 
 Sources: IEC 61966-2-1 (sRGB), CIE 15:2004 (CIELAB), ITU-R BT.601, BT.709 and BT.2020 (Y'CbCr).
-Arrays hold the channels last. "Grey" is always an sRGB-encoded grey value, 0..255.
+Arrays hold the channels last. "Gray" is always an sRGB-encoded gray value, 0..255.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ Depth = TypeVar("Depth", np.uint8, np.uint16)
 F32 = NDArray[np.float32]
 Matrix = Literal["bt601", "bt709", "bt2020"]
 
-# IEC 61966-2-1, linear RGB to XYZ; D65 is this matrix' own white, so that greys have a* = b* = 0.
+# IEC 61966-2-1, linear RGB to XYZ; D65 is this matrix' own white, so that grays have a* = b* = 0.
 _RGB_TO_XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
@@ -107,19 +107,19 @@ def linear_to_lightness(linear: F32) -> F32:
     return (116 * _lab_curve(np.maximum(linear @ TO_XYZ[1], 0)) - 16).astype(np.float32)
 
 
-def rgb_to_grey(rgb: Codes) -> U8:
-    """Return the 8-bit grey (...) that has the lightness of 8- or 16-bit sRGB (..., 3)."""
-    return linear_to_grey(rgb_to_linear(rgb))
+def rgb_to_gray(rgb: Codes) -> U8:
+    """Return the 8-bit gray (...) that has the lightness of 8- or 16-bit sRGB (..., 3)."""
+    return linear_to_gray(rgb_to_linear(rgb))
 
 
-def linear_to_grey(linear: F32) -> U8:
-    """Return the 8-bit grey (...) that has the lightness of linear light (..., 3)."""
+def linear_to_gray(linear: F32) -> U8:
+    """Return the 8-bit gray (...) that has the lightness of linear light (..., 3)."""
     return to_bytes(linear_to_srgb(linear @ TO_XYZ[1]))
 
 
-def grey_to_lightness(grey: U8) -> F32:
-    """Return L* in 0..100 of an 8-bit grey, of any shape."""
-    return _lightness_of_byte()[grey]
+def gray_to_lightness(gray: U8) -> F32:
+    """Return L* in 0..100 of an 8-bit gray, of any shape."""
+    return _lightness_of_byte()[gray]
 
 
 def to_bytes(unit: F32) -> U8:
@@ -139,7 +139,7 @@ def to_codes(unit: F32, dtype: np.dtype[Any]) -> Codes:
 def lab_to_rgb(lab: F32) -> F32:
     """Convert CIELAB (..., 3) to sRGB (..., 3) in 0..1.
 
-    A colour that sRGB cannot show is scaled toward grey at constant L* and hue; clipping the
+    A color that sRGB cannot show is scaled toward gray at constant L* and hue; clipping the
     channels instead would move L* by up to 5 units.
     """
     # Plane by plane: NumPy takes several times as long along an axis of three.
@@ -157,14 +157,14 @@ def lab_planes_to_rgb(lightness: F32, a: F32, b: F32) -> F32:
 
 
 def _lab_to_linear(lightness: F32, a: F32, b: F32) -> F32:
-    """Return linear R, G, B (3, ...), which leave 0..1 where the colours are out of gamut."""
+    """Return linear R, G, B (3, ...), which leave 0..1 where the colors are out of gamut."""
     y = (np.clip(lightness, 0, 100) + 16) / 116
     xyz = _lab_curve_inverse(np.stack([y + a / 500, y, y - b / 200]))
     return np.tensordot(FROM_XYZ, xyz, 1).astype(np.float32, copy=False)
 
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:
-    """Return whether sRGB can show each colour (3, ...)."""
+    """Return whether sRGB can show each color (3, ...)."""
     inside: NDArray[np.bool_] = np.all(
         (linear >= -GAMUT_SLACK) & (linear <= 1 + GAMUT_SLACK), axis=0
     )
@@ -172,9 +172,9 @@ def _in_gamut(linear: F32) -> NDArray[np.bool_]:
 
 
 def _scaled_into_gamut(lightness: F32, a: F32, b: F32) -> F32:
-    """Return linear R, G, B (3, N) of colours (N) at the largest chroma that sRGB can show.
+    """Return linear R, G, B (3, N) of colors (N) at the largest chroma that sRGB can show.
 
-    The scale, in 0..1, is bisected; grey, scale 0, it always can show.
+    The scale, in 0..1, is bisected; gray, scale 0, it always can show.
     """
     low, high = np.zeros_like(a), np.ones_like(a)
     for _ in range(GAMUT_STEPS):
@@ -198,21 +198,21 @@ def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8)
     return np.stack([cb, cr]) + np.float32(2 ** (depth - 1))
 
 
-def luma_to_grey(
+def luma_to_gray(
     luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8
 ) -> U8:
-    """Take luma code values of DEPTH bits as an 8-bit grey of the same shape.
+    """Take luma code values of DEPTH bits as an 8-bit gray of the same shape.
 
     Codes above 2**DEPTH - 1, which raw films can hold, are white.
     """
-    table = _grey_of_luma(full_range, depth)
+    table = _gray_of_luma(full_range, depth)
     if luma.dtype == np.uint8 and luma.ndim == 2:
         return np.asarray(cv2.LUT(luma, table), np.uint8)  # five times as fast as NumPy
     return table.take(luma, mode="clip")
 
 
 @cache
-def _grey_of_luma(full_range: bool, depth: int) -> U8:
+def _gray_of_luma(full_range: bool, depth: int) -> U8:
     codes = np.arange(2**depth, dtype=np.float32)
     if full_range:
         return to_bytes(codes / (2**depth - 1))

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .color import F32, U8, Codes, Depth, grey_to_lightness
+from .color import F32, U8, Codes, Depth, gray_to_lightness
 from .engines.base import Engine, Precision
-from .engines.memory_fallback import OnNote, Thrift
+from .engines.memory_fallback import MemoryFallback, OnNote
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
 from .files import known_sha256
 from .models.catalog import DEFAULT_MODEL, find_model
 from .models.contract import ModelInfo
-from .photo.photo import Photo, colour
+from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
-from .video.options import FilmOptions
+from .video.options import VideoOptions
 from .video.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from .video.colorize import FilmReport, Progress
+    from .video.colorize import Progress, VideoReport
 
 MAX_SIZE = 2048
-"""The largest working size: memory grows with its square, and colours do not get better."""
+"""The largest working size: memory grows with its square, and colors do not get better."""
 
 
 @dataclass
-class _FilmSoFar:
+class _VideoProgress:
     name: str
     resumed: int = 0  # frames that an earlier run finished
     frames: int = 0
@@ -65,8 +65,8 @@ class Colorizer:
 
         DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
         the short side in pixels at which the network works (default: the model's own), SATURATION
-        multiplies a* and b*. REFINE lets colours in photographs follow the edges of lightness (see
-        runtime/photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
+        multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
+        photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
         alone can. ON_NOTE gets what must be known at once, such as a smaller size where
         memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
         """
@@ -77,7 +77,7 @@ class Colorizer:
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
         self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
-        self._thrift = Thrift(self.engine, on_note or _warn)
+        self._fallback = MemoryFallback(self.engine, on_note or _warn)
         if cuda_graph:
             try:
                 self.engine.capture_graphs()
@@ -107,29 +107,29 @@ class Colorizer:
         return seen_shape(self.info, height, width, self.size)
 
     def chroma(
-        self, greys: Sequence[U8], film: "_FilmSoFar | None" = None
+        self, grays: Sequence[U8], video: "_VideoProgress | None" = None
     ) -> list[tuple[F32, F32]]:
-        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit greys (H, W) of one such.
+        """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit grays (H, W) of one such.
 
         Where memory ends, the network sees smaller pictures, but the planes keep their size, so
         that a stabilizer goes on; FILM remembers that for the frames to come.
         """
-        shape = self.working_shape(*greys[0].shape)
-        small = np.stack([shrink(grey, shape) for grey in greys])
-        if film is None:
-            height, width = greys[0].shape
-            what = f"picture of {width}x{height}" if len(greys) == 1 else f"{len(greys)} pictures"
-            ab, _ = self._thrift.infer(small, 0, what)
+        shape = self.working_shape(*grays[0].shape)
+        small = np.stack([shrink(gray, shape) for gray in grays])
+        if video is None:
+            height, width = grays[0].shape
+            what = f"picture of {width}x{height}" if len(grays) == 1 else f"{len(grays)} pictures"
+            ab, _ = self._fallback.infer(small, 0, what)
         else:
-            what = f"{film.name}: from frame {film.resumed + film.frames} on"
-            ab, film.halvings = self._thrift.infer(small, film.halvings, what)
-            film.frames += len(greys)
-        return list(zip(grey_to_lightness(small), ab, strict=True))
+            what = f"{video.name}: from frame {video.resumed + video.frames} on"
+            ab, video.halvings = self._fallback.infer(small, video.halvings, what)
+            video.frames += len(grays)
+        return list(zip(gray_to_lightness(small), ab, strict=True))
 
     def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
-        """Colorize one picture: sRGB (H, W, 3) or grey (H, W), 8 or 16 bits, to sRGB as deep.
+        """Colorize one picture: sRGB (H, W, 3) or gray (H, W), 8 or 16 bits, to sRGB as deep.
 
-        The lightness L* of the input is kept at full size; its own colours are ignored. Raises
+        The lightness L* of the input is kept at full size; its own colors are ignored. Raises
         ArgumentError for other arrays, EngineError or ModelError if the network fails.
         """
         return self.photo(_as_photo(rgb)).codes.astype(rgb.dtype, copy=False)
@@ -140,7 +140,7 @@ class Colorizer:
         Pictures are taken in this thread, up to four groups of four of the engine's best batches
         ahead, or of photo_stream.MAX_PIXELS_AHEAD pixels, and those of one working shape go through
         the network together: leave an array as it is until its result is out. An engine may round
-        batches otherwise, by a level; OpenVINO does not. A picture that cannot be coloured raises
+        batches otherwise, by a level; OpenVINO does not. A picture that cannot be colored raises
         its error in its place, after those before it; close the generator to stop early.
         """
         if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
@@ -150,41 +150,41 @@ class Colorizer:
             yield result.result().astype(picture.dtype, copy=False)
 
     def photo(self, photo: Photo) -> Photo:
-        """Colorize what `images.read_photo` read, in its own depth and colour space."""
-        [answer] = self.chroma([photo.grey()])
+        """Colorize what `images.read_photo` read, in its own depth and color space."""
+        [answer] = self.chroma([photo.gray()])
         return self.join(photo, *answer)
 
     def join(self, photo: Photo, lightness: F32, ab: F32) -> Photo:
-        """Colour PHOTO with what `chroma` answered for its grey; any thread may call this."""
-        return colour(photo, ab, self.saturation, lightness if self.refine else None)
+        """Color PHOTO with what `chroma` answered for its gray; any thread may call this."""
+        return apply_chroma(photo, ab, self.saturation, lightness if self.refine else None)
 
     def video(
         self,
         source: str | Path | BinaryIO,
         target: str | Path | BinaryIO,
-        options: FilmOptions | None = None,
+        options: VideoOptions | None = None,
         on_progress: Callable[["Progress"], None] = lambda _: None,
         on_remark: Callable[[str], None] | None = None,
-    ) -> "FilmReport":
-        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize_film.
+    ) -> "VideoReport":
+        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize.
 
         A run that was stopped is gone on with: the same call again finishes the film. A binary
         stream in place of a path is read or written as raw y4m.
-        Colours are held still from frame to frame unless OPTIONS say stabilize=False.
+        Colors are held still from frame to frame unless OPTIONS say stabilize=False.
         """
         from .video.colorize import (  # photographs do not wait for PyAV
-            colorize_film,
             colorize_to_y4m,
+            colorize_video,
         )
 
-        options, engine = options or FilmOptions(), self.engine
+        options, engine = options or VideoOptions(), self.engine
         pipe = None if isinstance(source, str | Path) else source
         path = source if isinstance(source, str | Path) else "-"
-        film = _FilmSoFar(str(path))
-        chroma = partial(self.chroma, film=film)
+        video = _VideoProgress(str(path))
+        chroma = partial(self.chroma, video=video)
 
         def report(progress: "Progress") -> None:
-            film.resumed = progress.resumed
+            video.resumed = progress.resumed
             on_progress(progress)
 
         stabilizer = Stabilizer() if options.stabilize else None
@@ -202,7 +202,7 @@ class Colorizer:
                 on_progress=report,
                 pipe=pipe,
             )
-        return colorize_film(
+        return colorize_video(
             chroma,
             Path(path),
             Path(target),
@@ -224,7 +224,7 @@ class Colorizer:
         """Give back the engine, once no thread uses it; a second time does nothing."""
         if not self._closed:
             self._closed = True
-            self._thrift.close()
+            self._fallback.close()
 
     def __enter__(self) -> Self:
         return self
@@ -238,7 +238,7 @@ def _warn(note: str) -> None:
 
 
 def _as_photo(rgb: object) -> Photo:
-    """Return sRGB (H, W, 3) or grey (H, W) as a photograph; ArgumentError if it is neither."""
+    """Return sRGB (H, W, 3) or gray (H, W) as a photograph; ArgumentError if it is neither."""
     if (
         not isinstance(rgb, np.ndarray)
         or not rgb.size

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .photo.photo import Photo
     from .video.colorize import Progress
-    from .video.options import FilmOptions
+    from .video.options import VideoOptions
 
-FILM_SUFFIXES = frozenset(
+VIDEO_SUFFIXES = frozenset(
     [
         ".mp4",
         ".m4v",
@@ -42,7 +42,7 @@ FILM_SUFFIXES = frozenset(
         ".y4m",
     ]
 )
-_WRITABLE_FILMS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
+_WRITABLE_VIDEOS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
 MARK = "_colorized"
 """Ends the name of a result that is not given one."""
 PIPE = Path("-")
@@ -61,7 +61,7 @@ class Job:
     def run(
         self,
         colorizer: "Colorizer",
-        options: "FilmOptions",
+        options: "VideoOptions",
         on_progress: Callable[["Progress"], None],
         on_remark: Callable[[str], None] | None = None,
     ) -> list[str]:
@@ -71,24 +71,24 @@ class Job:
 
         self._check_target()
         content: bytes | None = None
-        film: Path | BinaryIO = self.source
+        video: Path | BinaryIO = self.source
         if self.source == PIPE:
             content = sys.stdin.buffer.read(len(SIGNATURE))
             if content == SIGNATURE:
-                film = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
-                return self._film(colorizer, film, options, on_progress, on_remark)
+                video = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
+                return self._video(colorizer, video, options, on_progress, on_remark)
             content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         if content is not None:
             raise InputError("-: standard input is neither a picture known here nor y4m")
-        return self._film(colorizer, film, options, on_progress, on_remark)
+        return self._video(colorizer, video, options, on_progress, on_remark)
 
-    def _film(
+    def _video(
         self,
         colorizer: "Colorizer",
         source: Path | BinaryIO,
-        options: "FilmOptions",
+        options: "VideoOptions",
         on_progress: Callable[["Progress"], None],
         on_remark: Callable[[str], None] | None,
     ) -> list[str]:
@@ -119,7 +119,7 @@ class Job:
         return read_photo(self.source, content, limit)
 
     def write(self, photo: "Photo") -> list[str]:
-        """Write the coloured photograph and return remarks for the user."""
+        """Write the colored photograph and return remarks for the user."""
         from .photo.writer import encode_photo, pipe_format, write_photo
 
         if self.target == PIPE:
@@ -131,7 +131,7 @@ class Job:
         if photo.pictures > 1:
             return [
                 *photo.remarks,
-                f"only the first of its {photo.pictures} pictures was coloured",
+                f"only the first of its {photo.pictures} pictures was colored",
             ]
         return list(photo.remarks)
 
@@ -139,14 +139,14 @@ class Job:
 def run_all(
     jobs: Iterable[Job],
     colorizer: "Colorizer",
-    options: "FilmOptions",
+    options: "VideoOptions",
     on_progress: Callable[[Job], Callable[["Progress"], None]],
     on_remark: Callable[[Job, str], None],
 ) -> Iterator[tuple[Job, "Future[list[str]]"]]:
     """Do the jobs and yield each with its finished remarks or error, in order.
 
     Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film, and
-    ON_REMARK gets at once what must be known while one is coloured.
+    ON_REMARK gets at once what must be known while one is colored.
     """
     from .photo.reader import is_photo, pixels_of
     from .photo.stream import Steps, stream
@@ -231,7 +231,7 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
     files = [
         (path, given)
         for path in found
-        if path.suffix.lower() in PHOTO_SUFFIXES | FILM_SUFFIXES
+        if path.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES
         and not path.stem.endswith(MARK)  # results of an earlier run
         and not path.name.startswith(".")
         and path.is_file()
@@ -244,9 +244,9 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
 def _target(source: Path, base: Path, output: Path | None) -> Path:
     folder = source.parent if output is None else output / source.parent.relative_to(base)
     suffix = source.suffix.lower()
-    if suffix in FILM_SUFFIXES - _WRITABLE_FILMS:
+    if suffix in VIDEO_SUFFIXES - _WRITABLE_VIDEOS:
         suffix = ".mkv"  # takes every codec that the others do
-    elif suffix not in PHOTO_SUFFIXES | FILM_SUFFIXES:
+    elif suffix not in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
         suffix = _suffix_by_content(source)
     else:
         suffix = source.suffix

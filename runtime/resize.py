@@ -10,7 +10,7 @@ from PIL import Image
 from .color import F32, U8
 
 LONG_SIDE_LIMIT = 2
-"""The long side is at most this many short sides: panoramas are squeezed, colour is coarse."""
+"""The long side is at most this many short sides: panoramas are squeezed, color is coarse."""
 
 
 def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
@@ -31,7 +31,7 @@ class Sized(Protocol):
 
     @property
     def native_size(self) -> int:
-        """Short side in pixels at which it colours best."""
+        """Short side in pixels at which it colors best."""
 
     @property
     def size_multiple(self) -> int:
@@ -49,10 +49,10 @@ def seen_shape(model: Sized, height: int, width: int, size: int | None = None) -
     return working_shape(height, width, size or model.native_size, model.size_multiple)
 
 
-def shrink(grey: U8, shape: tuple[int, int]) -> U8:
-    """Resize 8-bit grey (H, W) to SHAPE with the antialiased triangle filter of training."""
+def shrink(gray: U8, shape: tuple[int, int]) -> U8:
+    """Resize 8-bit gray (H, W) to SHAPE with the antialiased triangle filter of training."""
     height, width = shape
-    image = Image.fromarray(grey)
+    image = Image.fromarray(gray)
     # Rows first, always: each direction rounds to 8 bits, and Pillow's order is its own affair.
     for size in ((width, image.height), (width, height)):
         image = image.resize(size, Image.Resampling.BILINEAR)

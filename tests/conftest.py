@@ -1,4 +1,4 @@
-"""Shared by all tests: a tiny model with recognisable colours, and ways to run a command."""
+"""Shared by all tests: a tiny model with recognisable colors, and ways to run a command."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ INFO = ModelInfo(
     checkpoint_sha256="0" * 64,
     data_name="none",
     data_fingerprint="0" * 32,
-    licence="Apache-2.0",
+    license="Apache-2.0",
     toolkit_version="0.1.0",
 )
 
@@ -113,7 +113,7 @@ def colorizer(tiny_model: Path) -> Iterator["Colorizer"]:
 
 @pytest.fixture(scope="session")
 def photo() -> Path:
-    """A colourful photograph among the samples."""
+    """A colorful photograph among the samples."""
     return SAMPLES / "test" / "tulips.jpg"
 
 
@@ -173,7 +173,7 @@ def folder(tmp_path: Path, photo: Path) -> Path:
     return folder
 
 
-def _make_film(
+def _make_video(
     path: Path,
     *,
     codec: str = "ffv1",
@@ -189,8 +189,8 @@ def _make_film(
 ) -> Path:
     """Write a film of moving stripes, or of the luma code FLAT; TIMES are in units of TIME_BASE."""
     width, height = size
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=25, options=options or {})
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream(codec, rate=25, options=options or {})
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = width, height, fmt
@@ -207,8 +207,8 @@ def _make_film(
             frame.pts, frame.time_base = time, time_base
             if color_range is not None:
                 frame.color_range = color_range
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode(None))
     return path
 
 
@@ -230,16 +230,16 @@ def _flat(width: int, height: int, fmt: str, luma: int) -> av.VideoFrame:
 
 
 @pytest.fixture(scope="session")
-def make_film() -> Callable[..., Path]:
+def make_video() -> Callable[..., Path]:
     """`make_film(path, codec=, fmt=, size=, times=, ...)` writes a small film."""
-    return _make_film
+    return _make_video
 
 
 @pytest.fixture(scope="session")
-def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of ten frames, 64x48, H.264 in MP4, without sound."""
     path = tmp_path_factory.mktemp("film") / "small.mp4"
-    return _make_film(
+    return _make_video(
         path, codec="libx264", time_base=Fraction(1, 12800), times=range(0, 5120, 512)
     )
 
@@ -259,7 +259,7 @@ def unbroken(
     colorizer: "Colorizer",
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The sample film in colour, in segments, without a break."""
+    """The sample film in color, in segments, without a break."""
     from helpers.video import IN_SEGMENTS
 
     target = tmp_path_factory.mktemp("unbroken") / "out.mkv"
@@ -341,7 +341,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two small photographs in colour."""
+    """Two small photographs in color."""
     from colorize.runtime.files import photo_files
 
     folder = tmp_path / "photos"

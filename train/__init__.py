@@ -1,1 +1,1 @@
-"""Networks that turn lightness into colour, and the loop that trains them."""
+"""Networks that turn lightness into color, and the loop that trains them."""

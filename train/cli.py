@@ -31,10 +31,10 @@ _MODULES = (
     "bracex",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_SAMPLES_LICENCE = (
+_SAMPLES_LICENSE = (
     "that of the sample photographs, see samples/SOURCES.md, and of the weights that it began with"
 )
-_SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see colour come
+_SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see color come
 
 
 def _duration(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -123,7 +123,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option("--freeze-norm", is_flag=True, help="Keep batch norm's statistics: for few photos.")
 @click.option("--loss", "pixel_loss", default="huber", show_default=True, help="huber or l1.")
 @click.option(
-    "--colour-weights",
+    "--color-weights",
     default="none",
     show_default=True,
     help="What counts more: vividness, rarity or none.",
@@ -149,7 +149,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 )
 @click.option("--list", "list_only", is_flag=True, help="List the architectures and their sizes.")
 @click.option("--card", metavar="FILE", help="Print the model card in a checkpoint.")
-@click.option("--licence", help="What the model card shall say of the weights' licence.")
+@click.option("--license", help="What the model card shall say of the weights' license.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
 @click.option(
     "--resume",
@@ -165,7 +165,7 @@ def main(
     max_time: float | None,
     list_only: bool,
     card: str | None,
-    licence: str | None,
+    license: str | None,
     output: Path | None,
     resume: Path | None,
     overrides: dict[str, str],
@@ -189,7 +189,7 @@ def main(
         _refuse_other_settings(context)
         _resume(resume, max_time, options["steps"], options["epochs"], overrides)
     else:
-        budget = {"max_seconds": max_time, "licence": licence}
+        budget = {"max_seconds": max_time, "license": license}
         config = _config(data, {**options, **budget}, overrides)
         said = overrides.keys() | {name for name, value in options.items() if value is not None}
         open_crops = sorted({"size", "batch_size"} - said)
@@ -200,7 +200,10 @@ def _config(
     data: tuple[str, ...], options: dict[str, Any], overrides: dict[str, str]
 ) -> "TrainConfig":
     """Return the config that the command line asks for; what it leaves out has the defaults."""
-    from .checkpoints.build import decided, parent_path  # torch is imported after the arguments
+    from .checkpoints.build import (  # torch is imported after the arguments
+        parent_path,
+        resolve_defaults,
+    )
     from .checkpoints.checkpoint import load_checkpoint
     from .config import FINE_TUNING_LR, TrainConfig
 
@@ -208,7 +211,7 @@ def _config(
     if given.get("encoder_weights") == "none":
         given["encoder_weights"] = None
     if not data:
-        given.setdefault("licence", _SAMPLES_LICENCE)
+        given.setdefault("license", _SAMPLES_LICENSE)
         if not given.keys() & {"steps", "epochs", "max_seconds"}:
             given["max_seconds"] = _SAMPLE_SECONDS
     if "init_from" in given:
@@ -220,7 +223,7 @@ def _config(
         given.setdefault("size", parent.origin.crop_size or parent.origin.native_size)
     given.setdefault("arch", "unet")
     config = TrainConfig(data=data or (str(SAMPLES / "train"),), **given)
-    return decided(config.changed(overrides))
+    return resolve_defaults(config.changed(overrides))
 
 
 def _refuse_other_settings(context: click.Context) -> None:
@@ -344,9 +347,9 @@ def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
         photos = collect(
             config.data, lambda done, total: bar.update(task, completed=done, total=total)
         )
-    if photos.grey or photos.unreadable:
+    if photos.gray or photos.unreadable:
         terminal.print(
-            f"left out: {len(photos.grey)} grey or nearly grey, {len(photos.unreadable)} unreadable"
+            f"left out: {len(photos.gray)} gray or nearly gray, {len(photos.unreadable)} unreadable"
         )
     return photos
 

@@ -34,7 +34,7 @@ class TrainConfig:
     steps: int | None = None
     epochs: float | None = None
     max_seconds: float | None = None
-    licence: str = "unstated; the rights of the training photographs apply"
+    license: str = "unstated; the rights of the training photographs apply"
     seed: int = 0
     batch_size: int = 16  # of all processes together; small enough for 24 photos, large for norm
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
@@ -51,11 +51,11 @@ class TrainConfig:
     weight_decay: float = 0.01
     warmup_steps: int = 100  # or 5% of the budget: batch norm and AdamW's moments settle first
     clip_norm: float = 1.0
-    ema_decay: float = 0.998  # averages about 500 steps: smoother colours than any single step's
+    ema_decay: float = 0.998  # averages about 500 steps: smoother colors than any single step's
     pixel_loss: str = "huber"  # weight 1: all others are measured against it
     huber_delta: float = 12.0  # in ab units: below it errors are noise, above it outliers
-    colour_weights: str = "none"  # weights bring colour at the price of truth, saturation for less
-    vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as grey
+    color_weights: str = "none"  # weights bring color at the price of truth, saturation for less
+    vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as gray
     rarity_mix: float = 0.5  # half rarity, half alike: the value of Zhang et al. 2016
     perceptual: str | None = None  # squeezenet1_1 or vgg16; None: without
     perceptual_weights: str = "DEFAULT"  # a published name or a file

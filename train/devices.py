@@ -16,7 +16,7 @@ _MANY = 2000
 PRECISIONS: dict[str, Precision] = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
-def settled(config: TrainConfig) -> TrainConfig:
+def resolve_machine(config: TrainConfig) -> TrainConfig:
     """Return CONFIG with all that it leaves to the machine decided.
 
     A resumed run must not decide anew: precision and the number of threads change the rounding.

@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from collections.abc import Generator as Yielding
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ..runtime.errors import ArgumentError, InputError, TrainingError
 from .architectures import architecture
-from .architectures.blocks import Generator
+from .architectures.blocks import EncoderDecoder
 from .checkpoints.state import TrainState
 from .config import TrainConfig
 from .data.crops import CropDataset, EndlessDraws
@@ -31,7 +30,7 @@ from .schedule import Budget, learning_rate_factor
 VALIDATIONS = 12
 """How often a training validates and saves, evenly over its budget."""
 
-_MEND = "try a lower --lr. What the run folder has saved is good"
+_FIX = "try a lower --lr. What the run folder has saved is good"
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,10 @@ def train(
     fabric.seed_everything(config.seed, verbose=False)
     _synchronize_norm(fabric, state.network)
     generator, optimizer = fabric.setup(state.network, state.optimizer)
-    if state.critic is not None and state.critic_optimizer is not None:
-        discriminator, discriminator_optimizer = fabric.setup(state.critic, state.critic_optimizer)
+    if state.discriminator is not None and state.discriminator_optimizer is not None:
+        discriminator, discriminator_optimizer = fabric.setup(
+            state.discriminator, state.discriminator_optimizer
+        )
     state.average.to(fabric.device)
     objective.to(fabric.device)
     if resume is not None:
@@ -98,13 +99,17 @@ def train(
             predicted = generator(L)
             losses = objective.regression(L, predicted, ab)
             opponent_loss = {}
-            if state.critic is not None and progress >= adversarial_from:
-                opponent_loss["discriminator"] = objective.judge(discriminator, L, predicted, ab)
+            if state.discriminator is not None and progress >= adversarial_from:
+                opponent_loss["discriminator"] = objective.discriminator_loss(
+                    discriminator, L, predicted, ab
+                )
                 discriminator_optimizer.zero_grad()
                 fabric.backward(opponent_loss["discriminator"])
                 discriminator_optimizer.step()
-                with fabric.autocast(), _fixed(state.critic):
-                    losses["adversarial"] = objective.deceive(state.critic, L, predicted)
+                with fabric.autocast(), _fixed(state.discriminator):
+                    losses["adversarial"] = objective.adversarial_loss(
+                        state.discriminator, L, predicted
+                    )
             _check_finite(losses | opponent_loss, state.step + 1)
             optimizer.zero_grad()
             fabric.backward(objective.total(losses))
@@ -133,7 +138,7 @@ def train(
 
 def _batches(
     fabric: Fabric, config: TrainConfig, crops: CropDataset, steps_done: int
-) -> Yielding[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor]]:
     """Yield this process's share of every batch, from the one after STEPS_DONE on, without end."""
     if config.batch_size % fabric.world_size:
         raise ArgumentError(
@@ -185,7 +190,7 @@ def _synchronize_norm(fabric: Fabric, network: nn.Module) -> None:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
 
-def _freeze(network: Generator, *, encoder: bool, norm: bool) -> None:
+def _freeze(network: EncoderDecoder, *, encoder: bool, norm: bool) -> None:
     network.train()
     for part in [network] if norm else [network.encoder] if encoder else []:
         for module in part.modules():
@@ -219,14 +224,14 @@ def _clip(fabric: Fabric, generator: nn.Module, optimizer: Optimizer, norm: floa
     try:
         fabric.clip_gradients(generator, optimizer, max_norm=norm, error_if_nonfinite=True)
     except RuntimeError as error:
-        raise TrainingError(f"the gradients are no longer finite; {_MEND}") from error
+        raise TrainingError(f"the gradients are no longer finite; {_FIX}") from error
 
 
 def _check_finite(losses: dict[str, Tensor], number: int) -> None:
     for name, value in losses.items():
         if not torch.isfinite(value):
             raise TrainingError(
-                f"the {name} loss is {float(value.detach())} at step {number}; {_MEND}"
+                f"the {name} loss is {float(value.detach())} at step {number}; {_FIX}"
             )
 
 

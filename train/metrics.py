@@ -11,10 +11,10 @@ def psnr(picture: U8, truth: U8) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
-def colourfulness(rgb: U8) -> float:
-    """Return the colourfulness of an 8-bit (H, W, 3) picture: 0 for grey, 40 for many photographs.
+def colorfulness(rgb: U8) -> float:
+    """Return the colorfulness of an 8-bit (H, W, 3) picture: 0 for gray, 40 for many photographs.
 
-    Hasler & Suesstrunk 2003, "Measuring colourfulness in natural images", M^(3), signed opponents.
+    Hasler & Suesstrunk 2003, "Measuring colorfulness in natural images", M^(3), signed opponents.
     """
     r, g, b = np.moveaxis(rgb.astype(np.float64), -1, 0)
     rg, yb = r - g, (r + g) / 2 - b

@@ -22,24 +22,24 @@ from ..runtime.errors import ArgumentError, OutputError, TrainingError
 from ..runtime.files import whole_file
 from ..runtime.photo.contact_sheet import save_sheet
 from .architectures import architecture
-from .architectures.blocks import Generator
-from .checkpoints.build import Start, build, decided, rebuild
+from .architectures.blocks import EncoderDecoder
+from .checkpoints.build import Start, build, rebuild, resolve_defaults
 from .checkpoints.card import model_card
 from .checkpoints.checkpoint import Checkpoint, Origin
 from .checkpoints.state import TrainState
 from .config import TrainConfig
 from .curves import save_curves
-from .data.color_statistics import ColourShares
+from .data.color_statistics import ColorShares
 from .data.crops import CropDataset, decoded_side
 from .data.decoded_cache import decoded_cache
 from .data.photos import PhotoSet
-from .devices import is_main_process, settled
+from .devices import is_main_process, resolve_machine
 from .loop import Report, Step, predictions, train
 from .losses.objective import Objective
-from .metrics import colourfulness, psnr
+from .metrics import colorfulness, psnr
 from .schedule import Budget
 
-_FIGURES = ("validation_loss", "ab_error", "psnr", "colourfulness")
+_FIGURES = ("validation_loss", "ab_error", "psnr", "colorfulness")
 _GRID_PHOTOS = 8
 OnFigures = Callable[[Step, dict[str, float]], None]
 
@@ -53,7 +53,7 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
-        config = settled(decided(config))
+        config = resolve_machine(resolve_defaults(config))
         self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
@@ -64,7 +64,7 @@ class Run:
         self.validation = CropDataset(held_out, config.size)
         self._saved = resume and self._saved_state.exists()
         self._start = self._continued() if resume else build(config)
-        self.objective = Objective(config, ColourShares.of(self.training))
+        self.objective = Objective(config, ColorShares.of(self.training))
         self.state = TrainState(config, self._start.network)
         self._log: list[dict[str, float]] = self._read_log() if self._saved else []
 
@@ -169,7 +169,7 @@ class Run:
             picture, original = _to_rgb(L, predicted), _to_rgb(L, truth)
             loss = self.objective.chroma(predicted[None], truth[None])
             error = float((predicted - truth).abs().mean())
-            measures.append((float(loss), error, psnr(picture, original), colourfulness(picture)))
+            measures.append((float(loss), error, psnr(picture, original), colorfulness(picture)))
             if len(rows) < _GRID_PHOTOS:
                 rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
         figures = dict(zip(_FIGURES, np.mean(measures, axis=0).tolist(), strict=True))
@@ -188,12 +188,14 @@ class Run:
             save_sheet(self.folder / name, rows, abreast=2)
         return figures
 
-    def _save_checkpoint(self, network: Generator, step: Step, figures: dict[str, float]) -> None:
+    def _save_checkpoint(
+        self, network: EncoderDecoder, step: Step, figures: dict[str, float]
+    ) -> None:
         origin = Origin(
             self.photos.name,
             self.photos.fingerprint,
             self.config.size,
-            self.config.licence,
+            self.config.license,
             step.number,
             step.number * self.config.batch_size,
             self._start.parent,
@@ -246,7 +248,7 @@ class Run:
                 "fingerprint": self.photos.fingerprint,
                 "training": len(self.training),
                 "validation": len(self.validation),
-                "grey_left_out": len(self.photos.grey),
+                "gray_left_out": len(self.photos.gray),
                 "unreadable": len(self.photos.unreadable),
             },
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},

@@ -19,22 +19,22 @@ from rich.table import Table
 from ...runtime.command import Command, console
 from ...runtime.files import whole_file
 from ...runtime.models.catalog import DEFAULT_MODEL, SAMPLES, find_model
-from ...runtime.video.options import FilmOptions
+from ...runtime.video.options import VideoOptions
 from ..machine import describe_machine
 from ..speed.cost import Cost
 from .clips import make_clip
 from .cold_start import ColdStart, measure_cold_start
-from .film_memory import film_memory
-from .film_speed import ROAD, TRANSCODE_SOURCE, FilmSpeed, Ratio, measure_film_speed
+from .video_memory import video_memory
+from .video_speed import COLORIZE_RUN, TRANSCODE_SOURCE, Ratio, VideoSpeed, measure_video_speed
 
-FILM_BOUND = 1.15
+VIDEO_BOUND = 1.15
 """A film's wall seconds over those of transcoding alone plus the network alone."""
 START_BOUND = 1.3
 """Cold start over importing the libraries and making the model ready."""
 MEMORY_BOUND = 1.1
 """Peak memory of the longest film over that of the shortest."""
 
-_KINDS = ("film", "start", "memory")
+_KINDS = ("video", "start", "memory")
 _MEMORY_HEIGHT = 288  # frames that wait in queues are as many at any size
 _BUSY = 0.1  # share of the machine that others took, above which wall seconds say little
 _BEYOND = 1
@@ -63,7 +63,7 @@ class Bound:
 
 
 @click.command(cls=Command, name="python -m colorize.bench.bounds")
-@click.argument("film", type=click.Path(path_type=Path), default=SAMPLES / "clip.mp4")
+@click.argument("video", type=click.Path(path_type=Path), default=SAMPLES / "clip.mp4")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True)
 @click.option("--only", type=click.Choice(_KINDS), multiple=True, help="Default: all three.")
 @click.option(
@@ -91,7 +91,7 @@ class Bound:
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="bounds.json"
 )
 def main(
-    film: Path,
+    video: Path,
     model: str,
     only: tuple[str, ...],
     heights: tuple[int, ...],
@@ -116,23 +116,23 @@ def main(
     }
     with whole_file(output) as part, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if "film" in kinds:
-            document["films"] = []
+        if "video" in kinds:
+            document["videos"] = []
             for height in heights:
-                clip = make_clip(film, folder / f"{film.stem}-{height}.mp4", height, frames)
-                options = FilmOptions(preset=preset)
-                speed = measure_film_speed(
+                clip = make_clip(video, folder / f"{video.stem}-{height}.mp4", height, frames)
+                options = VideoOptions(preset=preset)
+                speed = measure_video_speed(
                     path, clip, folder, options, repeats=repeats, others=others
                 )
-                bounds += show_film(speed, terminal)
-                document["films"].append(asdict(speed))
+                bounds += show_video(speed, terminal)
+                document["videos"].append(asdict(speed))
         if "start" in kinds:
             photo = sorted((SAMPLES / "test").glob("*.jpg"))[0]
             start = measure_cold_start(path, photo, folder / photo.name, repeats)
             bounds.append(show_start(start, terminal))
             document["start"] = asdict(start)
         if "memory" in kinds:
-            peaks = _memory(path, film, folder, memory_frames)
+            peaks = _memory(path, video, folder, memory_frames)
             document["memory_mb"] = peaks
             bounds += _memory_bounds(peaks, terminal)
         document["bounds"] = [asdict(bound) for bound in bounds]
@@ -143,7 +143,7 @@ def main(
     return _BEYOND if any(bound.beyond() for bound in bounds) else 0
 
 
-def show_film(speed: FilmSpeed, terminal: Console) -> list[Bound]:
+def show_video(speed: VideoSpeed, terminal: Console) -> list[Bound]:
     """Print what each way cost; return the ratios of wall and of processor seconds."""
     title = f"{speed.width}x{speed.height}, {speed.frames} frames, {speed.engine}"
     table = Table("", "wall s", "fps", "processor s", "others %", "MB", title=title)
@@ -159,14 +159,14 @@ def show_film(speed: FilmSpeed, terminal: Console) -> list[Bound]:
         stage: statistics.median(run[stage] for run in speed.stages) for stage in speed.stages[0]
     }
     work = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items())
-    terminal.print(f"stages of {ROAD}, which overlap: {work}")
+    terminal.print(f"stages of {COLORIZE_RUN}, which overlap: {work}")
     _warn_of_others([cost for costs in speed.costs.values() for cost in costs], terminal)
-    film = f"film {speed.width}x{speed.height}"
+    video = f"film {speed.width}x{speed.height}"
     return [
-        _bound(f"{film}, wall over its parts'", speed.ratio(_wall), FILM_BOUND),
-        _bound(f"{film}, processor seconds over its parts'", speed.ratio(_cpu)),
+        _bound(f"{video}, wall over its parts'", speed.ratio(_wall), VIDEO_BOUND),
+        _bound(f"{video}, processor seconds over its parts'", speed.ratio(_cpu)),
         _bound(
-            f"{film}, wall over {TRANSCODE_SOURCE} and the network",
+            f"{video}, wall over {TRANSCODE_SOURCE} and the network",
             speed.ratio(_wall, TRANSCODE_SOURCE),
         ),
     ]
@@ -191,12 +191,12 @@ def show_start(start: ColdStart, terminal: Console) -> Bound:
     )
 
 
-def _memory(model: Path, film: Path, folder: Path, lengths: Sequence[int]) -> dict[int, float]:
-    """Return the peak MB of colouring films of LENGTHS frames; none where the system is silent."""
+def _memory(model: Path, video: Path, folder: Path, lengths: Sequence[int]) -> dict[int, float]:
+    """Return the peak MB of coloring films of LENGTHS frames; none where the system is silent."""
     peaks = {}
     for frames in lengths:
-        clip = make_clip(film, folder / f"long-{frames}.mp4", _MEMORY_HEIGHT, frames)
-        peak = film_memory(model, clip, folder / "coloured.mp4")
+        clip = make_clip(video, folder / f"long-{frames}.mp4", _MEMORY_HEIGHT, frames)
+        peak = video_memory(model, clip, folder / "colored.mp4")
         if peak is not None:
             peaks[frames] = peak
     return peaks

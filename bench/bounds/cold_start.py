@@ -8,7 +8,7 @@ from pathlib import Path
 from ...runtime.errors import ColorizeError
 from ..speed.cost import Cost, cost_of
 
-# What colouring a photograph takes from others, and the model made ready; nothing of our own.
+# What coloring a photograph takes from others, and the model made ready; nothing of our own.
 _FLOOR = """
 import sys
 from pathlib import Path

@@ -9,16 +9,16 @@ import numpy as np
 from ...runtime.colorizer import Colorizer
 from ...runtime.engines.base import Engine
 from ...runtime.errors import InputError
-from ...runtime.video.reader import open_film
+from ...runtime.video.reader import open_video
 
 
 def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, target: Path) -> int:
-    """Write SOURCE in colour as an mp4 without sound; return its frames.
+    """Write SOURCE in color as an mp4 without sound; return its frames.
 
     EAGER computes, COLORIZER only tells the working size. Each step waits for the one before.
     """
-    with closing(open_film(source)) as film:
-        rate = float(film.streams.video[0].average_rate or 25)
+    with closing(open_video(source)) as video:
+        rate = float(video.streams.video[0].average_rate or 25)
     reader = cv2.VideoCapture(str(source))
     writer: cv2.VideoWriter | None = None
     count = 0
@@ -37,8 +37,8 @@ def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, t
             small = cv2.resize(lab[..., 0], (w, h), interpolation=cv2.INTER_AREA)
             [ab] = eager.infer(np.ascontiguousarray(small[None, None], np.float32))
             lab[..., 1:] = cv2.resize(np.ascontiguousarray(ab.transpose(1, 2, 0)), (width, height))
-            coloured = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
-            writer.write((coloured * 255).clip(0, 255).astype(np.uint8))
+            colored = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
+            writer.write((colored * 255).clip(0, 255).astype(np.uint8))
             count += 1
     finally:
         reader.release()

@@ -1,4 +1,4 @@
-"""Those whose colours are judged: models, folders of coloured pictures, and two references."""
+"""Those whose colors are judged: models, folders of colored pictures, and two references."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
 
 _ORIENTATION = 0x0112
 _TURNED_FROM = 5  # EXIF orientations from here on swap the sides
-GREY = "grey"
+GRAY = "gray"
 TRUTH = "truth"
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """One row of the quality table: a model under settings, or a folder of coloured pictures."""
+    """One row of the quality table: a model under settings, or a folder of colored pictures."""
 
     name: str
     backend: str | None = None
@@ -47,7 +47,7 @@ class Entrant:
 
 
 Painter = Callable[[U8, int], U8]
-"""Returns the truth (H, W, 3), the so-manieth photograph of the data set, in its own colours."""
+"""Returns the truth (H, W, 3), the so-manieth photograph of the data set, in its own colors."""
 
 
 def entrants(
@@ -58,15 +58,15 @@ def entrants(
         Entrant(subject.name, settings.backends[0], precision, settings.device, size, subject)
         for subject, precision, size in product(subjects, settings.precisions, settings.sizes)
     ]
-    coloured = [
+    colored = [
         Entrant(folder.resolve().name, pictures=_match(folder, data.photos, settings.protocol))
         for folder in folders
     ]
-    titles = [entrant.title for entrant in (*models, *coloured)] + [GREY, TRUTH]
+    titles = [entrant.title for entrant in (*models, *colored)] + [GRAY, TRUTH]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:
         raise InputError(f"two rows would be called {twice[0]}; rename the folder of pictures")
-    return [*models, *coloured]
+    return [*models, *colored]
 
 
 def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Path, ...]:
@@ -75,7 +75,7 @@ def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Pat
     A name as colorize-run gives it counts more: beside it the photograph itself may lie.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; --coloured wants a folder of pictures")
+        raise InputError(f"{folder}: no such folder; --colored wants a folder of pictures")
     files = [(path.relative_to(folder).with_suffix(""), path) for path in photo_files(folder)]
     found = dict(files) | {
         name.with_name(name.name.removesuffix(MARK)): path
@@ -138,6 +138,6 @@ def _cut(picture: U8, truth: U8, protocol: str) -> U8:
     return picture if picture.shape == truth.shape else PROTOCOLS[protocol](picture)
 
 
-def without_colours(rgb: U8) -> U8:
-    """Return the grey picture (H, W, 3) that has the lightness of RGB (H, W, 3)."""
+def without_colors(rgb: U8) -> U8:
+    """Return the gray picture (H, W, 3) that has the lightness of RGB (H, W, 3)."""
     return join(rgb, np.zeros((1, 1, 2), np.float32))

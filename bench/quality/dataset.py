@@ -73,9 +73,9 @@ def open_data(source: Path) -> DataSet:
     elif source.is_file():
         photos, manifest = _tar_members(source)
     else:
-        raise InputError(f"{source}: no such folder; give --data a folder of colour photographs")
+        raise InputError(f"{source}: no such folder; give --data a folder of color photographs")
     if not photos:
-        raise InputError(f"{source}: no photographs in it; --data needs colour photographs")
+        raise InputError(f"{source}: no photographs in it; --data needs color photographs")
     if manifest is None:
         return DataSet(source.resolve().name, tuple(photos))
     _check(manifest, {photo.name: photo for photo in photos}, source)
@@ -127,7 +127,7 @@ def first_few(names: list[str]) -> str:
     return f"{shown} ({len(names)} in all)" if len(names) > _NAMED else shown
 
 
-def _centre_256(rgb: U8) -> U8:
+def _center_256(rgb: U8) -> U8:
     """Short side to 256 pixels by Lanczos' filter, then the 256x256 in the middle."""
     height, width = rgb.shape[:2]
     scale = 256 / min(height, width)
@@ -137,7 +137,7 @@ def _centre_256(rgb: U8) -> U8:
     return np.ascontiguousarray(resized[top : top + 256, left : left + 256])
 
 
-PROTOCOLS: dict[str, Callable[[U8], U8]] = {"imagenet256": _centre_256, "native": lambda rgb: rgb}
+PROTOCOLS: dict[str, Callable[[U8], U8]] = {"imagenet256": _center_256, "native": lambda rgb: rgb}
 """What is done to a truth before it is measured on; results are 8-bit, as PNG stores them."""
 
 PROTOCOL_VERSIONS = {"imagenet256": 1, "native": 1}

@@ -1,4 +1,4 @@
-"""Colour of the results: photographs coloured from their own lightness, against the truth."""
+"""Color of the results: photographs colored from their own lightness, against the truth."""
 
 import math
 import multiprocessing
@@ -12,7 +12,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import fingerprint, sha256
 from ...runtime.photo.reader import is_photo
 from ..settings import Failure
-from .candidates import GREY, TRUTH, Entrant
+from .candidates import GRAY, TRUTH, Entrant
 from .dataset import PROTOCOL_VERSIONS, DataSet
 from .metrics import METRICS, Tally
 from .perceptual import FID_PHOTOS, Fid
@@ -24,7 +24,7 @@ KEPT = 1000
 
 @dataclass(frozen=True)
 class QualityRow:
-    """One model's colours, those of a folder, or those of a reference: no colours, the truth."""
+    """One model's colors, those of a folder, or those of a reference: no colors, the truth."""
 
     model: str
     title: str  # the model with what was asked for: default @256
@@ -94,7 +94,7 @@ def measure_quality(
     not_measured: dict[str, str],
     on_verdict: Callable[[Verdict], None] = lambda _: None,
 ) -> Quality:
-    """Colour the photographs of JOB with each of its entrants and measure them.
+    """Color the photographs of JOB with each of its entrants and measure them.
 
     WHOLE is the data set that JOB's is a part of. ON_VERDICT is called after each photograph.
     InputError if none can be used; an entrant that fails gets a Failure and the others go on.
@@ -109,7 +109,7 @@ def measure_quality(
         reasons = "; ".join(f"{name}: {why}" for name, why in sums.left_out[:3])
         raise InputError(
             f"{job.data.name}: no usable photograph among {len(job.data.photos)} ({reasons}); "
-            "--data needs colour photographs"
+            "--data needs color photographs"
         )
     if job.inception and sums.count < FID_PHOTOS:
         not_measured = {**not_measured, "fid": fid_refusal(sums.count)}
@@ -120,7 +120,7 @@ def measure_quality(
         sha256(ref.content()) for ref in rest if ref.length is not None or is_photo(ref.path)
     ]
     measured = [_row(entrant, sums, precisions.get(entrant.title)) for entrant in job.entrants]
-    references = [_row(Entrant(name), sums, None) for name in (GREY, TRUTH)]
+    references = [_row(Entrant(name), sums, None) for name in (GRAY, TRUTH)]
     return Quality(
         data_name=job.data.name,
         data_fingerprint=fingerprint(hashes),
@@ -170,7 +170,7 @@ def _row(entrant: Entrant, sums: _Sums, precision: str | None) -> QualityRow | F
         means["fid"] = sums.fids[title].value()
     if title != TRUTH:
         truth = sums.tallies[TRUTH].means()
-        for name in ("colourfulness", "colourfulness_ddcolor"):
+        for name in ("colorfulness", "colorfulness_ddcolor"):
             means[f"{name}_delta"] = abs(means[name] - truth[name])
     return QualityRow(
         entrant.name,

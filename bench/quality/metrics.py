@@ -1,4 +1,4 @@
-"""Measures of one coloured picture against its truth, and their running means."""
+"""Measures of one colored picture against its truth, and their running means."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000
 from skimage.metrics import structural_similarity
 
 from ...runtime.color import U8, rgb_to_lab
-from ...train.metrics import colourfulness, psnr
+from ...train.metrics import colorfulness, psnr
 
 SMALLEST = 32
 """Pixels a side: smaller pictures do not fit the windows of SSIM and the networks of LPIPS."""
@@ -35,18 +35,18 @@ METRICS = {
     "lpips_vgg": Metric("LPIPS vgg", 4, -1, "Zhang et al. 2018, v0.1, VGG-16"),
     "lpips_squeeze": Metric("LPIPS squeeze", 4, -1, "Zhang et al. 2018, v0.1, SqueezeNet 1.1"),
     "fid": Metric("FID", 2, -1, "Heusel et al. 2017, Inception weights of 2015-12-05, pool 3"),
-    "colourfulness": Metric("CF", 1, 0, "Hasler & Süsstrunk 2003, M^(3), signed opponents"),
-    "colourfulness_delta": Metric("ΔCF", 1, -1, "|mean CF - mean CF of the truth|"),
-    "colourfulness_ddcolor": Metric("CF abs", 1, 0, "DDColor's code: absolute opponents"),
-    "colourfulness_ddcolor_delta": Metric("ΔCF abs", 1, -1, "|mean CF abs - the truth's|"),
+    "colorfulness": Metric("CF", 1, 0, "Hasler & Süsstrunk 2003, M^(3), signed opponents"),
+    "colorfulness_delta": Metric("ΔCF", 1, -1, "|mean CF - mean CF of the truth|"),
+    "colorfulness_ddcolor": Metric("CF abs", 1, 0, "DDColor's code: absolute opponents"),
+    "colorfulness_ddcolor_delta": Metric("ΔCF abs", 1, -1, "|mean CF abs - the truth's|"),
 }
 """Every figure of a quality row, in the order in which tables show them."""
 
 
-def colourfulness_ddcolor(rgb: U8) -> float:
-    """Return what DDColor's code calls colourfulness of an 8-bit (H, W, 3) picture.
+def colorfulness_ddcolor(rgb: U8) -> float:
+    """Return what DDColor's code calls colorfulness of an 8-bit (H, W, 3) picture.
 
-    Hasler & Suesstrunk's formula over absolute opponents: lower than theirs for colourful
+    Hasler & Suesstrunk's formula over absolute opponents: lower than theirs for colorful
     pictures, and not comparable with it.
     """
     r, g, b = np.moveaxis(rgb.astype(np.float64), -1, 0)
@@ -54,11 +54,11 @@ def colourfulness_ddcolor(rgb: U8) -> float:
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 
 
-def colours(rgb: U8) -> dict[str, float]:
+def colors(rgb: U8) -> dict[str, float]:
     """Return the figures of an 8-bit (H, W, 3) picture that need no truth."""
     return {
-        "colourfulness": colourfulness(rgb),
-        "colourfulness_ddcolor": colourfulness_ddcolor(rgb),
+        "colorfulness": colorfulness(rgb),
+        "colorfulness_ddcolor": colorfulness_ddcolor(rgb),
     }
 
 
@@ -68,7 +68,7 @@ def compare(picture: U8, truth: U8) -> dict[str, float]:
         "psnr_db": psnr(picture, truth),
         "ssim": ssim(picture, truth),
         "ciede2000": ciede2000(picture, truth),
-        **colours(picture),
+        **colors(picture),
     }
 
 
@@ -87,7 +87,7 @@ def ssim(picture: U8, truth: U8) -> float:
 
 
 def ciede2000(picture: U8, truth: U8) -> float:
-    """Return the mean CIEDE2000 colour difference of 8-bit (H, W, 3) pictures; 1 is just seen."""
+    """Return the mean CIEDE2000 color difference of 8-bit (H, W, 3) pictures; 1 is just seen."""
     difference = deltaE_ciede2000(rgb_to_lab(truth), rgb_to_lab(picture))  # type: ignore[no-untyped-call]
     return float(difference.mean())
 

@@ -1,4 +1,4 @@
-"""One photograph at a time: every entrant colours it and is measured; works in any process."""
+"""One photograph at a time: every entrant colors it and is measured; works in any process."""
 
 import io
 from contextlib import ExitStack
@@ -12,10 +12,10 @@ from ...runtime.color import U8
 from ...runtime.errors import ColorizeError, InputError
 from ...runtime.files import sha256
 from ...runtime.photo.contact_sheet import scaled
-from ...train.metrics import colourfulness
-from .candidates import GREY, TRUTH, Entrant, Painter, painter, without_colours
+from ...train.metrics import colorfulness
+from .candidates import GRAY, TRUTH, Entrant, Painter, painter, without_colors
 from .dataset import PROTOCOLS, DataSet
-from .metrics import SMALLEST, colours, compare
+from .metrics import SMALLEST, colors, compare
 from .perceptual import Features, Inception, Lpips, Weights, share_threads
 
 _THUMBNAIL_HEIGHT = 256
@@ -83,13 +83,13 @@ class Judge:
             return Verdict(ref.name, left_out=str(error))
         digest = sha256(ref.content())
         truth = PROTOCOLS[self._job.protocol](original)
-        if colourfulness(truth) == 0:  # its colours are unknown, and PSNR would reward grey
-            return Verdict(ref.name, digest, "a grey picture, it has no colours to compare with")
+        if colorfulness(truth) == 0:  # its colors are unknown, and PSNR would reward gray
+            return Verdict(ref.name, digest, "a gray picture, it has no colors to compare with")
         if min(truth.shape[:2]) < SMALLEST:
             return Verdict(ref.name, digest, f"smaller than {SMALLEST} pixels a side")
-        painted = {GREY: without_colours(truth), **self._paint(truth, index), TRUTH: truth}
+        painted = {GRAY: without_colors(truth), **self._paint(truth, index), TRUTH: truth}
         figures = {title: self._figures(picture, truth) for title, picture in painted.items()}
-        figures[TRUTH] = colours(truth)
+        figures[TRUTH] = colors(truth)
         return Verdict(
             ref.name,
             digest,

@@ -20,8 +20,8 @@ _FLOOR = {
     "ssim": 0.0005,
     "ciede2000": 0.02,
     "fid": 0.1,
-    "colourfulness_delta": 0.2,
-    "colourfulness_ddcolor_delta": 0.2,
+    "colorfulness_delta": 0.2,
+    "colorfulness_ddcolor_delta": 0.2,
 }
 _LPIPS_FLOOR = 0.0005
 _NOTCH = 1.57  # McGill, Tukey & Larsen 1978: 95 % interval of a median, in IQR / sqrt(n)
@@ -93,7 +93,7 @@ def _quality(old: Document, new: Document) -> Iterator[Change]:
 def _paired_error(before: Row, after: Row, figure: str, names: tuple[Any, Any]) -> float:
     """Return the standard error of the mean change over the photographs that both measured.
 
-    Differences of colourfulness have no value for each photograph: that of colourfulness serves.
+    Differences of colorfulness have no value for each photograph: that of colorfulness serves.
     """
     own = figure.removesuffix("_delta")
     was = dict(zip(names[0], before.get(own, []), strict=False))

@@ -9,15 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..quality.candidates import GREY, TRUTH
+from ..quality.candidates import GRAY, TRUTH
 from ..quality.metrics import METRICS
 from .results import Document
-from .tables import film_tables, quality_table, roofline_table, speed_table
+from .tables import quality_table, roofline_table, speed_table, video_tables
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _PLOTTED = ("lpips_squeeze", "ciede2000", "psnr_db")  # the first that was measured
-_CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colourfulness")
-_COLOURS = 6  # that the page's style knows
+_CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colorfulness")
+_COLORS = 6  # that the page's style knows
 Row = dict[str, Any]
 
 
@@ -78,7 +78,7 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
         document=document,
         quality=quality_table(document),
         speed=[*speed, *roof],
-        films=[table for film in document["films"] for table in film_tables(film)],
+        videos=[table for video in document["videos"] for table in video_tables(video)],
         scatter=scatter(document),
         strips=strips(document),
         wall=_wall(wall, document),
@@ -89,15 +89,15 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
 def scatter(document: Document) -> dict[str, Any] | None:
     """Return what the plot of speed against quality shows; None without points."""
     judged = [row for row in document["quality"] if "means" in row]
-    [grey] = [row["means"] for row in judged if row["title"] == GREY]
-    figure = next(name for name in _PLOTTED if grey[name] is not None)
+    [gray] = [row["means"] for row in judged if row["title"] == GRAY]
+    figure = next(name for name in _PLOTTED if gray[name] is not None)
     timed = [row for row in document["speed"] if "error" not in row]
     first = [row for row in timed if row["batch"] == min(row["batch"] for row in timed)]
     points = [(row, value) for row in first if (value := _quality(row, judged, figure)) is not None]
     if not points:
         return None
     milliseconds = [row["p50_ms"] / row["batch"] for row, _ in points]
-    values = [value for _, value in points] + [grey[figure]]
+    values = [value for _, value in points] + [gray[figure]]
     margin = 0.15 * (max(values) - min(values)) or 0.1 * max(values)
     x = Axis(min(milliseconds) / 1.6, max(milliseconds) * 1.6, 70, 700, log=True)
     bottom, top = min(values) - margin, max(values) + margin
@@ -108,12 +108,12 @@ def scatter(document: Document) -> dict[str, Any] | None:
         "better": "higher" if METRICS[figure].better > 0 else "lower",
         "x_ticks": x.ticks(),
         "y_ticks": Axis(bottom, top, *((300, 20) if y.low == bottom else (20, 300))).ticks(),
-        "grey": y.at(grey[figure]),
+        "gray": y.at(gray[figure]),
         "points": [
             {
                 "x": x.at(ms),
                 "y": y.at(value),
-                "colour": engines[_engine(row)],
+                "color": engines[_engine(row)],
                 "model": row["model"],
                 "label": f"{row['model']}, {_engine(row)}",
                 "text": f"{ms:.1f} ms a picture, {METRICS[figure].title} "
@@ -126,9 +126,9 @@ def scatter(document: Document) -> dict[str, Any] | None:
 
 
 def _quality(timed: Row, judged: Sequence[Row], figure: str) -> float | None:
-    """Return the FIGURE of the colours that belong to a row of speed.
+    """Return the FIGURE of the colors that belong to a row of speed.
 
-    Colours are judged on one engine: another's, in another precision, stand for them.
+    Colors are judged on one engine: another's, in another precision, stand for them.
     """
     own = [row for row in judged if all(row[key] == timed[key] for key in ("model", "size"))]
     own.sort(key=lambda row: bool(row["precision"] != timed["precision"]))
@@ -151,7 +151,7 @@ def strips(document: Document) -> dict[str, Any] | None:
             {
                 "y": 30 + 34 * index,
                 "label": f"{row['model']}, {_engine(row)}, batch {row['batch']}",
-                "colour": engines[_engine(row)],
+                "color": engines[_engine(row)],
                 "dots": [(x.at(ms), (i % 5) * 3 - 6) for i, ms in enumerate(own)],
                 "median": x.at(row["p50_ms"] / row["batch"]),
                 "text": f"p50 {row['p50_ms']:.1f} ms, spread {row['spread_ms']:.1f} ms",
@@ -166,17 +166,17 @@ def _engine(row: Row) -> str:
 
 
 def _engines(document: Document) -> dict[str, int]:
-    """Return a colour number for each engine, the same in all charts."""
+    """Return a color number for each engine, the same in all charts."""
     names = dict.fromkeys(_engine(row) for row in document["speed"] if "error" not in row)
-    return {name: index % _COLOURS for index, name in enumerate(names)}
+    return {name: index % _COLORS for index, name in enumerate(names)}
 
 
 def _wall(wall: Sequence[WallPhoto], document: Document) -> dict[str, Any] | None:
     if not wall:
         return None
-    titles = [title for title in wall[0].pictures if title not in (GREY, TRUTH)]
+    titles = [title for title in wall[0].pictures if title not in (GRAY, TRUTH)]
     return {
-        "titles": [GREY, *titles, TRUTH],
+        "titles": [GRAY, *titles, TRUTH],
         "right": titles[0] if titles else TRUTH,
         "photos": [
             {

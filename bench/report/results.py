@@ -15,15 +15,15 @@ from ..quality.metrics import METRICS
 from ..settings import Failure, Settings, Subject
 from ..speed.latency import P99_RUNS, SpeedRow
 from ..speed.roofline import RooflineRow
-from ..video.evaluate import Film
+from ..video.evaluate import Video
 
 SCHEMA = 2
 """Rises when a field of the JSON changes its meaning or goes away; see results.schema.json."""
 
 PSNR_NOTE = (
-    "PSNR alone rewards grey pictures: read it together with colourfulness and a perceptual figure."
+    "PSNR alone rewards gray pictures: read it together with colorfulness and a perceptual figure."
 )
-FILM_NOTE = "Dull colours hold still: read CDC, flicker and temporal PSNR together with CF."
+VIDEO_NOTE = "Dull colors hold still: read CDC, flicker and temporal PSNR together with CF."
 Document = dict[str, Any]
 
 
@@ -37,12 +37,12 @@ class Results:
     quality: Quality
     speed: Sequence[SpeedRow | Failure]
     roofline: Sequence[RooflineRow] = ()
-    films: Sequence[Film] = field(default_factory=tuple)
+    videos: Sequence[Video] = field(default_factory=tuple)
 
     def failures(self) -> list[Failure]:
         """Return what could not be measured, each once: quality and speed often say the same."""
-        films = (row for film in self.films for row in film.speed)
-        rows = (*self.quality.rows, *self.speed, *films)
+        videos = (row for video in self.videos for row in video.speed)
+        rows = (*self.quality.rows, *self.speed, *videos)
         return list(dict.fromkeys(row for row in rows if isinstance(row, Failure)))
 
     def measured(self) -> bool:
@@ -72,8 +72,8 @@ class Results:
         notes = [PSNR_NOTE]
         if self.speed and self.settings.runs < P99_RUNS:
             notes.append(f"p99 is told from {P99_RUNS} runs on: --runs {P99_RUNS}.")
-        if self.films:
-            notes.append(FILM_NOTE)
+        if self.videos:
+            notes.append(VIDEO_NOTE)
         notes += [
             f"{METRICS[name].title}: not measured ({reason})."
             for name, reason in self.quality.not_measured.items()
@@ -105,7 +105,7 @@ class Results:
             "quality": [asdict(row) for row in quality.rows],
             "speed": [asdict(row) for row in self.speed],
             "roofline": [asdict(row) for row in self.roofline],
-            "films": [asdict(film) for film in self.films],
+            "videos": [asdict(video) for video in self.videos],
             "warnings": self.warnings(),
             "notes": self.notes(),
         }

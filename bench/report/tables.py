@@ -76,7 +76,7 @@ def tables(document: Document) -> list[Table]:
         quality_table(document),
         *(speed_table(document, model) for model in models),
         *([roofline_table(document)] if document["roofline"] else []),
-        *(table for film in document["films"] for table in film_tables(film)),
+        *(table for video in document["videos"] for table in video_tables(video)),
     ]
 
 
@@ -161,18 +161,18 @@ def roofline_table(document: Document) -> Table:
     )
 
 
-def film_tables(film: Row) -> list[Table]:
-    """Return the speed, the stages and the colours of one film."""
-    done = [row for row in film["speed"] if "error" not in row]
+def video_tables(video: Row) -> list[Table]:
+    """Return the speed, the stages and the colors of one film."""
+    done = [row for row in video["speed"] if "error" not in row]
     stages = list(dict.fromkeys(stage for row in done for stage in row["stages"]))
     speed = Table(
-        f"Film {film['name']}: the bound is transcoding alone + the network alone",
+        f"Film {video['name']}: the bound is transcoding alone + the network alone",
         ("model", "engine", "bound by"),
         ("frames", "wall s", "fps", "of bound %"),
-        tuple(_film_row(row) for row in film["speed"]),
+        tuple(_video_row(row) for row in video["speed"]),
     )
     work = Table(
-        f"Seconds of work on {film['name']}: stages overlap",
+        f"Seconds of work on {video['name']}: stages overlap",
         ("model",),
         (*(f"{stage} s" for stage in stages), "transcode alone", "network alone"),
         tuple(
@@ -185,8 +185,8 @@ def film_tables(film: Row) -> list[Table]:
             for row in done
         ),
     )
-    colours = Table(
-        f"Colours of {film['name']}: whether they hold still",
+    colors = Table(
+        f"Colors of {video['name']}: whether they hold still",
         ("model",),
         ("frames", "CDC", "flicker ab", "temporal PSNR dB", "PSNR dB", "CF"),
         tuple(
@@ -197,15 +197,15 @@ def film_tables(film: Row) -> list[Table]:
                 _number(row["flicker"], 3),
                 _number(row["temporal_psnr_db"], 2),
                 _number(row["psnr_db"], 2),
-                _number(row["colourfulness"], 1),
+                _number(row["colorfulness"], 1),
             )
-            for row in film["colours"]
+            for row in video["colors"]
         ),
     )
-    return [speed, work, colours]
+    return [speed, work, colors]
 
 
-def _film_row(row: Row) -> tuple[Cell, ...]:
+def _video_row(row: Row) -> tuple[Cell, ...]:
     if "error" in row:
         return (Cell(row["model"]), Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * 4)
     return (

@@ -1,4 +1,4 @@
-"""Whether the colours of a film hold still: CDC, flicker along motion, temporal PSNR."""
+"""Whether the colors of a film hold still: CDC, flicker along motion, temporal PSNR."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.color import F32, U8, rgb_to_lab
-from ...train.metrics import colourfulness, psnr
+from ...train.metrics import colorfulness, psnr
 from ..quality.metrics import Tally
 
 F64 = NDArray[np.float64]
@@ -28,7 +28,7 @@ class Motion:
 
 
 def motion(previous: U8, current: U8) -> Motion:
-    """Follow the pixels of CURRENT back to PREVIOUS, two 8-bit greys (H, W) of full size.
+    """Follow the pixels of CURRENT back to PREVIOUS, two 8-bit grays (H, W) of full size.
 
     A pixel counts as hidden where the flow there and back does not return to it: the bound of
     Sundaram, Brox & Keutzer 2010, "Dense point trajectories by GPU-accelerated large displacement
@@ -95,8 +95,8 @@ def _entropy(p: F64) -> F64:
     return np.asarray(terms.sum(-1))
 
 
-class FilmColours:
-    """The figures of one coloured film, frame by frame, in constant memory."""
+class VideoColors:
+    """The figures of one colored film, frame by frame, in constant memory."""
 
     def __init__(self) -> None:
         self._tally = Tally()
@@ -108,7 +108,7 @@ class FilmColours:
 
         MOVED leads to the frame before; None for the first.
         """
-        figures = {"colourfulness": colourfulness(rgb)}
+        figures = {"colorfulness": colorfulness(rgb)}
         now = histograms(rgb)
         for distance in CDC_DISTANCES:
             if len(self._histograms) >= distance:

@@ -10,13 +10,13 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from ...runtime.errors import ArgumentError
-from ...runtime.video.codecs import encoder_settings, fitting, pixel_format
+from ...runtime.video.codecs import choose_encoder, encoder_settings, pixel_format
 from ...runtime.video.frames import layout_of
-from ...runtime.video.options import FilmOptions
-from ...runtime.video.reader import AnyPacket, film_stream, open_film
+from ...runtime.video.options import VideoOptions
+from ...runtime.video.reader import AnyPacket, open_video, video_stream
 
 
-def transcode(source: Path, target: Path, options: FilmOptions) -> int:
+def transcode(source: Path, target: Path, options: VideoOptions) -> int:
     """Decode SOURCE, encode it as colorize-run would, copy its sound; return the frames.
 
     Frames go from the decoder to the encoder untouched, in this one thread; FFmpeg's own threads
@@ -24,10 +24,10 @@ def transcode(source: Path, target: Path, options: FilmOptions) -> int:
     """
     count = 0
     video: VideoStream | None = None
-    with closing(open_film(source)) as film, av.open(str(target), "w") as made:
+    with closing(open_video(source)) as source_video, av.open(str(target), "w") as made:
         early: list[AnyPacket] = []
         sounds: dict[Stream, Stream] = {}
-        for item in _items(film):
+        for item in _items(source_video):
             if isinstance(item, av.Packet):
                 if video is None:  # nothing can be written before the first frame says its format
                     early.append(item)
@@ -35,8 +35,8 @@ def transcode(source: Path, target: Path, options: FilmOptions) -> int:
                     _copy(made, item, sounds)
                 continue
             if video is None:
-                video = _add_encoder(made, film_stream(film), item, target, options)
-                sounds |= {s: made.add_stream_from_template(s) for s in film.streams.audio}
+                video = _add_encoder(made, video_stream(source_video), item, target, options)
+                sounds |= {s: made.add_stream_from_template(s) for s in source_video.streams.audio}
                 made.start_encoding()
                 for packet in early:
                     _copy(made, packet, sounds)
@@ -49,11 +49,11 @@ def transcode(source: Path, target: Path, options: FilmOptions) -> int:
     return count
 
 
-def _items(film: InputContainer) -> Iterator[av.VideoFrame | AnyPacket]:
+def _items(source_video: InputContainer) -> Iterator[av.VideoFrame | AnyPacket]:
     """Yield frames of the film and packets of sound, in the order of the file."""
-    stream = film_stream(film)
+    stream = video_stream(source_video)
     stream.thread_type = "AUTO"
-    for packet in film.demux([stream, *film.streams.audio]):
+    for packet in source_video.demux([stream, *source_video.streams.audio]):
         if packet.stream is stream:
             yield from stream.decode(packet)
         elif packet.dts is not None:  # the empty packet that ends a stream has none
@@ -70,9 +70,9 @@ def _add_encoder(
     stream: VideoStream,
     first: av.VideoFrame,
     target: Path,
-    options: FilmOptions,
+    options: VideoOptions,
 ) -> VideoStream:
-    chosen, layout = fitting(target, options, layout_of(first))
+    chosen, layout = choose_encoder(target, options, layout_of(first))
     codec, settings = encoder_settings(target, chosen)
     video = made.add_stream(codec, rate=stream.average_rate, options=settings)
     if not isinstance(video, VideoStream):

@@ -18,7 +18,7 @@ from ...runtime.models.contract import ModelInfo
 from ...runtime.resize import enlarge, seen_shape
 from ..jobs.examine import Report, tell
 from ..jobs.output import check_target, proven_file, write_card
-from ..proof.proof import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_greys
+from ..proof.proof import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_grays
 from .loaders import Foreign, halved, load_onnx, load_torch
 from .options import ImportOptions
 from .signature import Kind
@@ -38,7 +38,7 @@ class ImportJob:
     overwrite: bool = False
     native_size: int = 256
     size_multiple: int = 32
-    licence: str = "unstated"
+    license: str = "unstated"
     source: str = "unstated"
     refused: Path | None = None  # where a file that fails is kept; None: beside the target
 
@@ -53,7 +53,7 @@ class ImportJob:
             overwrite,
             options.native_size,
             options.size_multiple,
-            options.licence,
+            options.license,
             options.source,
         )
 
@@ -80,7 +80,7 @@ class ImportJob:
             "architecture": foreign.architecture,
             "precision": self.precision,
             "source": self.source,
-            "licence": self.licence,
+            "licence": self.license,
             "kind": asdict(foreign.kind),
             "proofs": proofs,
         }
@@ -104,7 +104,7 @@ class ImportJob:
             checkpoint_sha256=sha256(self.file),
             data_name="unstated",
             data_fingerprint="unstated",
-            licence=self.licence,
+            license=self.license,
             toolkit_version=version("colorize-toolkit"),
             fixed_size=foreign.fixed_size,
         )
@@ -125,8 +125,8 @@ class ImportJob:
 
 def sample_batches(foreign: Foreign) -> list[F32]:
     """Return L* (N, 1, H, W) of sample photographs, as the runtime would give it to FOREIGN."""
-    greys = sample_greys(_PHOTOS)
-    return [lightness_of(grey, seen_shape(foreign, *grey.shape)) for grey in greys]
+    grays = sample_grays(_PHOTOS)
+    return [lightness_of(gray, seen_shape(foreign, *gray.shape)) for gray in grays]
 
 
 def reference(foreign: Foreign, lightness: F32) -> F32:
@@ -144,7 +144,7 @@ def reference(foreign: Foreign, lightness: F32) -> F32:
 
 def _given(foreign: Foreign, lightness: F32) -> F32:
     unit = lightness / 100
-    if foreign.kind.takes == "grey-rgb":
+    if foreign.kind.takes == "gray-rgb":
         unit = np.stack([lab_to_rgb(np.stack([L, 0 * L, 0 * L], -1))[..., 0] for L in lightness])
     low, span = foreign.kind.takes_range.columns(1 if foreign.kind.takes == "L" else 3)
     return np.asarray(unit * span + low, np.float32)

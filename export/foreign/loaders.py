@@ -109,7 +109,7 @@ def _ddcolor(path: Path, weights: dict[str, Tensor]) -> Foreign:
     return of_torch(
         "ddcolor",
         _without_parametrizations(network),
-        Kind("grey-rgb", Range((0.0,), (1.0,)), gives),
+        Kind("gray-rgb", Range((0.0,), (1.0,)), gives),
         native_size=DDCOLOR_SIZE,
         size_multiple=32,
         fixed_size=(DDCOLOR_SIZE, DDCOLOR_SIZE),

@@ -26,7 +26,7 @@ class ImportOptions:
     ab_scale: float
     native_size: int
     size_multiple: int
-    licence: str
+    license: str
     source: str
 
     def kind(self) -> "Kind | None":
@@ -57,7 +57,7 @@ _OPTIONS = (
         help="Wrap another's colorizer: DDColor, siggraph17, eccv16 (.pth), or any ONNX file.",
     ),
     click.option(
-        "--takes", type=click.Choice(["L", "grey-rgb"]), help="What that ONNX file takes,"
+        "--takes", type=click.Choice(["L", "gray-rgb"]), help="What that ONNX file takes,"
     ),
     click.option("--takes-range", metavar="LOW,HIGH|imagenet", help="as which values,"),
     click.option("--gives", type=click.Choice(["ab", "rgb"]), help="what it gives,"),
@@ -79,7 +79,7 @@ _OPTIONS = (
         show_default=True,
         help="Its sides must be multiples of this.",
     ),
-    click.option("--licence", default="unstated", help="Of the imported weights."),
+    click.option("--license", default="unstated", help="Of the imported weights."),
     click.option("--source", default="unstated", help="Where they come from."),
 )
 

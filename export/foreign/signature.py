@@ -7,7 +7,7 @@ import numpy as np
 
 from ...runtime.color import F32
 
-Takes = Literal["L", "grey-rgb"]
+Takes = Literal["L", "gray-rgb"]
 Gives = Literal["ab", "rgb"]
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -39,10 +39,10 @@ class Range:
 
 @dataclass(frozen=True)
 class Kind:
-    """L: lightness in one channel. grey-rgb: the grey picture as three equal sRGB channels.
+    """L: lightness in one channel. gray-rgb: the gray picture as three equal sRGB channels.
 
     ab: a* and b* in two channels, here divided by `ab_scale`. rgb: the sRGB picture, of which only
-    the colours are used.
+    the colors are used.
     """
 
     takes: Takes

@@ -5,7 +5,7 @@ import onnx_ir as ir
 from onnx import compose, version_converter
 
 from ...runtime.models.contract import INPUT, OUTPUT, ModelInfo
-from ..graphs.color import FLOAT, enlarge, lightness_to_grey, rgb_to_ab
+from ..graphs.color import FLOAT, enlarge, lightness_to_gray, rgb_to_ab
 from ..graphs.expressions import Formulas, Term
 from ..graphs.onnx import OPSET, strip_source_notes
 from .signature import Kind
@@ -57,8 +57,8 @@ def _given(lightness: Term, kind: Kind) -> Term:
     if kind.takes == "L":
         unit, channels = lightness / 100.0, 1
     else:
-        grey = lightness_to_grey(lightness)
-        unit, channels = grey.op("Concat", grey, grey, axis=1), 3
+        gray = lightness_to_gray(lightness)
+        unit, channels = gray.op("Concat", gray, gray, axis=1), 3
     low, span = kind.takes_range.columns(channels)
     return unit * span + low
 

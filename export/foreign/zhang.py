@@ -30,7 +30,7 @@ def _block(
 
 
 class ECCV16(nn.Module):
-    """A distribution over 313 colours for each place, and their mean."""
+    """A distribution over 313 colors for each place, and their mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class SIGGRAPH17(nn.Module):
         self.model10up = nn.Sequential(nn.ConvTranspose2d(128, 128, 4, 2, 1))
         self.model1short10 = nn.Sequential(nn.Conv2d(64, 128, 3, 1, 1))
         self.model10 = nn.Sequential(nn.ReLU(), nn.Conv2d(128, 128, 3, 1, 1), nn.LeakyReLU(0.2))
-        # Trained beside it on colours in classes; only its weights are in the file.
+        # Trained beside it on colors in classes; only its weights are in the file.
         self.model_class = nn.Sequential(nn.Conv2d(256, 529, 1))
         self.model_out = nn.Sequential(nn.Conv2d(128, 2, 1), nn.Tanh())
 

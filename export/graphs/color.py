@@ -38,15 +38,15 @@ def working_side(side: Term, other: Term, size: int, multiple: int) -> Term:
     return (halves_up - (1 - past_half) * odd).op("Max", 1) * multiple
 
 
-def shrink(grey: Term, height: Term, width: Term) -> Term:
-    """Return planes.shrink of whole greys in 0..255 [N, 1, H, W]: matrix products on both sides.
+def shrink(gray: Term, height: Term, width: Term) -> Term:
+    """Return planes.shrink of whole grays in 0..255 [N, 1, H, W]: matrix products on both sides.
 
     Pillow rounds to 8 bits after each direction and holds its weights in 22 bits. Halves are
     common, so these bits decide levels; split in two, their products are exact in float32 and TF32.
     """
-    high, low = (part.op("Transpose", perm=[1, 0]) for part in _weights(grey.side(3), width))
-    rows = _rounded(grey @ high, grey @ low)
-    high, low = _weights(grey.side(2), height)
+    high, low = (part.op("Transpose", perm=[1, 0]) for part in _weights(gray.side(3), width))
+    rows = _rounded(gray @ high, gray @ low)
+    high, low = _weights(gray.side(2), height)
     return _rounded(high @ rows, low @ rows)
 
 
@@ -55,8 +55,8 @@ def _weights(old: Term, new: Term) -> tuple[Term, Term]:
 
     It is whole numbers of 2^-22, in two parts: those of 2^-11 and what is left of 2^-22.
     """
-    centres = ((_numbers(new) * 2 + 1) * old).op("Unsqueeze", np.array([1]))
-    distances = ((_numbers(old) * 2 + 1) * new - centres).op("Abs")
+    centers = ((_numbers(new) * 2 + 1) * old).op("Unsqueeze", np.array([1]))
+    distances = ((_numbers(old) * 2 + 1) * new - centers).op("Abs")
     shares = (old.op("Max", new) * 2 - distances).op("Max", 0)
     total = shares.op("ReduceSum", np.array([1]), keepdims=1)
     weights = (shares * 2**23 + total) / (total * 2)
@@ -101,7 +101,7 @@ def _in_gamut(linear: Term) -> Term:
 
 
 def lab_to_linear(lightness: Term, ab: Term) -> Term:
-    """Return linear RGB [N, 3, H, W], outside 0..1 where sRGB cannot show the colour."""
+    """Return linear RGB [N, 3, H, W], outside 0..1 where sRGB cannot show the color."""
     y = (lightness + 16.0) / 116.0
     offsets = np.array([1 / 500, 0, 0, 0, 0, -1 / 200], np.float32).reshape(2, 3, 1, 1)
     f = y + _channel(ab, 0) * offsets[0] + _channel(ab, 1) * offsets[1]
@@ -135,8 +135,8 @@ def srgb_to_linear(encoded: Term) -> Term:
     return (encoded <= ENCODED_KNEE).where(encoded / SRGB_SLOPE, high)
 
 
-def lightness_to_grey(lightness: Term) -> Term:
-    """Return the sRGB-encoded grey [N, 1, H, W] in 0..1 of L* [N, 1, H, W]."""
+def lightness_to_gray(lightness: Term) -> Term:
+    """Return the sRGB-encoded gray [N, 1, H, W] in 0..1 of L* [N, 1, H, W]."""
     y = _lab_curve_inverse((lightness + 16.0) / 116.0)
     return linear_to_srgb(y.op("Clip", 0.0, 1.0))
 

@@ -1,21 +1,21 @@
-"""One self-contained ONNX file: an 8-bit grey picture in, the coloured picture out.
+"""One self-contained ONNX file: an 8-bit gray picture in, the colored picture out.
 
-    grey uint8 [N, H, W]     of any size
+    gray uint8 [N, H, W]     of any size
     rgb  uint8 [N, H, W, 3]  sRGB
 
-It holds what the runtime does around a network, so that its user needs no colour science.
+It holds what the runtime does around a network, so that its user needs no color science.
 """
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ...runtime.color import grey_to_lightness
+from ...runtime.color import gray_to_lightness
 from ...runtime.models.contract import ModelInfo
 from .color import FLOAT, INT32, UINT8, enlarge, lab_to_rgb, shrink, working_side
 from .expressions import Formulas, Term
 
-GREY, RGB = "grey", "rgb"
+GRAY, RGB = "gray", "rgb"
 
 
 def image_graph(network: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,15 +23,15 @@ def image_graph(network: onnx.ModelProto) -> onnx.ModelProto:
     model = ir.from_proto(network)
     info = ModelInfo.from_metadata(model.metadata_props, "network")
     graph = model.graph
-    grey = ir.val(GREY, UINT8, ["N", "H", "W"])
+    gray = ir.val(GRAY, UINT8, ["N", "H", "W"])
     formulas = Formulas("image")
     # TensorRT takes 8-bit inputs only straight into a Cast.
-    levels = formulas.term(grey).to(FLOAT).op("Unsqueeze", np.array([1]))
+    levels = formulas.term(gray).to(FLOAT).op("Unsqueeze", np.array([1]))
     [L], [ab] = graph.inputs, graph.outputs
     L.replace_all_uses_with(_shrunk_lightness(levels, info).value)
     rgb = _picture(levels, formulas.term(ab)).value
     rgb.name, rgb.type, rgb.shape = RGB, ir.TensorType(UINT8), ir.Shape(["N", "H", "W", 3])
-    graph.inputs[:], graph.outputs[:] = [grey], [rgb]
+    graph.inputs[:], graph.outputs[:] = [gray], [rgb]
     formulas.add_to(graph)
     model.metadata_props["colorize.graph"] = "image"
     result = ir.to_proto(model)
@@ -40,7 +40,7 @@ def image_graph(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _lightness(levels: Term) -> Term:
-    table = grey_to_lightness(np.arange(256, dtype=np.uint8))
+    table = gray_to_lightness(np.arange(256, dtype=np.uint8))
     return levels.formulas.op("Gather", table, levels.to(INT32))
 
 

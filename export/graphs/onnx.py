@@ -52,7 +52,7 @@ def export_onnx(
         checkpoint_sha256=checkpoint_sha256,
         data_name=checkpoint.origin.data_name,
         data_fingerprint=checkpoint.origin.data_fingerprint,
-        licence=checkpoint.origin.licence,
+        license=checkpoint.origin.license,
         toolkit_version=version("colorize-toolkit"),
     )
     # In the file and not only beside it: without these names nobody can prove it again.

@@ -67,7 +67,7 @@ class ExportJob:
             "float32_layers": kept,
             "refused_precisions": found.refused_precisions,
             "config": asdict(checkpoint.config),
-            "origin": asdict(checkpoint.origin),
+            "origin": checkpoint.origin.to_json(),
             "proofs": [proof.to_card() for proof in found.shown],
         }
         write_card(self.target, card)

@@ -17,7 +17,7 @@ from ...runtime.errors import ProofError
 from ...runtime.files import photo_files
 from ...runtime.models.catalog import SAMPLES
 from ...runtime.photo.reader import read_photo
-from ..graphs.image import GREY, image_graph
+from ..graphs.image import GRAY, image_graph
 from .output import check_target, proven_file, refused_path, write_card
 
 MOST_LEVELS = 2
@@ -68,9 +68,9 @@ def prove_image(file: Path, network: Path) -> ImageProof:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     worst = 0
     with Colorizer(network, backend="onnxruntime") as colorizer:
-        for grey in _pictures():
-            [rgb] = session.run(None, {GREY: np.ascontiguousarray(grey[None])})[0]
-            levels = np.abs(rgb.astype(np.int16) - colorizer.image(grey)).max()
+        for gray in _pictures():
+            [rgb] = session.run(None, {GRAY: np.ascontiguousarray(gray[None])})[0]
+            levels = np.abs(rgb.astype(np.int16) - colorizer.image(gray)).max()
             worst = max(worst, int(levels))
     proof = ImageProof(worst)
     if worst > MOST_LEVELS:
@@ -79,7 +79,7 @@ def prove_image(file: Path, network: Path) -> ImageProof:
 
 
 def _pictures() -> Iterator[U8]:
-    """Yield greys of photographs: whole, a tall strip, and smaller than networks see them."""
+    """Yield grays of photographs: whole, a tall strip, and smaller than networks see them."""
     for path in photo_files(SAMPLES / "test")[:_PHOTOS]:
-        grey = read_photo(path).grey()
-        yield from (grey, grey[:, : grey.shape[1] // 5], grey[::8, ::8])
+        gray = read_photo(path).gray()
+        yield from (gray, gray[:, : gray.shape[1] // 5], gray[::8, ::8])

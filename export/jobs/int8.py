@@ -148,8 +148,8 @@ def speedup(seconds: Mapping[str, float]) -> float:
 
 def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
     """Return each photograph as L* (1, 1, H, W) at the size that the model takes."""
-    greys = (read_photo(path).grey() for path in photographs)
-    return [lightness_of(grey, seen_shape(info, *grey.shape)) for grey in greys]
+    grays = (read_photo(path).gray() for path in photographs)
+    return [lightness_of(gray, seen_shape(info, *gray.shape)) for gray in grays]
 
 
 def time_in_turns(engines: dict[str, Engine], lightness: F32) -> dict[str, float]:

@@ -11,7 +11,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from ...runtime.color import F32, U8, grey_to_lightness
+from ...runtime.color import F32, U8, gray_to_lightness
 from ...runtime.files import photo_files
 from ...runtime.models.catalog import SAMPLES
 from ...runtime.models.contract import INPUT
@@ -99,9 +99,9 @@ def compare(
 def sample_batches(multiple: int, sizes: Sequence[int] = SIZES, photos: int = PHOTOS) -> list[F32]:
     """Return L* (N, 1, H, W) of sample photographs: each size alone, the smallest in a batch."""
     alone = [
-        lightness_of(grey, working_shape(height, width, size, multiple))
-        for grey in sample_greys(photos)
-        for height, width in [grey.shape]
+        lightness_of(gray, working_shape(height, width, size, multiple))
+        for gray in sample_grays(photos)
+        for height, width in [gray.shape]
         for size in sizes
     ]
     return [*alone, square_batch(multiple, min(sizes), photos)]
@@ -110,17 +110,17 @@ def sample_batches(multiple: int, sizes: Sequence[int] = SIZES, photos: int = PH
 def square_batch(multiple: int, size: int, photos: int = PHOTOS) -> F32:
     """Return L* (PHOTOS, 1, SIZE, SIZE) of sample photographs; SIZE is rounded to MULTIPLE."""
     shape = working_shape(1, 1, size, multiple)
-    return np.concatenate([lightness_of(grey, shape) for grey in sample_greys(photos)])
+    return np.concatenate([lightness_of(gray, shape) for gray in sample_grays(photos)])
 
 
-def sample_greys(photos: int) -> list[U8]:
-    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as greys."""
-    return [read_photo(path).grey() for path in photo_files(SAMPLES / "test")[:photos]]
+def sample_grays(photos: int) -> list[U8]:
+    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as grays."""
+    return [read_photo(path).gray() for path in photo_files(SAMPLES / "test")[:photos]]
 
 
-def lightness_of(grey: U8, shape: tuple[int, int]) -> F32:
-    """Return L* (1, 1, *SHAPE) of a grey (H, W), shrunk as the runtime does."""
-    return grey_to_lightness(shrink(grey, shape))[None, None]
+def lightness_of(gray: U8, shape: tuple[int, int]) -> F32:
+    """Return L* (1, 1, *SHAPE) of a gray (H, W), shrunk as the runtime does."""
+    return gray_to_lightness(shrink(gray, shape))[None, None]
 
 
 def onnxruntime_answer(path: Path) -> Answer:

@@ -12,7 +12,7 @@ Range = tuple[int, int, int]
 
 BATCH: Range = (1, 8, 32)
 _SMALLEST, _LARGEST = 64, 512
-_FILM = 16 / 9  # aspect for which the engine is best: most pictures are frames of films
+_VIDEO = 16 / 9  # aspect for which the engine is best: most pictures are frames of films
 
 
 def default_sizes(info: ModelInfo) -> Range:
@@ -42,8 +42,8 @@ def profiles(batch: Range, size: Range, multiple: int) -> tuple[Profile, ...]:
     would have to take squares of the longest side, and reserve twice the memory.
     """
     check_sizes(size, multiple)
-    film = round(size[1] * _FILM / multiple) * multiple
-    sides = list(zip(size, (size[0], film, size[2] * LONG_SIDE_LIMIT), strict=True))
+    video = round(size[1] * _VIDEO / multiple) * multiple
+    sides = list(zip(size, (size[0], video, size[2] * LONG_SIDE_LIMIT), strict=True))
     landscape = [(n, 1, short, long) for n, (short, long) in zip(batch, sides, strict=True)]
     portrait = [(n, 1, long, short) for n, (short, long) in zip(batch, sides, strict=True)]
     return Profile(*landscape), Profile(*portrait)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..color import F32, U8, grey_to_lightness
+from ..color import F32, U8, gray_to_lightness
 from ..errors import OutOfMemoryError
 from ..resize import enlarge, shrink
 from .base import Engine
@@ -17,7 +17,7 @@ Shape = tuple[int, int]
 """(height, width)"""
 
 
-class Thrift:
+class MemoryFallback:
     """Runs an engine within the memory there is, for any number of threads in turns.
 
     A batch that was too large stays smaller, which changes no result. A working size does change
@@ -30,16 +30,16 @@ class Thrift:
         self._on_note = on_note
         self._lock = threading.Lock()  # an engine takes one caller at a time
 
-    def infer(self, greys: U8, halvings: int, what: str) -> tuple[F32, int]:
-        """Return ab (N, h, w, 2) for 8-bit greys (N, h, w), and how far the size was halved.
+    def infer(self, grays: U8, halvings: int, what: str) -> tuple[F32, int]:
+        """Return ab (N, h, w, 2) for 8-bit grays (N, h, w), and how far the size was halved.
 
         WHAT begins the lines. OutOfMemoryError, with the mend, where nothing smaller is left.
         """
-        whole = greys.shape[1], greys.shape[2]
+        whole = grays.shape[1], grays.shape[2]
         shape = self._halved(whole, halvings)
         while True:
             try:
-                ab = self._batches(_lightness(greys, shape), what)
+                ab = self._batches(_lightness(grays, shape), what)
             except OutOfMemoryError as error:
                 smaller = self._halved(whole, halvings + 1)
                 if min(smaller) == min(shape):
@@ -48,7 +48,7 @@ class Thrift:
                         "close other programs or give a smaller --size, or another --device"
                     ) from error
                 self._on_note(
-                    f"{what}: out of memory at working size {min(shape)}: coloured at "
+                    f"{what}: out of memory at working size {min(shape)}: colored at "
                     f"{min(smaller)}, more coarsely"
                 )
                 halvings, shape = halvings + 1, smaller
@@ -82,17 +82,17 @@ class Thrift:
                 self.batch = len(part) // 2
                 self._on_note(
                     f"{what}: out of memory with {len(part)} pictures at once; going on with "
-                    f"{self.batch}, the colours stay the same"
+                    f"{self.batch}, the colors stay the same"
                 )
             else:
                 start += len(part)
         return np.concatenate(answers)
 
 
-def _lightness(greys: U8, shape: Shape) -> F32:
-    if greys.shape[1:] != shape:
-        greys = np.stack([shrink(grey, shape) for grey in greys])
-    return grey_to_lightness(greys)
+def _lightness(grays: U8, shape: Shape) -> F32:
+    if grays.shape[1:] != shape:
+        grays = np.stack([shrink(gray, shape) for gray in grays])
+    return gray_to_lightness(grays)
 
 
 def _enlarged(ab: F32, shape: Shape) -> F32:

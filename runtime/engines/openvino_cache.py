@@ -1,6 +1,6 @@
 """OpenVINO's compiled models, kept in the user's cache folder so that the next start is faster.
 
-OpenVINO has such a cache too, but takes a file with flipped bits for a good one: wrong colours.
+OpenVINO has such a cache too, but takes a file with flipped bits for a good one: wrong colors.
 """
 
 import hashlib

@@ -1,11 +1,14 @@
 """The JSON file beside a model: what was measured of it, bound to it by its SHA-256."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
 from ..files import known_sha256
+
+_OLDER_NAMES = {"colourfulness": "colorfulness"}
 
 
 def sidecar_path(model: Path) -> Path:
@@ -23,6 +26,15 @@ def read_card(model: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{path}: damaged; export the model again ({error})") from error
     return card if isinstance(card, dict) else {}
+
+
+def read_figures(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers among FIGURES by the names of today; shipped files have older ones."""
+    return {
+        _OLDER_NAMES.get(name, name): value
+        for name, value in figures.items()
+        if isinstance(value, int | float)
+    }
 
 
 def read_sidecar(model: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..files import known_sha256
-from .card import read_card
+from .card import read_card, read_figures
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 """Free photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
@@ -14,7 +14,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 MODELS = Path(__file__).parent
 DEFAULT_MODEL = "default"
 REFUSED_SUFFIX = ".refused.onnx"
-"""Of files that failed their proof in exporting: kept to look into, never to colour with."""
+"""Of files that failed their proof in exporting: kept to look into, never to color with."""
 
 _OTHER_KINDS = frozenset([".safetensors", ".pt", ".pth", ".ckpt", ".json", ".engine"])
 
@@ -26,8 +26,8 @@ class ModelCard:
     path: Path
     architecture: str = "?"
     precision: str = "?"
-    native_size: int | None = None  # short side in pixels at which it colours best
-    licence: str = "not stated: it has no card beside it"
+    native_size: int | None = None  # short side in pixels at which it colors best
+    license: str = "not stated: it has no card beside it"
     figures: dict[str, float] | None = None  # measured on its validation photographs
 
     @classmethod
@@ -45,7 +45,7 @@ class ModelCard:
             _of_type(fields.get("precision"), str, "?"),
             _of_type(origin.get("native_size"), int, None),
             _of_type(origin.get("licence"), str, "not stated"),
-            {key: value for key, value in figures.items() if isinstance(value, int | float)},
+            read_figures(figures),
         )
 
 

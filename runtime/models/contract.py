@@ -18,6 +18,7 @@ CONTRACT_VERSION = 1
 INPUT = "L"
 OUTPUT = "ab"
 _PREFIX = "colorize."
+_KEYS = {"license": "licence"}  # as all files there are spell it
 _CHANNELS = {INPUT: 1, OUTPUT: 2}
 
 
@@ -27,19 +28,19 @@ class ModelInfo:
 
     architecture: str
     precision: str  # of the arithmetic inside: fp32 or fp16
-    native_size: int  # short side in pixels at which the model colours best
+    native_size: int  # short side in pixels at which the model colors best
     size_multiple: int  # H and W must be multiples of this
     checkpoint_sha256: str
     data_name: str
     data_fingerprint: str  # of the training pictures, see files.fingerprint
-    licence: str
+    license: str
     toolkit_version: str
     contract_version: int = CONTRACT_VERSION
     fixed_size: tuple[int, int] | None = None  # (H, W), if the network takes no other
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ONNX metadata, text to text."""
-        values = asdict(self)
+        values = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
         size = values.pop("fixed_size")
         if size is not None:
             values["fixed_size"] = "{}x{}".format(*size)
@@ -61,13 +62,14 @@ class ModelInfo:
             )
         values: dict[str, str | int | tuple[int, ...]] = {}
         for field in fields(cls):
-            text = metadata.get(_PREFIX + field.name)
+            key = _PREFIX + _KEYS.get(field.name, field.name)
+            text = metadata.get(key)
             if field.name == "fixed_size":
                 if text is not None:
                     values[field.name] = _two_sides(text, source)
                 continue
             if text is None:
-                raise ModelError(f"{source}: metadata lacks {_PREFIX}{field.name}; export it again")
+                raise ModelError(f"{source}: metadata lacks {key}; export it again")
             values[field.name] = _positive(text, field.name, source) if field.type is int else text
         return cls(**values)  # type: ignore[arg-type]  # each value was read by its field's type
 

@@ -1,6 +1,6 @@
-"""Colour profiles (ICC): other RGB colour spaces than sRGB, to linear light and back.
+"""Color profiles (ICC): other RGB color spaces than sRGB, to linear light and back.
 
-In floating point and unbounded: 8-bit sRGB between would lose steps, and colours that sRGB lacks
+In floating point and unbounded: 8-bit sRGB between would lose steps, and colors that sRGB lacks
 would lose their lightness.
 """
 
@@ -27,8 +27,8 @@ def from_srgb(rgb: F32, profile: bytes | None, dtype: np.dtype[Any]) -> Codes:
     return to_codes(rgb if profile is None else _transform(rgb, _srgb(), profile), dtype)
 
 
-def grey_to_srgb(codes: Codes, profile: bytes) -> Codes:
-    """Return sRGB (H, W, 3), as deep, for codes (H, W) in a grey PROFILE; ValueError if damaged."""
+def gray_to_srgb(codes: Codes, profile: bytes) -> Codes:
+    """Return sRGB (H, W, 3), as deep, for codes (H, W) in a gray PROFILE; ValueError if damaged."""
     try:
         return to_codes(_transform(codes, profile, _srgb(), space="gray"), codes.dtype)
     except RuntimeError as error:

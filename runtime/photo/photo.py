@@ -13,7 +13,7 @@ from ..color import (
     Codes,
     Depth,
     lab_to_rgb,
-    linear_to_grey,
+    linear_to_gray,
     linear_to_lightness,
     linear_to_srgb,
     to_bytes,
@@ -22,14 +22,14 @@ from ..resize import enlarge, enlarge_rows
 from .icc import from_srgb, to_linear
 from .refine import slopes
 
-_STRIP_PIXELS = 1 << 17  # full-size colour is computed in strips that caches and heaps hold well
+_STRIP_PIXELS = 1 << 17  # full-size color is computed in strips that caches and heaps hold well
 
 
 @dataclass(frozen=True)
 class Photo:
     """A decoded photograph, upright."""
 
-    codes: Codes  # (H, W, 3), 8 or 16 bits, in the colour space of `profile`
+    codes: Codes  # (H, W, 3), 8 or 16 bits, in the color space of `profile`
     alpha: Codes | None = None  # (H, W), as many bits
     profile: bytes | None = None  # ICC, of RGB; None: sRGB
     pictures: int = 1  # in the file; the first is read
@@ -50,12 +50,12 @@ class Photo:
             rgb[strip] = to_bytes(linear_to_srgb(to_linear(self.codes[strip], self.profile)))
         return rgb
 
-    def grey(self) -> U8:
-        """Return the 8-bit grey (H, W) of equal lightness, which is what networks see."""
-        grey = np.empty(self.codes.shape[:2], np.uint8)
+    def gray(self) -> U8:
+        """Return the 8-bit gray (H, W) of equal lightness, which is what networks see."""
+        gray = np.empty(self.codes.shape[:2], np.uint8)
         for strip in strips(self.codes):
-            grey[strip] = linear_to_grey(to_linear(self.codes[strip], self.profile))
-        return grey
+            gray[strip] = linear_to_gray(to_linear(self.codes[strip], self.profile))
+        return gray
 
 
 def strips(picture: Codes) -> Iterator[slice]:
@@ -66,11 +66,13 @@ def strips(picture: Codes) -> Iterator[slice]:
         yield slice(top, top + rows)
 
 
-def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None) -> Photo:
+def apply_chroma(
+    photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None
+) -> Photo:
     """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
 
-    Chroma is multiplied by SATURATION first. Depth and colour space stay the photograph's. With
-    LIGHTNESS, L* (h, w) of the small size, colour follows the edges of the full size: see refine.
+    Chroma is multiplied by SATURATION first. Depth and color space stay the photograph's. With
+    LIGHTNESS, L* (h, w) of the small size, color follows the edges of the full size: see refine.
     """
     height, width = photo.codes.shape[:2]
     planes = ab * np.float32(saturation)
@@ -90,5 +92,5 @@ def colour(photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None
 
 
 def join(rgb: NDArray[Depth], ab: F32, saturation: float = 1.0) -> NDArray[Depth]:
-    """Return `colour` of sRGB (H, W, 3), 8 or 16 bits, as an array like it."""
-    return colour(Photo(rgb), ab, saturation).codes.astype(rgb.dtype, copy=False)
+    """Return `color` of sRGB (H, W, 3), 8 or 16 bits, as an array like it."""
+    return apply_chroma(Photo(rgb), ab, saturation).codes.astype(rgb.dtype, copy=False)

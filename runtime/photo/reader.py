@@ -1,4 +1,4 @@
-"""Photographs: read by content, coloured at full size, with what their files say kept."""
+"""Photographs: read by content, colored at full size, with what their files say kept."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
-from .icc import grey_to_srgb, is_srgb
+from .icc import gray_to_srgb, is_srgb
 from .metadata import drop_unwritable, jpeg_quality
 from .photo import Photo, strips
 
@@ -44,7 +44,7 @@ _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     8: np.rot90,
 }
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
-_UNFIT = "its colour profile is damaged or of another kind of picture; it was left out"
+_UNFIT = "its color profile is damaged or of another kind of picture; it was left out"
 
 
 class _Relaxed:
@@ -164,7 +164,7 @@ def register_heif() -> bool:
 
 
 def _decode(image: Image.Image, source: bytes | Path) -> Photo:
-    # Pillow takes deep colours for 8-bit ones: OpenCV reads those.
+    # Pillow takes deep colors for 8-bit ones: OpenCV reads those.
     tiles = getattr(image, "tile", [])
     deep = image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(t.args) for t in tiles)
     image.load()
@@ -246,13 +246,13 @@ def _profiled(
     icc: bytes = image.info.get("icc_profile") or b""
     space = icc[16:20]
     if image.mode == "CMYK":
-        return codes, None, None, ("its CMYK colours became sRGB",)
+        return codes, None, None, ("its CMYK colors became sRGB",)
     if space == b"GRAY" and (image.mode in ("L", "LA") or image.mode.startswith("I;16")):
         try:
-            return grey_to_srgb(codes[..., 0], icc), None, None, ("its grey profile became sRGB",)
+            return gray_to_srgb(codes[..., 0], icc), None, None, ("its gray profile became sRGB",)
         except ValueError:
             return codes, None, None, (_UNFIT,)
-    if space == b"RGB ":  # of a grey picture too: equal parts of each are grey there
+    if space == b"RGB ":  # of a gray picture too: equal parts of each are gray there
         try:
             return codes, None if is_srgb(icc) else icc, icc, ()
         except ValueError:

@@ -1,4 +1,4 @@
-"""Chroma along the edges of lightness, where a small colour map has lost them.
+"""Chroma along the edges of lightness, where a small color map has lost them.
 
 The guided filter's local line ab = a L* + b (He, Sun, Tang: Guided Image Filtering, TPAMI 2013),
 fitted at the small size as in He, Sun: Fast Guided Filter, 2015. The filter itself would put
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..color import F32
 
-_WINDOW = 3  # pixels of the small size: colours of neighbours stay apart
+_WINDOW = 3  # pixels of the small size: colors of neighbours stay apart
 _NOISE = 100.0  # variance of L* below which a slope says little
 
 

@@ -30,7 +30,7 @@ class Steps(Generic[Item, Result]):
 
     pixels: Callable[[Item], int]  # without decoding it
     read: Callable[[Item], Photo]
-    finish: Callable[[Item, Photo], Result]  # what to do with the coloured photograph
+    finish: Callable[[Item, Photo], Result]  # what to do with the colored photograph
 
 
 @dataclass
@@ -70,15 +70,15 @@ class _Stream(Generic[Item, Result]):
         for group in self._groups(_until_error(items, failure)):
             while flight and (len(flight) == _GROUPS or _too_many(*flight, group)):
                 if len(flight) == 1:
-                    self._colour(flight[0])
+                    self._color(flight[0])
                 yield from _results(flight.popleft())
             for entry in group:
                 entry.reading = self._pool.submit(self._read, entry.item)
             if flight:
-                self._colour(flight[-1])
+                self._color(flight[-1])
             flight.append(group)
         if flight:
-            self._colour(flight[-1])
+            self._color(flight[-1])
         while flight:
             yield from _results(flight.popleft())
         if failure:
@@ -98,26 +98,26 @@ class _Stream(Generic[Item, Result]):
 
     def _read(self, item: Item) -> tuple[Photo, U8]:
         photo = self._steps.read(item)
-        return photo, photo.grey()
+        return photo, photo.gray()
 
-    def _colour(self, group: list[_Entry[Item, Result]]) -> None:
-        """Ask the network for a group's colours, by the shape; threads do the rest."""
+    def _color(self, group: list[_Entry[Item, Result]]) -> None:
+        """Ask the network for a group's colors, by the shape; threads do the rest."""
         alike: dict[tuple[int, int], list[_Entry[Item, Result]]] = {}
         for entry in group:
             error = entry.reading.exception()
             if error is not None:
                 entry.result.set_exception(error)
                 continue
-            _, grey = entry.reading.result()
-            shape = self._colorizer.working_shape(*grey.shape)
+            _, gray = entry.reading.result()
+            shape = self._colorizer.working_shape(*gray.shape)
             alike.setdefault(shape, []).append(entry)
         for entries in alike.values():
             self._answer(entries)
 
     def _answer(self, entries: list[_Entry[Item, Result]]) -> None:
-        greys = [entry.reading.result()[1] for entry in entries]
+        grays = [entry.reading.result()[1] for entry in entries]
         try:
-            answers = self._colorizer.chroma(greys)
+            answers = self._colorizer.chroma(grays)
         except Exception as error:
             if len(entries) == 1:
                 entries[0].result.set_exception(error)

@@ -30,7 +30,7 @@ BT709 = 1  # code point shared by primaries, transfer and matrix in H.273
 
 
 class View(NamedTuple):
-    """A window on a photograph: its centre and width, as fractions of the photograph."""
+    """A window on a photograph: its center and width, as fractions of the photograph."""
 
     x: float
     y: float
@@ -75,9 +75,9 @@ def frames(scene: Scene) -> Iterator[Image.Image]:
         x, y, width = (a + (b - a) * t for a, b in zip(scene.first, scene.last, strict=True))
         half_w = width * photo.width / 2
         half_h = half_w * HEIGHT / WIDTH
-        centre_x = min(max(x * photo.width, half_w), photo.width - half_w)
-        centre_y = min(max(y * photo.height, half_h), photo.height - half_h)
-        box = (centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h)
+        center_x = min(max(x * photo.width, half_w), photo.width - half_w)
+        center_y = min(max(y * photo.height, half_h), photo.height - half_h)
+        box = (center_x - half_w, center_y - half_h, center_x + half_w, center_y + half_h)
         yield photo.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=box)
 
 

@@ -13,7 +13,7 @@ from ..errors import ArgumentError
 from .frames import FrameLayout
 
 if TYPE_CHECKING:
-    from .options import FilmOptions
+    from .options import VideoOptions
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ _PLANAR = {
 }
 
 
-def encoder_settings(target: Path, options: "FilmOptions") -> tuple[str, dict[str, str]]:
+def encoder_settings(target: Path, options: "VideoOptions") -> tuple[str, dict[str, str]]:
     """Return the encoder and its settings; ArgumentError for what it does not take."""
     codec = options.codec or _DEFAULT_ENCODERS.get(target.suffix.lower(), _ELSE)[0]
     if codec not in ENCODERS:
@@ -108,9 +108,9 @@ def _is_built_in(codec: str) -> bool:
         return False
 
 
-def fitting(
-    target: Path, options: "FilmOptions", layout: FrameLayout
-) -> tuple["FilmOptions", FrameLayout]:
+def choose_encoder(
+    target: Path, options: "VideoOptions", layout: FrameLayout
+) -> tuple["VideoOptions", FrameLayout]:
     """Return OPTIONS with the encoder named, and LAYOUT as it stores the frames.
 
     Where nobody named one, the first that keeps the depth is taken. ArgumentError if none does.

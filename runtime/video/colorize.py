@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import ArgumentError, ColorizeError, InputError
-from .codecs import encoder_settings, fitting
+from .codecs import choose_encoder, encoder_settings
 from .encoder import StreamFacts, create_container
-from .identity import film_identity
+from .identity import video_identity
 from .muxer import join
-from .options import FilmOptions
+from .options import VideoOptions
 from .prefetch import Stopwatch
-from .reader import FilmReader, Flaws, film_stream, frame_count, open_y4m
-from .reader import open_film as open_film
+from .reader import Flaws, VideoReader, frame_count, open_y4m, video_stream
+from .reader import open_video as open_video
 from .recorder import Recorder
 from .segments import WorkFolder
 from .stabilizer import Stabilizer
@@ -35,7 +35,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class FilmReport:
+class VideoReport:
     """What was done: frames written, wall seconds, seconds of work by stage, what was left out."""
 
     frames: int
@@ -45,11 +45,11 @@ class FilmReport:
     resumed: int = 0  # of the frames, those that an earlier run had finished
 
 
-def colorize_film(
+def colorize_video(
     chroma: Chroma,
     source: Path,
     target: Path,
-    options: FilmOptions,
+    options: VideoOptions,
     *,
     batch: int = 8,
     saturation: float = 1.0,
@@ -58,11 +58,11 @@ def colorize_film(
     on_remark: Callable[[str], None] | None = None,
     made_by: Mapping[str, str] | None = None,
     pipe: Any = None,
-) -> FilmReport:
-    """Write SOURCE in colour to TARGET, whole or not at all; its suffix names the container.
+) -> VideoReport:
+    """Write SOURCE in color to TARGET, whole or not at all; its suffix names the container.
 
     The decoded luma plane reaches the encoder bit for bit; frame count, timestamps, sound,
-    subtitles and chapters are kept. STABILIZER holds the colours still from frame to frame.
+    subtitles and chapters are kept. STABILIZER holds the colors still from frame to frame.
 
     The film is written in segments to a folder beside TARGET. Where MADE_BY names what CHROMA is
     (model, engine, working size), the segments that an unfinished run left are gone on with, and
@@ -76,11 +76,11 @@ def colorize_film(
     create_container(target, target).close()
     if target.exists() and source.exists() and target.samefile(source):
         raise ArgumentError(f"{target}: is the input itself; name another output")
-    with open_film(source) if pipe is None else open_y4m(pipe) as container:
-        stream = film_stream(container)
+    with open_video(source) if pipe is None else open_y4m(pipe) as container:
+        stream = video_stream(container)
         facts, total, promised = StreamFacts.of(stream), frame_count(container), stream.frames
         settings = {"saturation": saturation, "batch": batch, "stabilize": stabilizer is not None}
-        identity = film_identity(source, options, made_by, settings)
+        identity = video_identity(source, options, made_by, settings)
         length = _whole_batches(options.segment_frames, batch)
         work = WorkFolder(target, identity, length)
         with _kept(work, resumable=made_by is not None and pipe is None), work:
@@ -92,11 +92,11 @@ def colorize_film(
                 on_progress(Progress(resumed, total, time.monotonic() - start, resumed))
             if stabilizer is not None and state is not None:
                 stabilizer.state = state
-            fit = cache(lambda layout: fitting(target, options, layout))
+            fit = cache(lambda layout: choose_encoder(target, options, layout))
             painter = Painter(
                 chroma, batch, saturation, stabilizer, length, lambda layout: fit(layout)[1]
             )
-            reader = FilmReader(source, None if pipe is None else container)
+            reader = VideoReader(source, None if pipe is None else container)
             recorder = Recorder(work, target, fit, facts)
             with closing(recorder), colored(reader, end, painter, watch) as items:
                 for item in items:
@@ -111,7 +111,7 @@ def colorize_film(
             began = time.perf_counter()
             if pipe is None:
                 work.check_source(source)
-                with open_film(source) as again:
+                with open_video(source) as again:
                     said = join(work, again, target, fit)
             else:
                 said = join(work, container, target, fit)
@@ -119,7 +119,7 @@ def colorize_film(
             frames = work.frames
             remarks += [*said, *_shortcomings(work.end.flaws, frames, promised)]
             work.remove()
-    return FilmReport(frames, time.monotonic() - start, watch.seconds, remarks, resumed)
+    return VideoReport(frames, time.monotonic() - start, watch.seconds, remarks, resumed)
 
 
 def colorize_to_y4m(
@@ -130,21 +130,21 @@ def colorize_to_y4m(
     batch: int = 8,
     saturation: float = 1.0,
     stabilizer: Stabilizer | None = None,
-    segment_frames: int = FilmOptions().segment_frames,
+    segment_frames: int = VideoOptions().segment_frames,
     on_progress: Callable[[Progress], None] = lambda _: None,
     pipe: Any = None,
-) -> FilmReport:
-    """Write SOURCE, or the y4m that PIPE gives, in colour to SINK as y4m, frame by frame.
+) -> VideoReport:
+    """Write SOURCE, or the y4m that PIPE gives, in color to SINK as y4m, frame by frame.
 
-    Luma goes through bit for bit; sound is left out. The frames are those that `colorize_film`
+    Luma goes through bit for bit; sound is left out. The frames are those that `colorize_video`
     encodes, for which it must have the same SEGMENT_FRAMES. Raises InputError or OutputError.
     """
     start, watch = time.monotonic(), Stopwatch()
-    with open_film(source) if pipe is None else open_y4m(pipe) as container:
-        stream = film_stream(container)
+    with open_video(source) if pipe is None else open_y4m(pipe) as container:
+        stream = video_stream(container)
         total, promised = frame_count(container), stream.frames
         writer = Y4MWriter(sink, StreamFacts.of(stream))
-        reader = FilmReader(source, None if pipe is None else container)
+        reader = VideoReader(source, None if pipe is None else container)
         length = _whole_batches(segment_frames, batch)
         painter = Painter(chroma, batch, saturation, stabilizer, length, lambda layout: layout)
         last: ColoredPicture | None = None
@@ -162,7 +162,7 @@ def colorize_to_y4m(
     if others:
         remarks.append(f"y4m holds no sound: {others} other streams were left out")
     remarks += _shortcomings(last.picture.flaws, writer.frames, promised)
-    return FilmReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
+    return VideoReport(writer.frames, time.monotonic() - start, watch.seconds, remarks)
 
 
 def _whole_batches(frames: int, batch: int) -> int:

@@ -19,15 +19,15 @@ from ..errors import ArgumentError, OutputError
 from .codecs import ENCODERS, device_of, encoder_settings, pixel_format
 from .frames import FrameLayout
 from .interlacing import BOTTOM_FIRST, TOP_FIRST
-from .options import FilmOptions
-from .reader import film_stream as film_stream
+from .options import VideoOptions
+from .reader import video_stream as video_stream
 
 _FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
 
 
 _INTERLACED_FLAGS = "+ildct+ilme"
 
-Fit = Callable[[FrameLayout], tuple[FilmOptions, FrameLayout]]
+EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
 
 
@@ -59,7 +59,7 @@ def create_container(part: Path, target: Path) -> OutputContainer:
 def add_encoder(
     container: OutputContainer,
     target: Path,
-    options: FilmOptions,
+    options: VideoOptions,
     layout: FrameLayout,
     facts: StreamFacts,
 ) -> VideoStream:
@@ -116,7 +116,7 @@ def _open(stream: VideoStream, target: Path) -> None:
 
 
 def rehearse(
-    folder: Path, target: Path, options: FilmOptions, layout: FrameLayout, facts: StreamFacts
+    folder: Path, target: Path, options: VideoOptions, layout: FrameLayout, facts: StreamFacts
 ) -> None:
     """Write the head of the film once: what its container refuses must not come out at the end."""
     trial = folder / f".head{target.suffix}"

@@ -8,7 +8,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from ..color import U8, Matrix, luma_to_grey
+from ..color import U8, Matrix, luma_to_gray
 from .interlacing import top_field_first
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -150,9 +150,9 @@ def _converted(frame: av.VideoFrame, layout: FrameLayout) -> av.VideoFrame:
     )
 
 
-def grey_of(luma: Plane, layout: FrameLayout) -> U8:
-    """Return the decoded luma as an 8-bit grey (H, W)."""
-    return luma_to_grey(luma, full_range=layout.full_range, depth=layout.depth)
+def gray_of(luma: Plane, layout: FrameLayout) -> U8:
+    """Return the decoded luma as an 8-bit gray (H, W)."""
+    return luma_to_gray(luma, full_range=layout.full_range, depth=layout.depth)
 
 
 def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFrame:

@@ -1,4 +1,4 @@
-"""All that the frames of a coloured film depend on: segments of another film are never mixed in."""
+"""All that the frames of a colored film depend on: segments of another film are never mixed in."""
 
 import hashlib
 import secrets
@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .options import FilmOptions
+    from .options import VideoOptions
 
 _HASHED = 1 << 20  # bytes at either end of the source; sound and index lie there, and size counts
 
@@ -33,13 +33,13 @@ def source_identity(source: Path) -> str:
     return f"{facts.st_size} bytes, {facts.st_mtime_ns}, {digest.hexdigest()}"
 
 
-def film_identity(
+def video_identity(
     source: Path,
-    options: "FilmOptions",
+    options: "VideoOptions",
     made_by: Mapping[str, str] | None,
     settings: Mapping[str, object],
 ) -> dict[str, str]:
-    """Return the identity of one colouring, by names that the user knows.
+    """Return the identity of one coloring, by names that the user knows.
 
     MADE_BY names the network and where it runs; None: nobody can tell, so no two are the same.
     """

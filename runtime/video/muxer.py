@@ -19,12 +19,12 @@ from ..errors import OutputError
 from ..files import flush
 from .audio import Reencoder
 from .codecs import ENCODERS
-from .encoder import Fit, StreamFacts, add_encoder, create_container
+from .encoder import EncoderChoice, StreamFacts, add_encoder, create_container
 from .frames import FrameLayout
 from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
-from .options import FilmOptions
+from .options import VideoOptions
 from .reader import AnyPacket, read_packets
-from .reader import film_stream as film_stream
+from .reader import video_stream as video_stream
 from .segments import Segment, WorkFolder, stored_packets
 
 COPIED = ("audio", "subtitle")
@@ -62,7 +62,7 @@ def _holds(container: OutputContainer, stream: Stream) -> bool:
     return True
 
 
-class FilmWriter:
+class Muxer:
     """Joins finished segments with everything else of the source, without encoding them again."""
 
     def __init__(
@@ -70,23 +70,23 @@ class FilmWriter:
         source: InputContainer,
         part: Path,
         target: Path,
-        options: FilmOptions,
+        options: VideoOptions,
         layout: FrameLayout,
     ) -> None:
         self.left_out: list[str] = []
         self.remarks: list[str] = []
         self._source, self._target, self._layout, self._part = source, target, layout, part
         self._aspect: Fraction | None = None  # that is written last
-        self._film = film_stream(source)
+        self._source_video = video_stream(source)
         self._container = create_container(part, target)
-        facts = StreamFacts.of(self._film)
+        facts = StreamFacts.of(self._source_video)
         self._video = add_encoder(self._container, target, options, layout, facts)
         self._note_marks(facts)
         self._copies: dict[int, Stream] = {}
         self._reencoded: dict[int, Reencoder] = {}
         self._covers: set[int] = set()
         for stream in source.streams:
-            if stream is not self._film and not self._take(stream):
+            if stream is not self._source_video and not self._take(stream):
                 self.left_out.append(f"{stream.type} stream {stream.index}")
         self._container.metadata.update(source.metadata)
         self._container.set_chapters(source.chapters())
@@ -186,7 +186,7 @@ class FilmWriter:
         streams = list(dict.fromkeys(streams))
         if not streams:
             return
-        self._film.discard = Discard.all
+        self._source_video.discard = Discard.all
         for packet in read_packets(self._source, streams, self._note_damage):
             reencoder = self._reencoded.get(packet.stream.index)
             if reencoder is not None:
@@ -215,7 +215,7 @@ def _seconds(packet: AnyPacket) -> Fraction:
     return packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
 
 
-def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> list[str]:
+def join(work: WorkFolder, source: InputContainer, target: Path, fit: EncoderChoice) -> list[str]:
     """Write the segments of WORK and the other streams of SOURCE to TARGET; return remarks."""
     needed = int(sum(segment.sizes.sum() for segment in work.segments))
     free = shutil.disk_usage(work.path).free
@@ -227,7 +227,7 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: Fit) -> li
     options, layout = fit(work.segments[0].layout)
     part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
     try:
-        writer = FilmWriter(source, part, target, options, layout)
+        writer = Muxer(source, part, target, options, layout)
         try:
             writer.write(work.segments)
         finally:

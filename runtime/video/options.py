@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class FilmOptions:
+class VideoOptions:
     """How a film is written; None: the encoder's default here."""
 
     codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, h264_nvenc ...
     crf: int | None = None
     preset: str | None = None
-    stabilize: bool = True  # colours are held still from frame to frame
+    stabilize: bool = True  # colors are held still from frame to frame
     segment_frames: int = 240  # that a stopped run loses at most, some 10 seconds of film

@@ -91,19 +91,19 @@ def luma_hash(luma: Plane) -> str:
     return hashlib.sha256(luma.tobytes()).hexdigest()
 
 
-def open_film(path: Path) -> InputContainer:
+def open_video(path: Path) -> InputContainer:
     """Open a film; InputError if PATH has no video stream, whatever its name says."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    return _film_in(str(path), path, None)
+    return _video_in(str(path), path, None)
 
 
 def open_y4m(stream: Any) -> InputContainer:
     """Open raw y4m from a binary STREAM, which need not seek; InputError if it is not."""
-    return _film_in(stream, Path("-"), _Y4M)
+    return _video_in(stream, Path("-"), _Y4M)
 
 
-def _film_in(file: Any, path: Path, kind: str | None) -> InputContainer:
+def _video_in(file: Any, path: Path, kind: str | None) -> InputContainer:
     try:
         container: InputContainer = av.open(file, metadata_errors="replace", format=kind)
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -111,14 +111,14 @@ def _film_in(file: Any, path: Path, kind: str | None) -> InputContainer:
     try:
         if any(name in container.format.name for name in _PICTURE_DEMUXERS) and kind is None:
             raise InputError(f"{path}: neither a picture nor a film that can be read")
-        film_stream(container)
+        video_stream(container)
     except InputError:
         container.close()
         raise
     return container
 
 
-def film_stream(container: InputContainer) -> VideoStream:
+def video_stream(container: InputContainer) -> VideoStream:
     """Return the film's own stream, not a cover picture; InputError if there is none."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
@@ -130,7 +130,7 @@ def film_stream(container: InputContainer) -> VideoStream:
 
 def frame_count(container: InputContainer) -> int | None:
     """Return how many frames the film says that it has; None where it does not."""
-    stream = film_stream(container)
+    stream = video_stream(container)
     if stream.frames:
         return stream.frames
     if container.duration is None or stream.average_rate is None:
@@ -161,7 +161,7 @@ def read_packets(
             return
 
 
-class FilmReader:
+class VideoReader:
     """Decodes one film: all of it, or what follows the frame at which an earlier run stopped."""
 
     def __init__(self, source: Path, pipe: InputContainer | None = None) -> None:
@@ -182,11 +182,11 @@ class FilmReader:
             yield from _Decoding(self._pipe).pictures()
             return
         if after is None:
-            with open_film(self._source) as container:
+            with open_video(self._source) as container:
                 yield from _Decoding(container).pictures()
             return
         for seek in (True, False):
-            with open_film(self._source) as container:
+            with open_video(self._source) as container:
                 decoding = _Decoding(container)
                 if seek and not decoding.seek(after):
                     continue
@@ -214,7 +214,7 @@ class _Decoding:
 
     def __init__(self, container: InputContainer) -> None:
         self._container = container
-        self._video = film_stream(container)
+        self._video = video_stream(container)
         self._video.thread_type = "AUTO"
         self._siting = _siting_of(container, self._video)
         self._layout: FrameLayout | None = None

@@ -1,4 +1,4 @@
-"""Puts a coloured film on the disk: segment by segment, then all of them joined."""
+"""Puts a colored film on the disk: segment by segment, then all of them joined."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,10 +10,10 @@ import numpy as np
 
 from ..color import F32
 from ..errors import OutputError
-from .encoder import Fit, StreamFacts, add_encoder, create_container, rehearse
+from .encoder import EncoderChoice, StreamFacts, add_encoder, create_container, rehearse
 from .frames import build_frame
 from .interlacing import FieldMarker
-from .options import FilmOptions
+from .options import VideoOptions
 from .reader import AnyPacket, Position
 from .segments import Segment, WorkFolder
 from .stages import ColoredPicture
@@ -22,7 +22,9 @@ from .stages import ColoredPicture
 class Recorder:
     """Cuts a film into segments of one length; what an encoder still holds it finishes aside."""
 
-    def __init__(self, work: WorkFolder, target: Path, fit: Fit, facts: StreamFacts) -> None:
+    def __init__(
+        self, work: WorkFolder, target: Path, fit: EncoderChoice, facts: StreamFacts
+    ) -> None:
         self.frames = work.frames
         self._work, self._target, self._fit, self._facts = work, target, fit, facts
         self._number = len(work.segments)
@@ -83,7 +85,7 @@ class SegmentWriter:
         self,
         packets: Path,
         target: Path,
-        options: FilmOptions,
+        options: VideoOptions,
         first: ColoredPicture,
         facts: StreamFacts,
     ) -> None:

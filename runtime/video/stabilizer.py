@@ -1,6 +1,6 @@
-"""Colour that holds still: the network's answers averaged along the motion of the film.
+"""Color that holds still: the network's answers averaged along the motion of the film.
 
-A recursive mean, as temporal noise filters take it: each pixel carries its colour, and how many
+A recursive mean, as temporal noise filters take it: each pixel carries its color, and how many
 frames are in it, to where it moves, and starts anew where what it was is no longer there.
 """
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..color import F32, U8
 
-_MOST_FRAMES = 16  # in the mean, about half a second; a longer one lags behind and pales colours
+_MOST_FRAMES = 16  # in the mean, about half a second; a longer one lags behind and pales colors
 _LIGHTNESS_TOLERANCE = 9.0  # L*: what lies this far apart is hardly the same thing
 _SAME_LIGHTNESS = 6.0  # L*: pixels that differ by less are found again
-_COLOUR_TOLERANCE = 25.0  # CIELAB units: answers waver by less, things of two colours differ more
+_COLOR_TOLERANCE = 25.0  # CIELAB units: answers waver by less, things of two colors differ more
 _LEAST_FOUND = 0.45  # share of a frame found in the one before: across cuts < 0.3, in scenes > 0.7
 _LEAST_SIDE = 32  # that DIS can follow well; in smaller pictures pixels are taken to stand still
 
@@ -26,7 +26,7 @@ class Stabilizer:
 
     def __init__(self, state: F32 | None = None) -> None:
         self.state = state
-        # A quarter of the size, refined: unrefined the colours drift a little, and MEDIUM, eight
+        # A quarter of the size, refined: unrefined the colors drift a little, and MEDIUM, eight
         # times as slow, does not hold them stiller where much moves.
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
@@ -63,15 +63,15 @@ class Stabilizer:
 def _likeness(lightness: F32, a: F32, b: F32) -> F32:
     """Return 0..1 (h, w): how alike past and present are around each pixel, by their difference.
 
-    Colour counts too: where something moves off a ground as light as itself, no trail must stay.
+    Color counts too: where something moves off a ground as light as itself, no trail must stay.
     Flat at the top, for it acts at every frame: what takes a tenth each time leaves ten frames.
     """
     change = cv2.blur(np.abs(lightness), (3, 3)) / np.float32(_LIGHTNESS_TOLERANCE)
-    apart = cv2.blur(a * a + b * b, (5, 5)) / np.float32(_COLOUR_TOLERANCE**2)
+    apart = cv2.blur(a * a + b * b, (5, 5)) / np.float32(_COLOR_TOLERANCE**2)
     change *= change
     return np.asarray(np.exp(-change * change - apart * apart), np.float32)
 
 
 def _bytes(lightness: F32) -> U8:
-    grey: U8 = (lightness * np.float32(2.55) + np.float32(0.5)).astype(np.uint8)
-    return grey
+    gray: U8 = (lightness * np.float32(2.55) + np.float32(0.5)).astype(np.uint8)
+    return gray

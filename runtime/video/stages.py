@@ -9,14 +9,14 @@ import numpy as np
 
 from ..color import F32, U8
 from .chroma import Scratch, SteadyRounding, chroma_planes
-from .frames import FrameLayout, Plane, grey_of
+from .frames import FrameLayout, Plane, gray_of
 from .prefetch import Stopwatch, prefetch
-from .reader import FilmReader, Picture, Position
-from .reader import open_film as open_film
+from .reader import Picture, Position, VideoReader
+from .reader import open_video as open_video
 from .stabilizer import Stabilizer
 
 Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
-"""Turns 8-bit greys (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
+"""Turns 8-bit grays (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ColoredPicture:
 
 @dataclass(frozen=True)
 class Painter:
-    """How pictures get their colour: everything but where they come from and where they go."""
+    """How pictures get their color: everything but where they come from and where they go."""
 
     chroma: Chroma
     batch: int
@@ -44,9 +44,9 @@ class Painter:
 
 @contextmanager
 def colored(
-    reader: FilmReader, after: Position | None, painter: Painter, watch: Stopwatch
+    reader: VideoReader, after: Position | None, painter: Painter, watch: Stopwatch
 ) -> Iterator[Iterator[ColoredPicture]]:
-    """Yield the pictures that follow AFTER in colour; decoding and network work ahead."""
+    """Yield the pictures that follow AFTER in color; decoding and network work ahead."""
     pictures = watch.timed("decode", reader.pictures(after))
     decoded = prefetch(pictures, 2 * painter.batch)
     # A whole batch, so that the encoder has work while the network has.
@@ -87,7 +87,7 @@ def _paint_batch(
 ) -> Iterator[ColoredPicture]:
     layout = painter.fit(pictures[0].layout)
     start = time.perf_counter()
-    answers = painter.chroma([grey_of(picture.luma, picture.layout) for picture in pictures])
+    answers = painter.chroma([gray_of(picture.luma, picture.layout) for picture in pictures])
     watch.add("network", time.perf_counter() - start)
     for picture, (lightness, fresh) in zip(pictures, answers, strict=True):
         start = time.perf_counter()

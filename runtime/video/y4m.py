@@ -1,6 +1,6 @@
 """Raw film for pipes: YUV4MPEG2, a line of text and then plain planes, as ffmpeg and mpv take it.
 
-It has one frame rate, no sound, and no colour matrix.
+It has one frame rate, no sound, and no color matrix.
 """
 
 from fractions import Fraction
@@ -78,13 +78,13 @@ def _header(layout: FrameLayout, facts: StreamFacts) -> bytes:
     words = [
         SIGNATURE.decode(),
         f"W{layout.width} H{layout.height} F{rate.numerator}:{rate.denominator} I{fields}",
-        f"A{aspect.numerator}:{aspect.denominator if aspect else 0} C{_colour(layout)}",
+        f"A{aspect.numerator}:{aspect.denominator if aspect else 0} C{_color(layout)}",
         f"XCOLORRANGE={'FULL' if layout.full_range else 'LIMITED'}",
     ]
     return " ".join(words).encode() + b"\n"
 
 
-def _colour(layout: FrameLayout) -> str:
+def _color(layout: FrameLayout) -> str:
     if layout.depth > 8:
         deep = f"{layout.subsampling}p{layout.depth}"
         return f"{deep} XYSCSS={deep.upper()}"

@@ -21,7 +21,7 @@ from colorize.runtime.errors import ModelError
 from colorize.runtime.files import photo_files, sha256
 from colorize.runtime.models.catalog import MODELS
 from colorize.runtime.photo.reader import read_photo
-from colorize.train.metrics import colourfulness, psnr
+from colorize.train.metrics import colorfulness, psnr
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -30,25 +30,25 @@ pytest.importorskip("onnxruntime")
 def test_the_command_measures_a_model(model: Path, photos: Path, quick: Quick) -> None:
     result, document = quick("--model", model, "--batch", "1,3")
     assert result.exit_code == 0, result.output
-    own, grey, truth = document["quality"]
+    own, gray, truth = document["quality"]
     with Colorizer(model) as colorizer:
         pairs = [
             (colorizer.image(photo), photo)
             for photo in (read_photo(path).rgb for path in photo_files(photos))
         ]
     for name, metric in (("psnr_db", psnr), ("ssim", ssim), ("ciede2000", ciede2000)):
-        each = [metric(coloured, photo) for coloured, photo in pairs]
+        each = [metric(colored, photo) for colored, photo in pairs]
         assert own["means"][name] == pytest.approx(np.mean(each))
         assert own["errors"][name] == pytest.approx(np.std(each, ddof=1) / 2**0.5)
         assert own["per_photo"][name] == pytest.approx(each)
         assert truth["means"][name] is None
-    colours = np.mean([colourfulness(coloured) for coloured, _ in pairs])
-    original = np.mean([colourfulness(photo) for _, photo in pairs])
-    assert own["means"]["colourfulness"] == pytest.approx(colours)
-    assert own["means"]["colourfulness_delta"] == pytest.approx(abs(colours - original))
-    assert truth["means"]["colourfulness"] == pytest.approx(original)
-    assert (grey["model"], truth["model"]) == ("grey", "truth")
-    assert grey["means"]["colourfulness"] == pytest.approx(0, abs=0.1)
+    colors = np.mean([colorfulness(colored) for colored, _ in pairs])
+    original = np.mean([colorfulness(photo) for _, photo in pairs])
+    assert own["means"]["colorfulness"] == pytest.approx(colors)
+    assert own["means"]["colorfulness_delta"] == pytest.approx(abs(colors - original))
+    assert truth["means"]["colorfulness"] == pytest.approx(original)
+    assert (gray["model"], truth["model"]) == ("gray", "truth")
+    assert gray["means"]["colorfulness"] == pytest.approx(0, abs=0.1)
     assert set(document["not_measured"]) == {"lpips_squeeze", "fid"}
     assert document["data"]["protocol"] == "native@1"
     assert document["data"]["names"] == [path.name for path in photo_files(photos)]
@@ -76,7 +76,7 @@ def test_the_command_measures_a_model(model: Path, photos: Path, quick: Quick) -
         figures = [f"{row[name]:.1f}" for name in ("p50_ms", "p90_ms", "spread_ms")]
         assert line.split()[3:6] == figures
         assert line.split()[-1] == f"{row['speedup']:.2f}x"
-    assert any("PSNR alone rewards grey pictures" in line for line in lines)
+    assert any("PSNR alone rewards gray pictures" in line for line in lines)
     assert any("p99 is told from 100 runs on" in line for line in lines)
     assert any("FID: not measured (photographs: 2" in line for line in lines)
 
@@ -88,9 +88,9 @@ def test_the_wall_shows_every_photograph(model: Path, quick: Quick, tmp_path: Pa
     with Image.open(tmp_path / "wall.png") as wall:
         parts = np.asarray(wall.convert("RGB")).astype(int)
     height, width = parts.shape[:2]
-    assert width > 3 * height  # two photographs abreast, each grey, by the model and true
-    grey = parts[:, : width // 8]
-    assert np.ptp(grey, axis=2).max() <= 2
+    assert width > 3 * height  # two photographs abreast, each gray, by the model and true
+    gray = parts[:, : width // 8]
+    assert np.ptp(gray, axis=2).max() <= 2
     assert np.ptp(parts, axis=2).max() > 40
 
 
@@ -116,14 +116,14 @@ def test_processes_that_share_the_photographs_find_the_same(model: Path, quick: 
     assert shared["data"] == alone["data"]
 
 
-def test_coloured_pictures_of_others_are_measured(
+def test_colored_pictures_of_others_are_measured(
     model: Path, photos: Path, quick: Quick, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for path in photo_files(photos):
         Image.fromarray(255 - read_photo(path).rgb).save(theirs / f"{path.stem}.bmp")
-    result, document = quick("--model", model, *FAST, "--coloured", theirs)
+    result, document = quick("--model", model, *FAST, "--colored", theirs)
     assert result.exit_code == 0, result.output
     row = document["quality"][1]
     truths = [read_photo(path).rgb for path in photo_files(photos)]
@@ -140,24 +140,24 @@ def test_results_of_colorize_run_are_told_from_the_photographs_beside_them(
     for path, truth in zip(photo_files(photos), truths, strict=True):
         Image.fromarray(truth).save(theirs / path.name)
         Image.fromarray(255 - truth).save(theirs / f"{path.stem}_colorized{path.suffix}")
-    result, document = quick("--model", model, *FAST, "--coloured", theirs)
+    result, document = quick("--model", model, *FAST, "--colored", theirs)
     assert result.exit_code == 0, result.output
     means = document["quality"][1]["means"]
     assert means["psnr_db"] == pytest.approx(np.mean([psnr(255 - t, t) for t in truths]))
 
 
-def test_coloured_pictures_that_do_not_match_are_named(
+def test_colored_pictures_that_do_not_match_are_named(
     model: Path, photos: Path, quick: Quick, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    result, _ = quick("--model", model, "--coloured", theirs)
+    result, _ = quick("--model", model, "--colored", theirs)
     first, second = (path.name for path in photo_files(photos))
     assert result.exit_code == 2
     assert f"has no picture for {first}, {second}" in " ".join(result.stderr.split())
     for path in photo_files(photos):
         Image.new("RGB", (9, 7)).save(theirs / path.name)
-    result, _ = quick("--model", model, "--coloured", theirs)
+    result, _ = quick("--model", model, "--colored", theirs)
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
     assert f"sizes differ from the photographs': {first} 9x7, not 60x45" in line
@@ -170,9 +170,9 @@ def test_lpips_is_measured_with_given_weights(model: Path, quick: Quick, tmp_pat
     torch.save(get_model("squeezenet1_1", weights=None).state_dict(), weights)
     result, document = quick("--model", model, *FAST, "--lpips-weights", weights)
     assert result.exit_code == 0, result.output
-    own, grey, truth = (row["means"]["lpips_squeeze"] for row in document["quality"])
+    own, gray, truth = (row["means"]["lpips_squeeze"] for row in document["quality"])
     assert own > 0
-    assert grey > 0
+    assert gray > 0
     assert truth is None
     assert document["metric_weights"] == {"lpips_squeeze": sha256(weights)}
     assert "lpips_squeeze" not in document["not_measured"]
@@ -180,7 +180,7 @@ def test_lpips_is_measured_with_given_weights(model: Path, quick: Quick, tmp_pat
 
 @pytest.mark.parametrize(
     ("breach", "reason"),
-    [({"output": "colour"}, "outputs are colour"), ({"stride": 2}, "the contract has [1, 2,")],
+    [({"output": "color"}, "outputs are color"), ({"stride": 2}, "the contract has [1, 2,")],
 )
 def test_a_broken_model_gets_an_error_row_and_the_others_go_on(
     model: Path,
@@ -206,7 +206,7 @@ def test_a_broken_model_gets_an_error_row_and_the_others_go_on(
 
     result, document = quick("--model", broken, *few)
     assert result.exit_code == 1
-    assert [row["model"] for row in document["quality"]] == [str(broken), "grey", "truth"]
+    assert [row["model"] for row in document["quality"]] == [str(broken), "gray", "truth"]
 
 
 def test_an_engine_that_raises_is_blamed_on_its_model(
@@ -248,7 +248,7 @@ def test_what_does_not_fit_into_memory_is_not_measured_smaller(
         (["--batch", "1,x"], "not a list of batch sizes"),
         (["--lpips", "resnet"], "not a list of alex, vgg, squeeze"),
         (["--precision", "int8"], "not a list of auto, fp32, bf16"),
-        (["--coloured", "nowhere"], "no such folder"),
+        (["--colored", "nowhere"], "no such folder"),
         (["--video", "nowhere.mp4"], "no such file"),
         (["--fid-weights", "nowhere.pth"], "no such file"),
         (["--lpips-weights", "nowhere.pth"], "no such file"),
@@ -319,5 +319,5 @@ def test_the_bare_command_measures_the_default_model_everywhere(tmp_path: Path) 
     default = [row for row in document["speed"] if row["model"] == "default"]
     assert {row["backend"] for row in default} == {"openvino", "onnxruntime", "torch"}
     assert all(row["runs"] >= 30 and row["peak_rss_mb"] > 20 for row in document["speed"])
-    own, grey = (row["means"] for row in document["quality"] if row["title"] in ("default", "grey"))
-    assert own["ciede2000"] < grey["ciede2000"]
+    own, gray = (row["means"] for row in document["quality"] if row["title"] in ("default", "gray"))
+    assert own["ciede2000"] < gray["ciede2000"]

@@ -13,37 +13,37 @@ from rich.console import Console
 from colorize.bench.bounds import __main__ as bounds
 from colorize.bench.bounds.clips import make_clip
 from colorize.bench.bounds.cold_start import ColdStart
-from colorize.bench.bounds.film_speed import (
+from colorize.bench.bounds.frame_by_frame import colorize_frame_by_frame
+from colorize.bench.bounds.video_speed import (
+    COLORIZE_RUN,
     NETWORK,
-    ROAD,
     TRANSCODE,
     TRANSCODE_SOURCE,
-    FilmSpeed,
+    VideoSpeed,
     infer_all,
     working_lightness,
 )
-from colorize.bench.bounds.frame_by_frame import colorize_frame_by_frame
 from colorize.bench.speed import cost as costs
 from colorize.bench.speed.cost import Cost, cost_of
 from colorize.bench.video.transcode import transcode
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 Finished = subprocess.CompletedProcess[str]
 
 
 def pictures(path: Path) -> list[U8]:
     """Every frame as RGB."""
-    with av.open(str(path)) as film:
-        return [f.to_ndarray(format="rgb24").astype(np.uint8) for f in film.decode(video=0)]
+    with av.open(str(path)) as video:
+        return [f.to_ndarray(format="rgb24").astype(np.uint8) for f in video.decode(video=0)]
 
 
 def sound(path: Path) -> list[bytes]:
     """Every packet of sound."""
-    with av.open(str(path)) as film:
-        return [bytes(packet) for packet in film.demux(audio=0) if packet.size]
+    with av.open(str(path)) as video:
+        return [bytes(packet) for packet in video.demux(audio=0) if packet.size]
 
 
 def psnr(one: U8, two: U8) -> float:
@@ -51,16 +51,16 @@ def psnr(one: U8, two: U8) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def film_speed(road: list[float]) -> FilmSpeed:
+def video_speed(road: list[float]) -> VideoSpeed:
     """A film whose repeats took ROAD seconds, 3 of transcoding and 1 of the network."""
     costs = {
-        ROAD: tuple(Cost(seconds, 2 * seconds, 0.0) for seconds in road),
+        COLORIZE_RUN: tuple(Cost(seconds, 2 * seconds, 0.0) for seconds in road),
         TRANSCODE: (Cost(3, 6, 0.0),) * len(road),
         TRANSCODE_SOURCE: (Cost(1, 2, 0.0),) * len(road),
         NETWORK: (Cost(1, 1, 0.0),) * len(road),
     }
     stages = ({"decode": 1.0},) * len(road)
-    return FilmSpeed("film", 64, 48, 10, "engine", costs, {ROAD: 1.0}, stages)
+    return VideoSpeed("film", 64, 48, 10, "engine", costs, {COLORIZE_RUN: 1.0}, stages)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def little(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:
     """Road 4, 5, 3.6 over 3 + 1; of processor seconds 8, 10, 7.2 over 6 + 1."""
-    speed = film_speed([4, 5, 3.6])
+    speed = video_speed([4, 5, 3.6])
     wall, cpu = speed.ratio(lambda cost: cost.wall), speed.ratio(lambda cost: cost.cpu)
     assert (wall.median, wall.least, wall.most) == pytest.approx((1.0, 0.9, 1.25))
     assert (cpu.median, cpu.least, cpu.most) == pytest.approx((8 / 7, 7.2 / 7, 10 / 7))
@@ -111,7 +111,7 @@ def test_ratios_of_starts_and_of_memory_are_the_right_way_round() -> None:
 
 def test_transcoding_keeps_the_film_and_its_sound(clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "again.mp4"
-    assert transcode(clip, target, FilmOptions(preset="ultrafast")) == 100
+    assert transcode(clip, target, VideoOptions(preset="ultrafast")) == 100
     before, after = pictures(clip), pictures(target)
     assert len(after) == len(before) == 100
     assert min(psnr(*pair) for pair in zip(before, after, strict=True)) > 30
@@ -120,8 +120,8 @@ def test_transcoding_keeps_the_film_and_its_sound(clip: Path, tmp_path: Path) ->
 
 def test_transcoding_takes_the_settings_it_is_given(clip: Path, tmp_path: Path) -> None:
     rough, fine = tmp_path / "rough.mp4", tmp_path / "fine.mp4"
-    transcode(clip, rough, FilmOptions(preset="ultrafast", crf=40))
-    transcode(clip, fine, FilmOptions(preset="ultrafast", crf=20))
+    transcode(clip, rough, VideoOptions(preset="ultrafast", crf=40))
+    transcode(clip, fine, VideoOptions(preset="ultrafast", crf=20))
     assert rough.stat().st_size < fine.stat().st_size / 2
 
 
@@ -156,7 +156,7 @@ def test_the_network_alone_sees_what_the_road_shows_it(
         return infer(lightness)
 
     monkeypatch.setattr(colorizer.engine, "infer", spy)
-    colorizer.video(little, tmp_path / "coloured.mp4", FilmOptions(preset="ultrafast"))
+    colorizer.video(little, tmp_path / "colored.mp4", VideoOptions(preset="ultrafast"))
     shown = [picture for batch in seen for picture in batch]
     seen.clear()
     infer_all(colorizer, working_lightness(colorizer, little))
@@ -165,15 +165,15 @@ def test_the_network_alone_sees_what_the_road_shows_it(
     np.testing.assert_array_equal(np.stack(shown), np.stack(alone))
 
 
-def test_frame_by_frame_colours_every_frame(
+def test_frame_by_frame_colors_every_frame(
     colorizer: Colorizer, little: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "plain.mp4"
     assert colorize_frame_by_frame(colorizer.engine, colorizer, little, target) == 20
     ours = tmp_path / "ours.mp4"
-    colorizer.video(little, ours, FilmOptions(stabilize=False, crf=10))
+    colorizer.video(little, ours, VideoOptions(stabilize=False, crf=10))
     for plain, good in zip(pictures(target)[::5], pictures(ours)[::5], strict=True):
-        assert psnr(plain, good) > 24  # the same colours, up to its clipping and its codec
+        assert psnr(plain, good) > 24  # the same colors, up to its clipping and its codec
 
 
 @pytest.mark.parametrize(("seconds", "code", "said"), [(4.4, 0, "within"), (5.0, 1, "BEYOND")])
@@ -183,13 +183,13 @@ def test_a_film_beyond_its_bound_fails_the_command(
     said: str,
     in_process: Callable[..., Finished],
     monkeypatch: pytest.MonkeyPatch,
-    small_film: Path,
+    small_video: Path,
     tmp_path: Path,
 ) -> None:
     """Processor seconds, 8.8 over 7 in the first case, have no bound."""
-    monkeypatch.setattr(bounds, "measure_film_speed", lambda *_, **__: film_speed([seconds]))
+    monkeypatch.setattr(bounds, "measure_video_speed", lambda *_, **__: video_speed([seconds]))
     done = in_process(
-        bounds.main, small_film, "--only", "film", "--height", 48, "-o", tmp_path / "b.json"
+        bounds.main, small_video, "--only", "video", "--height", 48, "-o", tmp_path / "b.json"
     )
     assert done.returncode == code, done.stderr
     assert said in done.stdout.splitlines()[0]
@@ -204,13 +204,13 @@ def test_every_bound_is_measured(
     done = in_process(bounds.main, clip, *words)
     assert done.returncode in (0, 1), done.stderr
     document = json.loads((tmp_path / "bounds.json").read_text())
-    [film] = document["films"]
-    assert (film["height"], film["frames"]) == (64, 12)
+    [video] = document["videos"]
+    assert (video["height"], video["frames"]) == (64, 12)
     # The tiny model has no checkpoint, so no torch row.
-    assert len(film["costs"]) == 5
-    assert all(len(costs) == 2 for costs in film["costs"].values())
-    assert set(film["megabytes"]) == set(film["costs"]) - {NETWORK}
-    assert set(film["stages"][0]) >= {"decode", "network", "encode"}
+    assert len(video["costs"]) == 5
+    assert all(len(costs) == 2 for costs in video["costs"].values())
+    assert set(video["megabytes"]) == set(video["costs"]) - {NETWORK}
+    assert set(video["stages"][0]) >= {"decode", "network", "encode"}
     assert len(document["start"]["whole"]) == len(document["start"]["floor"]) == 2
     short, long = document["memory_mb"].values()
     assert 50 < short < 2000

@@ -100,13 +100,13 @@ def test_unusable_pictures_are_reported_and_counted(
     model: Path, photos: Path, quick: Quick
 ) -> None:
     (photos / "broken.jpg").write_bytes(b"no picture")
-    Image.new("L", (40, 40), 90).save(photos / "grey.png")
+    Image.new("L", (40, 40), 90).save(photos / "gray.png")
     Image.new("RGB", (20, 40), (200, 0, 0)).save(photos / "small.png")
     result, document = quick("--model", model, *FAST)
     assert result.exit_code == 0, result.output
     assert document["data"]["photos"] == 2
     left_out = {entry["name"]: entry["reason"] for entry in document["data"]["left_out"]}
-    assert set(left_out) == {"broken.jpg", "grey.png", "small.png"}
+    assert set(left_out) == {"broken.jpg", "gray.png", "small.png"}
     assert document["data"]["left_out_count"] == 3
     assert sum(line.startswith("skipped: ") for line in result.stderr.splitlines()) == 3
     usable = [path for path in photo_files(photos) if path.name != "broken.jpg"]

@@ -12,22 +12,22 @@ from scipy.spatial.distance import jensenshannon
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
-from colorize.bench.quality.candidates import without_colours
+from colorize.bench.quality.candidates import without_colors
 from colorize.bench.quality.metrics import (
     Running,
     Tally,
     ciede2000,
-    colourfulness_ddcolor,
-    colours,
+    colorfulness_ddcolor,
+    colors,
     compare,
     ssim,
 )
-from colorize.bench.video import temporal as film
+from colorize.bench.video import temporal as video
 from colorize.runtime.color import F32, U8
 from colorize.runtime.files import photo_files
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.runtime.photo.reader import read_photo
-from colorize.train.metrics import colourfulness, psnr
+from colorize.train.metrics import colorfulness, psnr
 
 torch = pytest.importorskip("torch")
 torchmetrics = pytest.importorskip("torchmetrics")
@@ -125,29 +125,27 @@ def hasler_suesstrunk(picture: U8, *, absolute: bool = False) -> float:
 
 
 @pytest.mark.parametrize("picture", pictures())
-def test_colourfulness_is_the_papers_and_the_absolute_one_is_another(picture: U8) -> None:
-    assert colourfulness(picture) == pytest.approx(hasler_suesstrunk(picture))
-    assert colourfulness_ddcolor(picture) == pytest.approx(
-        hasler_suesstrunk(picture, absolute=True)
-    )
+def test_colorfulness_is_the_papers_and_the_absolute_one_is_another(picture: U8) -> None:
+    assert colorfulness(picture) == pytest.approx(hasler_suesstrunk(picture))
+    assert colorfulness_ddcolor(picture) == pytest.approx(hasler_suesstrunk(picture, absolute=True))
 
 
 def test_only_opponents_of_both_signs_tell_the_two_apart() -> None:
     half = np.zeros((10, 10, 3), np.uint8)
     half[:5, :, 0], half[5:, :, 1] = 200, 200
-    found = colours(half)
-    assert found["colourfulness"] > 1.5 * found["colourfulness_ddcolor"]
+    found = colors(half)
+    assert found["colorfulness"] > 1.5 * found["colorfulness_ddcolor"]
 
 
-def test_grey_has_no_colour() -> None:
-    grey = np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3)
-    assert colours(grey) == {"colourfulness": 0, "colourfulness_ddcolor": 0}
-    assert colourfulness(without_colours(pictures()[2])) < 0.1
+def test_gray_has_no_color() -> None:
+    gray = np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 3)
+    assert colors(gray) == {"colorfulness": 0, "colorfulness_ddcolor": 0}
+    assert colorfulness(without_colors(pictures()[2])) < 0.1
 
 
 def test_no_figure_wraps_around_in_eight_bits() -> None:
     low, high = np.full((40, 40, 3), 10, np.uint8), np.full((40, 40, 3), 250, np.uint8)
-    assert compare(low, high) | colours(low) == compare(high, low) | colours(low)
+    assert compare(low, high) | colors(low) == compare(high, low) | colors(low)
     assert psnr(low, high) == pytest.approx(20 * math.log10(255 / 240))
 
 
@@ -179,24 +177,24 @@ def test_a_tally_keeps_figures_apart() -> None:
 
 def test_cdc_is_scipys_jensen_shannon_of_histograms() -> None:
     first, second = pictures()[:2]
-    p, q = film.histograms(first), film.histograms(second)
+    p, q = video.histograms(first), video.histograms(second)
     np.testing.assert_allclose(
         p[1], np.histogram(first[..., 1], 256, (0, 256))[0] / first[..., 1].size
     )
     expected = np.mean([jensenshannon(*pair) ** 2 for pair in zip(p, q, strict=True)])
-    assert film.jensen_shannon(p, q) == pytest.approx(expected)
-    assert film.jensen_shannon(p, p) == pytest.approx(0, abs=1e-12)
-    black, white = film.histograms(BLACK), film.histograms(255 - BLACK)
-    assert film.jensen_shannon(black, white) == pytest.approx(math.log(2))
+    assert video.jensen_shannon(p, q) == pytest.approx(expected)
+    assert video.jensen_shannon(p, p) == pytest.approx(0, abs=1e-12)
+    black, white = video.histograms(BLACK), video.histograms(255 - BLACK)
+    assert video.jensen_shannon(black, white) == pytest.approx(math.log(2))
 
 
 def test_cdc_is_the_mean_over_distances_of_one_two_and_four() -> None:
     frames = [np.full((36, 36, 3), value, np.uint8) for value in (0, 9, 0, 9, 0, 9)]
-    colours = film.FilmColours()
+    colors = video.VideoColors()
     for frame in frames:
-        colours.add(frame, None, None)
+        colors.add(frame, None, None)
     # At odd distances all differ, at even ones none.
-    assert colours.means()["cdc"] == pytest.approx(math.log(2) / 3)
+    assert colors.means()["cdc"] == pytest.approx(math.log(2) / 3)
 
 
 def scene(shift: int) -> U8:
@@ -214,7 +212,7 @@ def ab_of(rgb: U8) -> F32:
 
 
 def test_motion_is_followed_and_what_comes_into_view_is_hidden() -> None:
-    moved = film.motion(luma(scene(0)), luma(scene(6)))
+    moved = video.motion(luma(scene(0)), luma(scene(6)))
     x = np.arange(220)
     inner = moved.before[20:-20, 20:-30, 0] - x[20:-30]
     assert np.median(inner) == pytest.approx(6, abs=0.3)
@@ -222,28 +220,28 @@ def test_motion_is_followed_and_what_comes_into_view_is_hidden() -> None:
     assert moved.seen[:, -5:].mean() < 0.3
 
 
-def test_flicker_sees_colours_that_change_and_not_things_that_move() -> None:
+def test_flicker_sees_colors_that_change_and_not_things_that_move() -> None:
     first, second = scene(0), scene(6)
-    moved = film.motion(luma(first), luma(second))
-    still = film.flicker(ab_of(first), ab_of(second), moved)
+    moved = video.motion(luma(first), luma(second))
+    still = video.flicker(ab_of(first), ab_of(second), moved)
     unmoved = np.hypot(*np.moveaxis(ab_of(second) - ab_of(first), -1, 0)).mean()
     assert still is not None
     assert still < 0.5 * unmoved
-    shifted = film.flicker(ab_of(first), ab_of(second) + np.float32(10), moved)
+    shifted = video.flicker(ab_of(first), ab_of(second) + np.float32(10), moved)
     assert shifted == pytest.approx(math.hypot(10, 10), rel=0.15)
 
 
 def test_a_cut_does_not_flicker() -> None:
     other = read_photo(SAMPLES / "test" / "cat.jpg").rgb[:160, :220]
-    moved = film.motion(luma(scene(0)), luma(np.ascontiguousarray(other)))
-    assert film.flicker(ab_of(scene(0)), ab_of(scene(0)), moved) is None
+    moved = video.motion(luma(scene(0)), luma(np.ascontiguousarray(other)))
+    assert video.flicker(ab_of(scene(0)), ab_of(scene(0)), moved) is None
 
 
 def test_temporal_psnr_is_that_of_the_changes() -> None:
     before, now = near(scene(0)), near(scene(6))
     change = now.astype(float) - before - (scene(6).astype(float) - scene(0))
     expected = 10 * math.log10(255**2 / (change**2).mean())
-    assert film.temporal_psnr(before, now, scene(0), scene(6)) == pytest.approx(expected)
+    assert video.temporal_psnr(before, now, scene(0), scene(6)) == pytest.approx(expected)
     # A constant cast is no change.
     cast: Callable[[U8], U8] = lambda rgb: (rgb // 2 + 20).astype(np.uint8)  # noqa: E731
-    assert film.temporal_psnr(cast(BLACK), cast(BLACK), BLACK, BLACK) == float("inf")
+    assert video.temporal_psnr(cast(BLACK), cast(BLACK), BLACK, BLACK) == float("inf")

@@ -18,9 +18,9 @@ GOLDEN = Path(__file__).parent / "data" / "bench-results.json"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-def jpeg(colour: tuple[int, int, int]) -> bytes:
+def jpeg(color: tuple[int, int, int]) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (160, 120), colour).save(buffer, "JPEG")
+    Image.new("RGB", (160, 120), color).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
@@ -29,7 +29,7 @@ def html() -> str:
     document = read_document(GOLDEN)
     document["warnings"] = ['<img src="https://example.org/x.png" onerror="alert(1)">']
     pictures = {
-        "grey": jpeg((90, 90, 90)),
+        "gray": jpeg((90, 90, 90)),
         "default": jpeg((200, 60, 60)),
         "truth": jpeg((60, 60, 200)),
     }
@@ -76,7 +76,7 @@ def test_tables_sort_by_value_and_rows_without_one_stay_below(page: Any) -> None
     heading = page.locator("table").first.get_by_role("button", name="PSNR dB")
     rows = [row for row in read_document(GOLDEN)["quality"] if "means" in row]
     ratios = {row["title"]: row["means"]["psnr_db"] for row in rows}
-    low, high = sorted(f"{ratios[title]:.2f}" for title in ("default", "grey"))
+    low, high = sorted(f"{ratios[title]:.2f}" for title in ("default", "gray"))
     heading.click()
     assert column(page, "PSNR dB")[:2] == [low, high]
     heading.click()
@@ -88,14 +88,14 @@ def test_tables_sort_by_value_and_rows_without_one_stay_below(page: Any) -> None
 
 
 def shown_at(page: Any, share: float) -> tuple[int, int, int]:
-    """The colour of the first photograph at this share of its width."""
+    """The color of the first photograph at this share of its width."""
     with Image.open(io.BytesIO(page.locator(".pair").first.screenshot())) as image:
         rgb = np.asarray(image.convert("RGB"))
     r, g, b = (int(value) for value in rgb[rgb.shape[0] // 2, int(share * (rgb.shape[1] - 1))])
     return r, g, b
 
 
-def test_the_slider_moves_from_grey_to_colour(page: Any) -> None:
+def test_the_slider_moves_from_gray_to_color(page: Any) -> None:
     slider = page.locator(".pair input").first
     slider.fill("50")
     assert shown_at(page, 0.25) == pytest.approx((90, 90, 90), abs=6)

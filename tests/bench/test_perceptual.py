@@ -143,10 +143,10 @@ def test_fid_is_the_frechet_distance_of_two_gaussians() -> None:
     for other, truth in zip(others, truths, strict=True):
         fid.add(other, truth)
     # The trace of the root of a product of covariances of 300 points: the root in 300 dimensions.
-    centred = [side.astype(np.float64) - side.mean(0) for side in (others, truths)]
-    small = centred[0] @ centred[1].T / 299
+    centered = [side.astype(np.float64) - side.mean(0) for side in (others, truths)]
+    small = centered[0] @ centered[1].T / 299
     cross = np.trace(sqrtm(small @ small.T)).real
-    spread = sum((side**2).sum() / 299 for side in centred)
+    spread = sum((side**2).sum() / 299 for side in centered)
     expected = ((others.mean(0) - truths.mean(0)) ** 2).sum() + spread - 2 * cross
     assert fid.value() == pytest.approx(expected, rel=1e-3)
 

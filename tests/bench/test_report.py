@@ -15,10 +15,10 @@ from colorize.bench.report import compare
 from colorize.bench.report.results import SCHEMA, read_document
 from colorize.bench.report.tables import tables, to_markdown
 from colorize.bench.settings import Failure, Settings, Subject
-from colorize.bench.video.evaluate import as_colourful, film_colours, measure_film
+from colorize.bench.video.evaluate import as_colorful, measure_video, video_colors
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 jsonschema = pytest.importorskip("jsonschema")
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def golden() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def validate() -> Callable[[object], None]:
-    schema = json.loads((ROOT / "bench" / "results.schema.json").read_text())
+    schema = json.loads((ROOT / "bench" / "report" / "results.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     return lambda document: validator.validate(document)
@@ -56,20 +56,20 @@ def test_the_golden_document_follows_the_schema(
 
 def test_what_the_command_writes_follows_the_schema(
     tiny_model: Path,
-    small_film: Path,
+    small_video: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     validate: Callable[[object], None],
 ) -> None:
     monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
     words = f"--model {tiny_model} --limit-images 1 --runs 2 --warmup 0 --batch 1 --roofline"
-    words += f" --video {small_film} --video-frames 7 -o {tmp_path}"
+    words += f" --video {small_video} --video-frames 7 -o {tmp_path}"
     result = CliRunner().invoke(main, words.split())
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "results.json").read_text())
     validate(document)
-    [film] = document["films"]
-    [speed] = film["speed"]
+    [video] = document["videos"]
+    [speed] = video["speed"]
     assert (speed["frames"], speed["width"], speed["height"]) == (10, 64, 48)
     assert speed["fps"] == pytest.approx(10 / speed["seconds"])
     alone = speed["transcode_seconds"] + speed["network_seconds"]
@@ -77,12 +77,12 @@ def test_what_the_command_writes_follows_the_schema(
     slower = "network" if speed["network_seconds"] > speed["transcode_seconds"] else "encoder"
     assert speed["bound_by"] == slower
     assert {"decode", "network", "encode"} <= set(speed["stages"])
-    own, bare, truth, grey = film["colours"]
+    own, bare, truth, gray = video["colors"]
     assert (own["model"], bare["model"]) == (str(tiny_model), f"{tiny_model}, not stabilized")
     assert own["flicker"] < bare["flicker"]
-    assert (truth["model"], grey["model"]) == ("truth", "grey")
-    assert {row["frames"] for row in film["colours"]} == {7}
-    assert (truth["psnr_db"], grey["flicker"]) == (None, pytest.approx(0, abs=0.01))
+    assert (truth["model"], gray["model"]) == ("truth", "gray")
+    assert {row["frames"] for row in video["colors"]} == {7}
+    assert (truth["psnr_db"], gray["flicker"]) == (None, pytest.approx(0, abs=0.01))
     assert own["psnr_db"] > 5
     assert document["roofline"][0]["share"] > 0
 
@@ -93,40 +93,42 @@ def test_a_film_that_is_damaged_within_fails_alone(
     source = scratched(clip, tmp_path / "scratched.mp4")
     settings = Settings(backends=("openvino",))
     subject = Subject("tiny", tiny_model, "")
-    film = measure_film([subject], source, settings, 100)
-    [failure] = film.speed
+    video = measure_video([subject], source, settings, 100)
+    [failure] = video.speed
     assert isinstance(failure, Failure)
     assert failure.error.startswith("scratched.mp4: cannot be measured")
-    assert film.colours == ()
+    assert video.colors == ()
 
 
-def test_a_black_and_white_film_is_no_truth(make_film: Callable[..., Path], tmp_path: Path) -> None:
-    grey = make_film(tmp_path / "grey.mkv", flat=90)
-    coloured = make_film(tmp_path / "coloured.mkv")
-    [row] = film_colours(grey, {"own": coloured}, 8)
+def test_a_black_and_white_film_is_no_truth(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    gray = make_video(tmp_path / "gray.mkv", flat=90)
+    colored = make_video(tmp_path / "colored.mkv")
+    [row] = video_colors(gray, {"own": colored}, 8)
     assert (row.model, row.psnr_db, row.temporal_psnr_db) == ("own", None, None)
-    assert row.colourfulness > 10
+    assert row.colorfulness > 10
 
 
-def test_films_are_compared_at_equal_colourfulness(
-    tiny_model: Path, small_film: Path, tmp_path: Path
+def test_films_are_compared_at_equal_colorfulness(
+    tiny_model: Path, small_video: Path, tmp_path: Path
 ) -> None:
     """Of two films, one paled, the vivid one is made again, as pale."""
     vivid, pale = tmp_path / "0.unsteady.mkv", tmp_path / "0.mkv"
     for path, saturation in ((vivid, 1.0), (pale, 0.8)):
         with Colorizer(tiny_model, backend="onnxruntime", saturation=saturation) as colorizer:
-            colorizer.video(small_film, path, FilmOptions(stabilize=False))
+            colorizer.video(small_video, path, VideoOptions(stabilize=False))
     subject, settings = Subject("own", tiny_model, ""), Settings(backends=("onnxruntime",))
 
     def even(steady: Path) -> dict[str, Path]:
-        films = {"own": steady, "own, not stabilized": vivid}
-        return as_colourful([subject], films, 10, small_film, settings)
+        videos = {"own": steady, "own, not stabilized": vivid}
+        return as_colorful([subject], videos, 10, small_video, settings)
 
     assert even(vivid) == {}
     [(name, made)] = even(pale).items()
-    assert name == "own, not stabilized, as colourful"
-    rows = film_colours(small_film, {"made": made, "pale": pale, "vivid": vivid}, 10)
-    made_cf, pale_cf, vivid_cf = (row.colourfulness for row in rows[:3])
+    assert name == "own, not stabilized, as colorful"
+    rows = video_colors(small_video, {"made": made, "pale": pale, "vivid": vivid}, 10)
+    made_cf, pale_cf, vivid_cf = (row.colorfulness for row in rows[:3])
     assert made_cf == pytest.approx(pale_cf, rel=0.03)
     assert made_cf < 0.9 * vivid_cf
 
@@ -174,7 +176,7 @@ def faster(document: dict[str, Any], by: float) -> None:
             row["p50_ms"] /= by
 
 
-def worse_colours(document: dict[str, Any], by: float) -> None:
+def worse_colors(document: dict[str, Any], by: float) -> None:
     [row] = [row for row in document["quality"] if row.get("title") == "default"]
     row["means"]["ciede2000"] += by
     row["per_photo"]["ciede2000"] = [value + by for value in row["per_photo"]["ciede2000"]]
@@ -184,18 +186,18 @@ def test_the_same_figures_are_no_regression(compared: Callable[..., Result]) -> 
     result = compared(lambda _: None)
     assert result.exit_code == 0, result.output
     assert "0 regressions among" in result.stdout
-    assert "PSNR alone rewards grey pictures" in result.stdout
+    assert "PSNR alone rewards gray pictures" in result.stdout
 
 
 def test_what_lies_beyond_the_noise_is_a_regression_and_exits_with_1(
     compared: Callable[..., Result],
 ) -> None:
-    result = compared(lambda new: worse_colours(new, 0.5))
+    result = compared(lambda new: worse_colors(new, 0.5))
     assert result.exit_code == 1
     [line] = [line for line in result.stdout.splitlines() if " regression " in line]
     assert line.split()[:2] == ["default", "ΔE2000"]
-    assert compared(lambda new: worse_colours(new, 0.01)).exit_code == 0
-    assert compared(lambda new: worse_colours(new, -0.5)).exit_code == 0
+    assert compared(lambda new: worse_colors(new, 0.01)).exit_code == 0
+    assert compared(lambda new: worse_colors(new, -0.5)).exit_code == 0
 
 
 def test_a_slower_engine_is_a_regression_unless_tolerated(compared: Callable[..., Result]) -> None:

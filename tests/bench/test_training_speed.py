@@ -13,7 +13,7 @@ from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures import architecture
 from colorize.train.architectures.blocks import count_flops
 from colorize.train.config import TrainConfig
-from colorize.train.data.color_statistics import ColourShares
+from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import CropDataset
 from colorize.train.data.photos import collect
 
@@ -59,7 +59,7 @@ def test_the_rate_is_that_of_the_steps_after_the_first(monkeypatch: pytest.Monke
     monkeypatch.setattr("time.perf_counter", lambda: now)
     config = TrainConfig("unet", (str(SAMPLES / "train"),), batch_size=8, encoder_weights=None)
     photos = list(collect(config.data).photos)
-    crops, shares = CropDataset(photos, 32), ColourShares.of(photos)
+    crops, shares = CropDataset(photos, 32), ColorShares.of(photos)
     assert training._rate(config, crops, shares) == pytest.approx(16)
 
 

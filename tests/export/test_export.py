@@ -71,7 +71,7 @@ def test_files_keep_the_contract(exported: dict[str, Path]) -> None:
         assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
         info = ModelInfo.from_metadata({p.key: p.value for p in model.metadata_props}, name)
         assert info.precision == ("fp16" if name == "fp16" else "fp32")
-        assert (info.native_size, info.size_multiple, info.licence) == (64, 32, "CC0")
+        assert (info.native_size, info.size_multiple, info.license) == (64, 32, "CC0")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         [given], [answer] = session.get_inputs(), session.get_outputs()
         assert (given.name, given.type, given.shape) == ("L", "tensor(float)", ["N", 1, "H", "W"])
@@ -137,9 +137,9 @@ def test_export_is_deterministic(
 EXPORT = """
 import sys
 from pathlib import Path
-from colorize.export.onnx import strip_source_notes, export_onnx
+from colorize.export.graphs.onnx import strip_source_notes, export_onnx
 from colorize.runtime.files import sha256
-from colorize.train.checkpoint import load_checkpoint
+from colorize.train.checkpoints.checkpoint import load_checkpoint
 
 file = Path(sys.argv[1])
 model = export_onnx(load_checkpoint(file), sha256(file), "fp16")
@@ -167,7 +167,7 @@ def test_another_process_exports_the_same_bytes(
         (("--size", "big"), "'big' is neither a number nor three"),
         (("--engine", "fp16", "--compact"), "--compact is for fp32"),
         (("--import", "net.onnx", "--compact"), "--compact is for checkpoints of colorize-train"),
-        (("--licence", "MIT"), "--licence belongs to --import FILE"),
+        (("--license", "MIT"), "--license belongs to --import FILE"),
         (("--data", "photos"), "--data is for --engine int8"),
         (("--size", "256"), "--size is for TensorRT engines"),
         (("--engine", "int8", "--workspace", "64"), "--workspace is for TensorRT engines"),

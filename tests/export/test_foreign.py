@@ -39,7 +39,7 @@ def run(*arguments: str | Path | int) -> Result:
 def save_onnx(
     path: Path, channels: tuple[int, int], sides: tuple[Any, Any, Any], opset: int = 13
 ) -> Path:
-    """A 3x3 convolution, which smears colours as networks do."""
+    """A 3x3 convolution, which smears colors as networks do."""
     given, made = channels
     weight = np.random.default_rng(5).normal(0, 0.2, (made, given, 3, 3)).astype(np.float32)
     shape = [sides[0], given, *sides[1:]]
@@ -63,8 +63,8 @@ def plain(path: Path) -> Callable[[F32], F32]:
     )
 
 
-def grey_rgb(lightness: F32) -> F32:
-    """The grey picture, by scikit-image, as (N, 3, H, W) in 0..1."""
+def gray_rgb(lightness: F32) -> F32:
+    """The gray picture, by scikit-image, as (N, 3, H, W) in 0..1."""
     lab = np.concatenate([lightness, 0 * lightness, 0 * lightness], axis=1)
     return np.asarray(lab2rgb(lab, channel_axis=1), np.float32)
 
@@ -92,16 +92,16 @@ def levels(lightness: F32, one: F32, two: F32) -> float:
         pytest.param(
             (3, 2),
             ("N", 48, 80),
-            "--takes grey-rgb --takes-range 0,255 --gives ab",
-            lambda net, L: net(255 * grey_rgb(L)),
+            "--takes gray-rgb --takes-range 0,255 --gives ab",
+            lambda net, L: net(255 * gray_rgb(L)),
             id="rgb-ab of one size",
         ),
         pytest.param(
             (3, 3),
             (1, 64, 64),
-            "--takes grey-rgb --takes-range imagenet --gives rgb --gives-range imagenet",
+            "--takes gray-rgb --takes-range imagenet --gives rgb --gives-range imagenet",
             lambda net, L: rgb2lab(
-                np.clip(net((grey_rgb(L) - MEAN) / STD) * STD + MEAN, 0, 1), channel_axis=1
+                np.clip(net((gray_rgb(L) - MEAN) / STD) * STD + MEAN, 0, 1), channel_axis=1
             )[:, 1:],
             id="rgb-rgb as DeOldify",
         ),
@@ -115,7 +115,7 @@ def test_onnx_files_of_every_kind(
     tmp_path: Path,
 ) -> None:
     source, target = save_onnx(tmp_path / "theirs.onnx", channels, sides), tmp_path / "ours.onnx"
-    about = ("--licence", "MIT", "--source", "a friend", "--size-multiple", 8)
+    about = ("--license", "MIT", "--source", "a friend", "--size-multiple", 8)
     result = run("--import", source, *options.split(), *about, "-o", target)
     assert result.exit_code == 0, result.output
     assert "proved: wrapped file" in result.stderr
@@ -130,7 +130,7 @@ def test_onnx_files_of_every_kind(
             photo = read_photo(SAMPLES / "test" / "tulips.jpg").rgb
             assert colorizer.image(photo).shape == photo.shape
     fixed = sides[1:] if isinstance(sides[1], int) else None
-    assert (info.fixed_size, info.licence) == (fixed, "MIT")
+    assert (info.fixed_size, info.license) == (fixed, "MIT")
     card = json.loads(target.with_suffix(".json").read_text())
     assert (card["source"], card["licence"]) == ("a friend", "MIT")
     props = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
@@ -142,7 +142,7 @@ def test_onnx_files_of_every_kind(
 )
 def test_tensorrt_builds_an_engine_of_an_import(tmp_path: Path) -> None:
     source, target = save_onnx(tmp_path / "a.onnx", (3, 3), ("N", "H", "W")), tmp_path / "b.onnx"
-    result = run("--import", source, "--takes", "grey-rgb", "--gives", "rgb", "-o", target)
+    result = run("--import", source, "--takes", "gray-rgb", "--gives", "rgb", "-o", target)
     assert result.exit_code == 0, result.output
     options = tensorrt.BuildOptions(size=(64, 64, 128))
     engine = tensorrt.build_engine(
@@ -151,8 +151,8 @@ def test_tensorrt_builds_an_engine_of_an_import(tmp_path: Path) -> None:
     assert engine.stat().st_size > 1000
 
 
-def colourful(network: nn.Module, last: nn.Conv2d, gain: float) -> nn.Module:
-    """Random weights answer with greys; give the answer some size."""
+def colorful(network: nn.Module, last: nn.Conv2d, gain: float) -> nn.Module:
+    """Random weights answer with grays; give the answer some size."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -168,11 +168,11 @@ def zhang(name: str) -> nn.Module:
     torch.manual_seed(0)
     if name == "eccv16":
         network = ECCV16()
-        return colourful(network, network.model_out, 3)
+        return colorful(network, network.model_out, 3)
     unet = SIGGRAPH17()
     last = unet.model_out[0]
     assert isinstance(last, nn.Conv2d)
-    return colourful(unet, last, 0.1)
+    return colorful(unet, last, 0.1)
 
 
 @pytest.mark.slow
@@ -252,7 +252,7 @@ def test_ddcolor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     L = np.random.default_rng(1).uniform(5, 95, (2, 1, 64, 64)).astype(np.float32)
     with torch.inference_mode():
-        expected = network(torch.from_numpy(grey_rgb(L))).numpy()
+        expected = network(torch.from_numpy(gray_rgb(L))).numpy()
     assert np.abs(expected).mean() > 0.5
     with Colorizer(target, backend="onnxruntime") as colorizer:
         assert colorizer.info.fixed_size == (64, 64)
@@ -321,7 +321,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     ),
     "onnx of another kind": (
         lambda folder: save_onnx(folder / "x.onnx", (1, 2), ("N", "H", "W")),
-        "--takes grey-rgb --gives ab",
+        "--takes gray-rgb --gives ab",
         "L is tensor(float) ['N', 1, 'H', 'W']; what --takes and --gives say needs float32 [N, 3",
     ),
     "a range that is none": (
@@ -348,7 +348,7 @@ def test_what_cannot_be_imported_is_one_line(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "ours.onnx").exists()
 
 
-def test_a_wrapper_that_changes_colours_is_refused(
+def test_a_wrapper_that_changes_colors_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from colorize.export.foreign import job

@@ -44,10 +44,10 @@ def session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def grey_of(name: str, height: int, width: int) -> U8:
-    grey = read_photo(SAMPLES / "test" / name).grey()
-    repeats = -(-height // grey.shape[0]), -(-width // grey.shape[1])
-    return np.ascontiguousarray(np.tile(grey, repeats)[:height, :width])
+def gray_of(name: str, height: int, width: int) -> U8:
+    gray = read_photo(SAMPLES / "test" / name).gray()
+    repeats = -(-height // gray.shape[0]), -(-width // gray.shape[1])
+    return np.ascontiguousarray(np.tile(gray, repeats)[:height, :width])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -55,31 +55,31 @@ def test_pictures_equal_those_of_colorize_run(shape: tuple[int, int], default_im
     opened = session(default_image)
     with Colorizer(backend="onnxruntime") as colorizer:
         for name in ("tulips.jpg", "coral_reef.jpg"):
-            grey = grey_of(name, *shape)
-            [rgb] = opened.run(None, {"grey": grey[None]})[0]
-            expected = colorizer.image(grey)
+            gray = gray_of(name, *shape)
+            [rgb] = opened.run(None, {"gray": gray[None]})[0]
+            expected = colorizer.image(gray)
             assert rgb.dtype == np.uint8
             assert rgb.shape == (*shape, 3)
             assert np.abs(rgb.astype(int) - expected).max() <= MOST_LEVELS
             if min(shape) > 50:
-                assert np.ptp(rgb, axis=-1).mean() > 5  # it is in colour
+                assert np.ptp(rgb, axis=-1).mean() > 5  # it is in color
 
 
 def test_several_pictures_at_once(default_image: Path) -> None:
-    greys = np.stack(
-        [grey_of(name, 90, 120) for name in ("tulips.jpg", "cat.jpg", "dog_field.jpg")]
+    grays = np.stack(
+        [gray_of(name, 90, 120) for name in ("tulips.jpg", "cat.jpg", "dog_field.jpg")]
     )
     opened = session(default_image)
-    together = opened.run(None, {"grey": greys})[0]
-    alone = [opened.run(None, {"grey": grey[None]})[0][0] for grey in greys]
+    together = opened.run(None, {"gray": grays})[0]
+    alone = [opened.run(None, {"gray": gray[None]})[0][0] for gray in grays]
     assert np.abs(together.astype(int) - np.stack(alone)).max() <= 1
 
 
 def shrinker(size: int, multiple: int) -> Callable[[U8], U8]:
     """The part of the graph before the network, as a function."""
-    grey = ir.val("grey", UINT8, ["N", "H", "W"])
+    gray = ir.val("gray", UINT8, ["N", "H", "W"])
     formulas = Formulas("part")
-    levels = formulas.term(grey).to(FLOAT).op("Unsqueeze", np.array([1]))
+    levels = formulas.term(gray).to(FLOAT).op("Unsqueeze", np.array([1]))
     sides = levels.side(2), levels.side(3)
     height, width = (working_side(a, b, size, multiple) for a, b in (sides, sides[::-1]))
     small = shrink(levels, height, width).value
@@ -88,30 +88,30 @@ def shrinker(size: int, multiple: int) -> Callable[[U8], U8]:
         ir.TensorType(FLOAT),
         ir.Shape(["N", 1, "h", "w"]),
     )
-    graph = ir.Graph([grey], [small], nodes=[], opset_imports={"": 21}, name="part")
+    graph = ir.Graph([gray], [small], nodes=[], opset_imports={"": 21}, name="part")
     formulas.add_to(graph)
     data = ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
     opened = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return lambda picture: opened.run(None, {"grey": picture[None]})[0][0, 0]
+    return lambda picture: opened.run(None, {"gray": picture[None]})[0][0, 0]
 
 
 @pytest.mark.parametrize(("size", "multiple"), [(128, 32), (250, 8), (48, 28)])
 def test_the_shrink_is_that_of_the_runtime_to_the_bit(size: int, multiple: int) -> None:
     small = shrinker(size, multiple)
     for height, width in [*SHAPES, (49, 77), (132, 96), (1080, 1920), (300, 112)]:
-        grey = grey_of("grace_hopper.jpg", height, width)
-        expected = planes.shrink(grey, planes.working_shape(height, width, size, multiple))
-        np.testing.assert_array_equal(small(grey), expected)
+        gray = gray_of("grace_hopper.jpg", height, width)
+        expected = planes.shrink(gray, planes.working_shape(height, width, size, multiple))
+        np.testing.assert_array_equal(small(gray), expected)
 
 
-def test_colours_outside_the_gamut_are_scaled_as_the_runtime_does(
+def test_colors_outside_the_gamut_are_scaled_as_the_runtime_does(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    """The tiny model's colours are far outside for dark and for bright greys."""
+    """The tiny model's colors are far outside for dark and for bright grays."""
     path = tmp_path / "image.onnx"
     path.write_bytes(image_graph(onnx.load(tiny_model)).SerializeToString())
     ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-    [rgb] = session(path).run(None, {"grey": ramp[None]})[0]
+    [rgb] = session(path).run(None, {"gray": ramp[None]})[0]
     with Colorizer(tiny_model, backend="onnxruntime") as colorizer:
         expected = colorizer.image(ramp)
     assert np.abs(rgb.astype(int) - expected).max() <= MOST_LEVELS
@@ -133,7 +133,7 @@ def test_a_wrong_picture_is_refused(default_image: Path, tiny_model: Path) -> No
 
 
 def test_the_runtime_names_what_it_is(default_image: Path) -> None:
-    with pytest.raises(ModelError, match="inputs are grey; the contract has one input, L"):
+    with pytest.raises(ModelError, match="inputs are gray; the contract has one input, L"):
         Colorizer(default_image)
 
 

@@ -40,7 +40,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_figures_are_those_of_the_pictures() -> None:
     """CIEDE2000 of the very pictures, computed by hand from their RGB."""
-    lightness = np.clip(square_batch(8, 64, photos=1), 30, 70)  # all its colours are in gamut
+    lightness = np.clip(square_batch(8, 64, photos=1), 30, 70)  # all its colors are in gamut
     rng = np.random.default_rng(0)
     truth = rng.uniform(-10, 10, (1, 2, 64, 64)).astype(np.float32)
     other = truth + rng.uniform(-2, 2, truth.shape).astype(np.float32)

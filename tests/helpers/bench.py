@@ -23,7 +23,7 @@ INFO = ModelInfo(
     checkpoint_sha256="0" * 64,
     data_name="none",
     data_fingerprint="0" * 32,
-    licence="CC0",
+    license="CC0",
     toolkit_version="0",
 )
 

@@ -14,29 +14,29 @@ from numpy.typing import NDArray
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.colorize import Progress
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 MakeFilm = Callable[..., Path]
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
 
 _M_PERTURB = -6  # of glibc's malloc.h
-FFV1 = FilmOptions(codec="ffv1")
-LOSSLESS = FilmOptions(codec="libx264", crf=0, preset="ultrafast")
+FFV1 = VideoOptions(codec="ffv1")
+LOSSLESS = VideoOptions(codec="libx264", crf=0, preset="ultrafast")
 MPEG, JPEG = int(ColorRange.MPEG), int(ColorRange.JPEG)
 WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}  # Kr, Kb by H.273 code
 
 
-def scratched(film: Path, target: Path) -> Path:
+def scratched(video: Path, target: Path) -> Path:
     """Copy FILM with 3000 bytes in its middle made noise."""
-    data = bytearray(film.read_bytes())
+    data = bytearray(video.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
     target.write_bytes(data)
     return target
 
 
-def read_frames(film: Path) -> list[av.VideoFrame]:
-    with av.open(str(film)) as container:
+def read_frames(video: Path) -> list[av.VideoFrame]:
+    with av.open(str(video)) as container:
         return list(container.decode(video=0))
 
 
@@ -58,9 +58,9 @@ def times_of(frames: Sequence[av.VideoFrame]) -> list[Fraction]:
     return times
 
 
-def packets_of(film: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
+def packets_of(video: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
     """(time, content) of each packet of each stream of KIND."""
-    with av.open(str(film)) as container:
+    with av.open(str(video)) as container:
         streams = [stream for stream in container.streams if stream.type == kind]
         found: dict[int, list[tuple[Fraction, bytes]]] = {stream.index: [] for stream in streams}
         for packet in container.demux(streams):
@@ -70,7 +70,7 @@ def packets_of(film: Path, kind: str) -> list[list[tuple[Fraction, bytes]]]:
 
 
 def chroma_distance(frame: av.VideoFrame) -> float:
-    """The mean distance of Cb and Cr from grey, in steps of 8 bits."""
+    """The mean distance of Cb and Cr from gray, in steps of 8 bits."""
     depth = frame.format.components[0].bits
     planes = [plane_of(frame, index).astype(float) - 2 ** (depth - 1) for index in (1, 2)]
     return float(np.hypot(*planes).mean() / 2 ** (depth - 8))
@@ -89,12 +89,12 @@ def left_in(folder: Path) -> list[str]:
 SUBTITLES = "1\n00:00:00,000 --> 00:00:00,200\nGrüße\n\n2\n00:00:00,200 --> 00:00:00,400\nAdieu\n"
 
 
-IN_SEGMENTS = FilmOptions(preset="ultrafast", segment_frames=16)
+IN_SEGMENTS = VideoOptions(preset="ultrafast", segment_frames=16)
 Planes = list[bytes]
 
 
-def content_of(film: Path) -> list[tuple[Fraction, Planes]]:
-    frames = read_frames(film)
+def content_of(video: Path) -> list[tuple[Fraction, Planes]]:
+    frames = read_frames(video)
     planes = [[plane_of(frame, index).tobytes() for index in range(3)] for frame in frames]
     return list(zip(times_of(frames), planes, strict=True))
 
@@ -112,7 +112,7 @@ def stopped(
     source: Path,
     target: Path,
     frames: int,
-    options: FilmOptions = IN_SEGMENTS,
+    options: VideoOptions = IN_SEGMENTS,
 ) -> str:
     """Stop a run after FRAMES frames and return what it says."""
     with pytest.raises(KeyboardInterrupt) as raised:

@@ -34,8 +34,8 @@ DRIVER = """<!doctype html><iframe src="browser.html"></iframe><script>
 const frame = document.querySelector("iframe");
 frame.onload = async () => {
   try {
-    const grey = new frame.contentWindow.Uint8Array(await (await fetch("grey.bin")).arrayBuffer());
-    const rgb = await frame.contentWindow.colorize(grey, %d, %d);
+    const gray = new frame.contentWindow.Uint8Array(await (await fetch("gray.bin")).arrayBuffer());
+    const rgb = await frame.contentWindow.colorize(gray, %d, %d);
     const state = frame.contentDocument.getElementById("state").textContent;
     await fetch("/rgb?" + encodeURIComponent(state), { method: "POST", body: rgb });
   } catch (error) {
@@ -99,9 +99,9 @@ def test_the_page_makes_the_picture(
     site: Path, served: tuple[str, "queue.Queue[tuple[str, bytes]]"], tmp_path: Path
 ) -> None:
     address, posted = served
-    grey = read_photo(SAMPLES / "test" / "tulips.jpg").grey()
-    (site / "grey.bin").write_bytes(grey.tobytes())
-    (site / "driver.html").write_text(DRIVER % grey.shape[::-1])
+    gray = read_photo(SAMPLES / "test" / "tulips.jpg").gray()
+    (site / "gray.bin").write_bytes(gray.tobytes())
+    (site / "driver.html").write_text(DRIVER % gray.shape[::-1])
     command = [
         str(CHROMIUM),
         "--headless",
@@ -117,8 +117,8 @@ def test_the_page_makes_the_picture(
         finally:
             browser.terminate()
     assert path.startswith("/rgb?Ready"), body
-    rgb = np.frombuffer(body, np.uint8).reshape(*grey.shape, 3)
+    rgb = np.frombuffer(body, np.uint8).reshape(*gray.shape, 3)
     session = onnxruntime.InferenceSession(site / "image.onnx", providers=["CPUExecutionProvider"])
-    [expected] = session.run(None, {"grey": grey[None]})[0]
+    [expected] = session.run(None, {"gray": gray[None]})[0]
     assert np.abs(rgb.astype(int) - expected).max() <= 2
     assert np.ptp(rgb, axis=-1).mean() > 5

@@ -60,7 +60,7 @@ def test_imports_of_any_kind_are_seen(tmp_path: Path, monkeypatch: pytest.Monkey
         "colorize.runtime.color",
         "colorize.runtime.engines",
         "colorize.runtime.engines.base",
-        "colorize.train.data.photos",
+        "colorize.train.data",
         "colorize",
         "colorize.bench",
         "torch.nn",
@@ -115,7 +115,7 @@ print(rgb.std() > 10)
 """
 
 
-def test_runtime_colours_without_torch_and_onnx(in_subprocess: Run, tiny_model: Path) -> None:
+def test_runtime_colors_without_torch_and_onnx(in_subprocess: Run, tiny_model: Path) -> None:
     names = sorted(HEAVY)
     code = BLOCKED.format(names=names) + COLORS.format(model=str(tiny_model))
     run = in_subprocess("-c", code)
@@ -131,7 +131,7 @@ main([{photo!r}, "-o", {target!r}, "--model", {model!r}])
 def test_a_photograph_waits_for_no_film_library(
     in_subprocess: Run, tiny_model: Path, photo: Path, tmp_path: Path
 ) -> None:
-    target = tmp_path / "coloured.jpg"
+    target = tmp_path / "colored.jpg"
     code = PHOTOGRAPH.format(photo=str(photo), target=str(target), model=str(tiny_model))
     run = in_subprocess("-c", BLOCKED.format(names=["av"]) + code)
     assert run.returncode == 0, run.stderr
@@ -151,7 +151,7 @@ finally:
 def test_colorize_run_leaves_out_what_reports_its_start(
     in_subprocess: Run, tiny_model: Path, photo: Path, tmp_path: Path
 ) -> None:
-    target = tmp_path / "coloured.jpg"
+    target = tmp_path / "colored.jpg"
     code = PHOTOGRAPH.format(photo=str(photo), target=str(target), model=str(tiny_model))
     run = in_subprocess("-c", REPORTERS.format(code=indent(code, "    ")))
     assert run.returncode == 0, run.stderr

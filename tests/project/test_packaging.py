@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     # A copy: what earlier builds left behind would find its way into the wheel.
-    left = shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "exports", "coloured")
+    left = shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "exports", "colored")
     source = shutil.copytree(ROOT, folder / "source", ignore=left)
     command = [
         sys.executable,

@@ -155,9 +155,9 @@ def test_a_photo_cannot_become_a_film(folder: Path, colorize_run: Run) -> None:
 
 @pytest.mark.parametrize("codec", ["nonsense", "h263"])
 def test_unusable_codecs_are_refused(
-    codec: str, folder: Path, colorize_run: Run, small_film: Path
+    codec: str, folder: Path, colorize_run: Run, small_video: Path
 ) -> None:
-    run = colorize_run(small_film, "-o", folder / "out.mp4", "--codec", codec)
+    run = colorize_run(small_video, "-o", folder / "out.mp4", "--codec", codec)
     assert run.returncode in (1, 2)
     assert "Traceback" not in run.stderr
     assert names_below(folder) == ["photo.png"]
@@ -188,7 +188,7 @@ def test_the_real_process_refuses_a_broken_model_in_one_line(
     _assert_one_line(run.stderr, str(model))
 
 
-def test_the_real_process_colours_a_damaged_film_without_noise(
+def test_the_real_process_colors_a_damaged_film_without_noise(
     folder: Path, in_subprocess: Run, tiny_model: Path, clip: Path
 ) -> None:
     data = bytearray(clip.read_bytes())
@@ -220,9 +220,9 @@ def test_one_file_named_twice_is_refused_before_work_begins(
     ],
 )
 def test_settings_that_an_encoder_does_not_take_are_bad_arguments(
-    words: list[str], said: str, small_film: Path, colorize_run: Run, tmp_path: Path
+    words: list[str], said: str, small_video: Path, colorize_run: Run, tmp_path: Path
 ) -> None:
-    run = colorize_run(small_film, "-o", tmp_path / "out.mkv", *words)
+    run = colorize_run(small_video, "-o", tmp_path / "out.mkv", *words)
     assert run.returncode == 2
     assert said in run.stderr.splitlines()[-1]
     assert names_below(tmp_path) == []

@@ -27,7 +27,7 @@ def _lightness(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 
 
 def _assert_colored(result: Path, source: Path) -> None:
-    """The model's colours: never neutral, warm where it is dark; the source's lightness."""
+    """The model's colors: never neutral, warm where it is dark; the source's lightness."""
     assert np.abs(_lightness(result) - _lightness(source)).max() <= 0.3
     lab = rgb2lab(Image.open(result).convert("RGB"))
     inner = lab[(lab[..., 0] > 40) & (lab[..., 0] < 60)]
@@ -64,9 +64,9 @@ def test_several_photos(folder: Path, colorize_run: Run) -> None:
 
 
 def test_a_folder_and_results_of_an_earlier_run(
-    folder: Path, colorize_run: Run, small_film: Path
+    folder: Path, colorize_run: Run, small_video: Path
 ) -> None:
-    shutil.copy(small_film, folder / "film.mp4")
+    shutil.copy(small_video, folder / "film.mp4")
     (folder / "notes.txt").write_text("not to be touched")
     (folder / ".hidden.png").write_bytes((folder / "photo.png").read_bytes())
     assert colorize_run(folder).returncode == 0
@@ -129,11 +129,11 @@ def test_pictures_are_known_by_content(folder: Path, colorize_run: Run) -> None:
     _assert_colored(folder / "photo_colorized.png", folder / "photo.dat")
 
 
-def test_films_are_known_by_content(folder: Path, colorize_run: Run, small_film: Path) -> None:
-    shutil.copy(small_film, folder / "film")
+def test_films_are_known_by_content(folder: Path, colorize_run: Run, small_video: Path) -> None:
+    shutil.copy(small_video, folder / "film")
     assert colorize_run(folder / "film").returncode == 0
-    with av.open(str(folder / "film_colorized.mkv")) as film:
-        assert len(list(film.decode(video=0))) == 10
+    with av.open(str(folder / "film_colorized.mkv")) as video:
+        assert len(list(video.decode(video=0))) == 10
 
 
 @pytest.mark.parametrize(
@@ -152,23 +152,23 @@ def test_any_name_will_do(name: str, folder: Path, colorize_run: Run) -> None:
 
 @pytest.mark.parametrize("name", ["night [restored].mp4", "[bold]night.mp4"])
 def test_names_are_said_as_they_are(
-    name: str, folder: Path, colorize_run: Run, small_film: Path
+    name: str, folder: Path, colorize_run: Run, small_video: Path
 ) -> None:
-    shutil.copy(small_film, folder / name)
+    shutil.copy(small_video, folder / name)
     run = colorize_run(folder / name)
     assert run.returncode == 0
     assert f"{name}: 10 frames" in run.stderr
 
 
-def test_a_film_is_coloured_and_its_speed_told(
-    folder: Path, colorize_run: Run, small_film: Path
+def test_a_film_is_colored_and_its_speed_told(
+    folder: Path, colorize_run: Run, small_video: Path
 ) -> None:
-    run = colorize_run(small_film, "-o", folder / "out.mkv", "--codec", "ffv1")
+    run = colorize_run(small_video, "-o", folder / "out.mkv", "--codec", "ffv1")
     assert run.returncode == 0
     assert run.stdout == f"{folder / 'out.mkv'}\n"
     assert "10 frames" in run.stderr
-    with av.open(str(folder / "out.mkv")) as film:
-        frames = list(film.decode(video=0))
+    with av.open(str(folder / "out.mkv")) as video:
+        frames = list(video.decode(video=0))
     assert len(frames) == 10
     chroma = frames[0].to_ndarray(format="yuv444p")[1:].astype(int) - 128
     assert np.abs(chroma).mean() > 5
@@ -176,22 +176,22 @@ def test_a_film_is_coloured_and_its_speed_told(
 
 @pytest.mark.parametrize("suffix", [".mpg", ".wmv", ".flv"])
 def test_old_containers_become_matroska(
-    suffix: str, folder: Path, colorize_run: Run, make_film: Callable[..., Path]
+    suffix: str, folder: Path, colorize_run: Run, make_video: Callable[..., Path]
 ) -> None:
     codec = {".mpg": "mpeg2video", ".wmv": "wmv2", ".flv": "flv1"}[suffix]
     base = Fraction(1, 25)
-    make_film(folder / f"old{suffix}", codec=codec, times=range(10), time_base=base)
+    make_video(folder / f"old{suffix}", codec=codec, times=range(10), time_base=base)
     run = colorize_run(folder / f"old{suffix}")
     assert run.returncode == 0
     assert run.stdout == f"{folder / 'old_colorized.mkv'}\n"
 
 
-def test_film_options_reach_the_encoder(folder: Path, colorize_run: Run, small_film: Path) -> None:
+def test_film_options_reach_the_encoder(folder: Path, colorize_run: Run, small_video: Path) -> None:
     sizes = []
     for crf in (0, 40):
         target = folder / f"{crf}.mp4"
         words = ("-o", target, "--codec", "libx264", "--crf", crf, "--preset", "ultrafast")
-        assert colorize_run(small_film, *words).returncode == 0
+        assert colorize_run(small_video, *words).returncode == 0
         sizes.append(target.stat().st_size)
     assert sizes[0] > sizes[1]
 
@@ -210,13 +210,13 @@ def test_ctrl_c_is_said_in_one_line(
 
 
 def test_ctrl_c_in_a_film_leaves_nothing(
-    folder: Path, colorize_run: Run, small_film: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, colorize_run: Run, small_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Colorizer, "chroma", interrupted)
-    run = colorize_run(small_film, "-o", folder / "film.mp4")
+    run = colorize_run(small_video, "-o", folder / "film.mp4")
     assert run.returncode == 130
     assert names_below(folder) == ["photo.png"]
 
@@ -245,7 +245,7 @@ def test_plan_pairs_every_input_with_its_target(folder: Path) -> None:
     ]
 
 
-def test_only_the_first_picture_of_an_animation_is_coloured_and_that_is_said(
+def test_only_the_first_picture_of_an_animation_is_colored_and_that_is_said(
     folder: Path, colorize_run: Run
 ) -> None:
     with Image.open(folder / "photo.png") as image:
@@ -253,14 +253,14 @@ def test_only_the_first_picture_of_an_animation_is_coloured_and_that_is_said(
     first.save(folder / "moving.webp", save_all=True, append_images=[first.rotate(180)])
     run = colorize_run(folder / "moving.webp")
     assert run.returncode == 0
-    assert "only the first of its 2 pictures was coloured" in run.stderr
+    assert "only the first of its 2 pictures was colored" in run.stderr
 
 
 def test_films_that_would_share_a_name_get_their_own(
-    folder: Path, colorize_run: Run, small_film: Path
+    folder: Path, colorize_run: Run, small_video: Path
 ) -> None:
     for suffix in (".flv", ".ogv"):
-        shutil.copy(small_film, folder / f"film{suffix}")
+        shutil.copy(small_video, folder / f"film{suffix}")
     run = colorize_run(folder / "film.flv", folder / "film.ogv")
     assert run.returncode == 0
     assert {"film_flv_colorized.mkv", "film_ogv_colorized.mkv"} <= set(names_below(folder))

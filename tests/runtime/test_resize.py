@@ -65,16 +65,16 @@ def test_upright_and_lying_pictures_have_the_same_sides() -> None:
 
 @pytest.mark.parametrize("shape", [(64, 96), (7, 300), (1, 1), (300, 451)])
 def test_shrink_is_bilinear_of_pillow(shape: tuple[int, int]) -> None:
-    grey = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
-    expected = grey.resize(shape[::-1], Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(shrink(np.asarray(grey), shape), np.asarray(expected))
+    gray = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
+    expected = gray.resize(shape[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(shrink(np.asarray(gray), shape), np.asarray(expected))
 
 
 def test_shrink_goes_along_rows_first_whatever_pillow_does() -> None:
-    grey = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
-    rows = grey.resize((452, grey.height), Image.Resampling.BILINEAR)
+    gray = Image.open(SAMPLES / "test" / "cat.jpg").convert("L")
+    rows = gray.resize((452, gray.height), Image.Resampling.BILINEAR)
     expected = rows.resize((452, 100), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(shrink(np.asarray(grey), (100, 452)), np.asarray(expected))
+    np.testing.assert_array_equal(shrink(np.asarray(gray), (100, 452)), np.asarray(expected))
 
 
 def test_shrink_averages_fine_lines() -> None:
@@ -90,11 +90,11 @@ def test_shrink_takes_pictures_of_any_size(side: int) -> None:
 
 
 def _bilinear(plane: F32, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Samples lie at pixel centres; beyond the outermost centres the edge is repeated."""
+    """Samples lie at pixel centers; beyond the outermost centers the edge is repeated."""
 
     def weights(new: int, old: int) -> NDArray[np.float64]:
-        centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-        return np.asarray(1 - np.abs(centres[:, None] - np.arange(old)[None, :])).clip(0)
+        centers = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        return np.asarray(1 - np.abs(centers[:, None] - np.arange(old)[None, :])).clip(0)
 
     rows, columns = weights(shape[0], plane.shape[0]), weights(shape[1], plane.shape[1])
     return np.asarray(np.einsum("yh,xw,hwc->yxc", rows, columns, plane.astype(np.float64)))
@@ -102,7 +102,7 @@ def _bilinear(plane: F32, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("small", [(1, 1), (2, 3), (8, 16), (13, 7)])
 @pytest.mark.parametrize("large", [(31, 33), (40, 40), (101, 64), (13, 200)])
-def test_enlarge_is_bilinear_between_pixel_centres(
+def test_enlarge_is_bilinear_between_pixel_centers(
     small: tuple[int, int], large: tuple[int, int]
 ) -> None:
     plane = np.random.default_rng(3).uniform(-110, 110, (*small, 2)).astype(np.float32)

@@ -14,7 +14,7 @@ from torchvision.models import WeightsEnum
 from colorize.runtime.errors import ArgumentError, ModelError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures import ARCHITECTURES, architecture
-from colorize.train.architectures.blocks import Generator, predict_any_size
+from colorize.train.architectures.blocks import EncoderDecoder, predict_any_size
 from colorize.train.architectures.discriminator import PatchDiscriminator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder, ResNetEncoder
 from colorize.train.architectures.resnet import ResNetConfig, build_resnet
@@ -27,7 +27,7 @@ NAMES = sorted(ARCHITECTURES)
 ORIGIN = Origin("tests", "0" * 32, 128, "CC0", 1, 16)
 
 
-def small(name: str) -> Generator:
+def small(name: str) -> EncoderDecoder:
     torch.manual_seed(0)
     entry = architecture(name)
     return entry.build(entry.presets["small"]).eval()
@@ -209,7 +209,7 @@ IMAGENET = {"cat": range(281, 286), "coffee": (504, 967, 968), "lighthouse": (43
 
 
 @pytest.mark.parametrize("name", IMAGENET)
-def test_published_weights_still_recognise_what_is_grey(name: str) -> None:
+def test_published_weights_still_recognize_what_is_gray(name: str) -> None:
     """The encoder with the published weights, and their classifier behind it, see the picture."""
     state = read_weights("efficientnet_lite0", "DEFAULT")
     encoder = EfficientNetLite0Encoder()

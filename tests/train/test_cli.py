@@ -104,7 +104,7 @@ def test_slurm_says_how_many_processes_there_are(
     assert devices._processes() == processes
 
 
-def test_photographs_from_two_places_and_grey_ones_left_out(tmp_path: Path) -> None:
+def test_photographs_from_two_places_and_gray_ones_left_out(tmp_path: Path) -> None:
     places = [tmp_path / "one", tmp_path / "two"]
     for place in places:
         place.mkdir()
@@ -115,9 +115,9 @@ def test_photographs_from_two_places_and_grey_ones_left_out(tmp_path: Path) -> N
     run, given = tmp_path / "run", [word for place in places for word in ("--data", str(place))]
     result = train(*QUICK, *given, "-o", str(run))
     assert result.exit_code == 0, result.output
-    assert "left out: 2 grey or nearly grey, 0 unreadable" in result.stderr
+    assert "left out: 2 gray or nearly gray, 0 unreadable" in result.stderr
     settings = json.loads((run / "run.json").read_text())["data"]
-    assert (settings["training"], settings["validation"], settings["grey_left_out"]) == (9, 3, 2)
+    assert (settings["training"], settings["validation"], settings["gray_left_out"]) == (9, 3, 2)
     (places[0] / "2.png").unlink()
     again = train("--resume", str(run), "--steps", "5")
     assert again.exit_code == 2
@@ -125,7 +125,7 @@ def test_photographs_from_two_places_and_grey_ones_left_out(tmp_path: Path) -> N
 
 
 def test_a_runs_figures_are_those_of_its_network(tmp_path: Path) -> None:
-    """PSNR by scikit-image, colourfulness by the formula of Hasler and Suesstrunk (2003)."""
+    """PSNR by scikit-image, colorfulness by the formula of Hasler and Suesstrunk (2003)."""
     run = tmp_path / "run"
     assert train(*QUICK, "-o", str(run)).exit_code == 0
     config = read_config(run)
@@ -146,8 +146,8 @@ def test_a_runs_figures_are_those_of_its_network(tmp_path: Path) -> None:
         decibels = peak_signal_noise_ratio(truth, rgb, data_range=255)  # type: ignore[no-untyped-call]
         figures.append((error, decibels, vivid))
     row = rows_of(run)[-1]
-    logged = [float(row[name]) for name in ("ab_error", "psnr", "colourfulness")]
-    # The pictures of the log are 8-bit, and colours beyond sRGB are clipped otherwise.
+    logged = [float(row[name]) for name in ("ab_error", "psnr", "colorfulness")]
+    # The pictures of the log are 8-bit, and colors beyond sRGB are clipped otherwise.
     assert logged == pytest.approx(np.mean(figures, axis=0).tolist(), rel=0.03)
 
 
@@ -253,7 +253,7 @@ def test_list_names_every_architecture_and_preset() -> None:
 
 def test_settings_reach_the_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    chosen = ("--loss", "l1", "--colour-weights", "rarity", "--gan-loss", "lsgan", "--arch", "gan")
+    chosen = ("--loss", "l1", "--color-weights", "rarity", "--gan-loss", "lsgan", "--arch", "gan")
     more = ("--set", "discriminator_penalty=r1", "--set", "ema_decay=0.5", "--precision", "fp32")
     assert train(*QUICK, *chosen, *more, "-o", str(run)).exit_code == 0
     config = read_config(run)
@@ -269,7 +269,7 @@ def test_settings_reach_the_run(tmp_path: Path) -> None:
 
 def test_a_checkpoint_brings_its_model_card(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert train(*QUICK, "--licence", "CC0", "-o", str(run)).exit_code == 0
+    assert train(*QUICK, "--license", "CC0", "-o", str(run)).exit_code == 0
     checkpoint = load_checkpoint(run / "checkpoint.safetensors")
     printed = train("--card", str(run / "checkpoint.safetensors")).stdout
     assert printed.strip() == checkpoint.card.strip()

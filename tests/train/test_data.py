@@ -32,7 +32,7 @@ def jpeg(path: Path, rgb: tuple[int, int, int]) -> None:
 def test_samples_are_all_usable() -> None:
     photos = collect([str(TRAIN)])
     assert len(photos.photos) == len(list(TRAIN.glob("*.jpg"))) >= 20
-    assert photos.grey == ()
+    assert photos.gray == ()
     assert photos.unreadable == ()
 
 
@@ -92,28 +92,28 @@ def test_photographs_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(collect([str(tmp_path)]).photos) == 2
 
 
-def test_grey_and_damaged_photos_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_gray_and_damaged_photos_are_left_out_and_counted(tmp_path: Path) -> None:
     jpeg(tmp_path / "red.jpg", (200, 60, 40))
-    Image.new("L", (64, 64), 90).save(tmp_path / "grey.png")
+    Image.new("L", (64, 64), 90).save(tmp_path / "gray.png")
     (tmp_path / "text.jpg").write_text("not a picture")
     truncated = (TRAIN / "castle.jpg").read_bytes()[:500]
     (tmp_path / "truncated.jpg").write_bytes(truncated)
     photos = collect([str(tmp_path)])
     assert [photo.path.name for photo in photos.photos] == ["red.jpg"]
-    assert [Path(left.name).name for left in photos.grey] == ["grey.png"]
+    assert [Path(left.name).name for left in photos.gray] == ["gray.png"]
     unreadable = sorted(Path(left.name).name for left in photos.unreadable)
     assert unreadable == ["text.jpg", "truncated.jpg"]
     photos.save_left_out(tmp_path / "left_out.csv")
     with (tmp_path / "left_out.csv").open() as file:
         reasons = {Path(row["photograph"]).name: row["reason"] for row in csv.DictReader(file)}
-    assert reasons.keys() == {"grey.png", "text.jpg", "truncated.jpg"}
-    assert reasons["grey.png"] == "grey: mean chroma 0.0"
+    assert reasons.keys() == {"gray.png", "text.jpg", "truncated.jpg"}
+    assert reasons["gray.png"] == "gray: mean chroma 0.0"
     assert all(reason and "0x" not in reason for reason in reasons.values())
 
 
-def test_only_grey_photos_are_refused(tmp_path: Path) -> None:
-    Image.new("L", (64, 64), 90).save(tmp_path / "grey.png")
-    with pytest.raises(InputError, match=r"no photograph in colour among 1 files \(1 grey"):
+def test_only_gray_photos_are_refused(tmp_path: Path) -> None:
+    Image.new("L", (64, 64), 90).save(tmp_path / "gray.png")
+    with pytest.raises(InputError, match=r"no photograph in color among 1 files \(1 gray"):
         collect([str(tmp_path)])
 
 
@@ -145,7 +145,7 @@ def test_tensors_are_cielab_of_the_photo() -> None:
     reference = skimage.color.rgb2lab(rgb).astype(np.float32)
     assert lightness.shape == (1, 64, 64)
     assert ab.shape == (2, 64, 64)
-    # The network sees 8-bit grey, as in the runtime: half a grey level is 0.5 L* at the darkest.
+    # The network sees 8-bit gray, as in the runtime: half a gray level is 0.5 L* at the darkest.
     np.testing.assert_allclose(lightness[0].numpy(), reference[..., 0], atol=0.5)
     np.testing.assert_allclose(ab.numpy(), reference[..., 1:].transpose(2, 0, 1), atol=0.02)
 
@@ -174,7 +174,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     )
 
 
-def test_every_kind_of_picture_becomes_lightness_and_colour(tmp_path: Path) -> None:
+def test_every_kind_of_picture_becomes_lightness_and_color(tmp_path: Path) -> None:
     with Image.open(TRAIN / "castle.jpg") as image:
         rgb = image.convert("RGB").resize((96, 64))
     rgb.save(tmp_path / "0-plain.png")
@@ -185,10 +185,10 @@ def test_every_kind_of_picture_becomes_lightness_and_colour(tmp_path: Path) -> N
     rgba.save(tmp_path / "3-alpha.png")
     deep = np.asarray(rgb).astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "4-deep.png"), deep[..., ::-1])
-    grey16 = tmp_path / "5-grey16.png"
-    cv2.imwrite(str(grey16), deep[..., 1])
+    gray16 = tmp_path / "5-gray16.png"
+    cv2.imwrite(str(gray16), deep[..., 1])
     photos = collect([str(tmp_path)])
-    assert [Path(left.name) for left in photos.grey] == [grey16]
+    assert [Path(left.name) for left in photos.gray] == [gray16]
     crops = CropDataset(photos.photos, 64)
     assert len(crops) == 5
     lightness, ab = crops[0]

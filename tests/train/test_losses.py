@@ -18,19 +18,19 @@ from colorize.runtime.errors import ArgumentError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures.discriminator import PatchDiscriminator
 from colorize.train.config import TrainConfig
-from colorize.train.data.color_statistics import ColourShares
+from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import to_tensors
 from colorize.train.data.photos import collect
 from colorize.train.losses.lab import lab_to_rgb
-from colorize.train.losses.losses import ADVERSARIAL_LOSSES, COLOUR_WEIGHTS, ChromaLoss, r1_penalty
+from colorize.train.losses.losses import ADVERSARIAL_LOSSES, COLOR_WEIGHTS, ChromaLoss, r1_penalty
 from colorize.train.losses.objective import Objective
 from colorize.train.losses.perceptual import PerceptualLoss
 from colorize.train.schedule import Budget, learning_rate_factor
 
 
 @pytest.fixture(scope="module")
-def shares() -> ColourShares:
-    return ColourShares.of(collect([str(SAMPLES / "train")]).photos)
+def shares() -> ColorShares:
+    return ColorShares.of(collect([str(SAMPLES / "train")]).photos)
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -41,41 +41,39 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).normal(0, 30, shape)).float()
 
 
-def test_huber_is_the_weighted_mean_of_the_definition(shares: ColourShares) -> None:
+def test_huber_is_the_weighted_mean_of_the_definition(shares: ColorShares) -> None:
     predicted, truth = noise(2, 3, 2, 8, 8).numpy()
     delta, vividness = 12.0, 1 / 30
     error = np.abs(predicted - truth)
     huber = np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)) / delta
     weight = 1 + vividness * np.sqrt(truth[:, :1] ** 2 + truth[:, 1:] ** 2)
     expected = (huber * weight).mean() / (1 + vividness * shares.mean_chroma)
-    loss = ChromaLoss(config(colour_weights="vividness"), shares)
+    loss = ChromaLoss(config(color_weights="vividness"), shares)
     assert float(loss(torch.tensor(predicted), torch.tensor(truth))) == pytest.approx(expected)
     assert float(loss(torch.tensor(truth), torch.tensor(truth))) == 0
 
 
-def test_l1_without_weights_is_the_mean_absolute_error(shares: ColourShares) -> None:
+def test_l1_without_weights_is_the_mean_absolute_error(shares: ColorShares) -> None:
     predicted, truth = noise(2, 3, 2, 8, 8)
-    loss = ChromaLoss(config(pixel_loss="l1", colour_weights="none"), shares)
+    loss = ChromaLoss(config(pixel_loss="l1", color_weights="none"), shares)
     assert float(loss(predicted, truth)) == pytest.approx(
         np.abs(predicted.numpy() - truth.numpy()).mean()
     )
 
 
-@pytest.mark.parametrize("weights", sorted(COLOUR_WEIGHTS))
-def test_a_batch_costs_the_mean_of_its_halves(shares: ColourShares, weights: str) -> None:
+@pytest.mark.parametrize("weights", sorted(COLOR_WEIGHTS))
+def test_a_batch_costs_the_mean_of_its_halves(shares: ColorShares, weights: str) -> None:
     """What lets several processes share a batch."""
     predicted, truth = noise(2, 4, 2, 8, 8)
     truth[2:] *= 3
-    loss = ChromaLoss(config(colour_weights=weights), shares)
+    loss = ChromaLoss(config(color_weights=weights), shares)
     halves = [float(loss(predicted[i : i + 2], truth[i : i + 2])) for i in (0, 2)]
     assert float(loss(predicted, truth)) == pytest.approx(sum(halves) / 2)
 
 
-@pytest.mark.parametrize("weights", sorted(COLOUR_WEIGHTS))
-def test_weights_have_a_mean_of_one_over_the_photographs(
-    shares: ColourShares, weights: str
-) -> None:
-    weigh = COLOUR_WEIGHTS[weights](config(), shares)
+@pytest.mark.parametrize("weights", sorted(COLOR_WEIGHTS))
+def test_weights_have_a_mean_of_one_over_the_photographs(shares: ColorShares, weights: str) -> None:
+    weigh = COLOR_WEIGHTS[weights](config(), shares)
     drawn = []
     for path in sorted((SAMPLES / "train").glob("*.jpg")):
         with Image.open(path) as image:
@@ -87,7 +85,7 @@ def test_weights_have_a_mean_of_one_over_the_photographs(
     assert float(torch.stack(drawn).mean()) == pytest.approx(1, abs=0.05)
 
 
-def test_rarity_weights_are_those_of_the_paper(shares: ColourShares) -> None:
+def test_rarity_weights_are_those_of_the_paper(shares: ColorShares) -> None:
     mix = 0.5
     smooth = scipy.ndimage.gaussian_filter(shares.shares, 0.5, mode="constant", truncate=4)
     smooth /= smooth.sum()
@@ -99,22 +97,22 @@ def test_rarity_weights_are_those_of_the_paper(shares: ColourShares) -> None:
     ours = shares.rarity_weights(mix)
     np.testing.assert_allclose(ours, weights, rtol=0.02)
     assert len(np.unique(shares.rarity_weights(1.0))) == 1
-    loss = ChromaLoss(config(colour_weights="rarity"), shares)
-    truth = torch.tensor([[5.0, 5.0], [85.0, 65.0]])[:, :, None, None]  # grey; a pure red
-    grey, red = (float(loss(ab[None] + 20, ab[None])) for ab in truth)
-    assert red / grey == pytest.approx(float(ours[19, 17] / ours[11, 11]), rel=1e-4)
-    assert red > 5 * grey
+    loss = ChromaLoss(config(color_weights="rarity"), shares)
+    truth = torch.tensor([[5.0, 5.0], [85.0, 65.0]])[:, :, None, None]  # gray; a pure red
+    gray, red = (float(loss(ab[None] + 20, ab[None])) for ab in truth)
+    assert red / gray == pytest.approx(float(ours[19, 17] / ours[11, 11]), rel=1e-4)
+    assert red > 5 * gray
 
 
-def test_colourful_errors_weigh_more(shares: ColourShares) -> None:
+def test_colorful_errors_weigh_more(shares: ColorShares) -> None:
     truth = torch.zeros(1, 2, 1, 2)
     truth[0, 0, 0, 1] = 60
-    on_grey, on_colour = truth.clone(), truth.clone()
-    on_grey[0, 0, 0, 0] += 20
-    on_colour[0, 0, 0, 1] += 20
-    loss = ChromaLoss(config(colour_weights="vividness", vividness=1 / 30), shares)
-    grey, colour = (float(loss(predicted, truth)) for predicted in (on_grey, on_colour))
-    assert colour == pytest.approx(3 * grey)
+    on_gray, on_color = truth.clone(), truth.clone()
+    on_gray[0, 0, 0, 0] += 20
+    on_color[0, 0, 0, 1] += 20
+    loss = ChromaLoss(config(color_weights="vividness", vividness=1 / 30), shares)
+    gray, color = (float(loss(predicted, truth)) for predicted in (on_gray, on_color))
+    assert color == pytest.approx(3 * gray)
 
 
 def test_adversarial_losses_are_those_of_the_papers() -> None:
@@ -142,12 +140,12 @@ def test_perceptual_loss_is_the_distance_of_unit_features(tmp_path: Path) -> Non
     loss = PerceptualLoss("squeezenet1_1", str(tmp_path / "net.pth"))
     with Image.open(SAMPLES / "test" / "tulips.jpg") as image:
         L, ab = (plane[None] for plane in to_tensors(np.asarray(image.resize((64, 64)))))
-    grey = torch.zeros_like(ab)
+    gray = torch.zeros_like(ab)
     taps = {f"features.{i}": str(i) for i in (1, 4, 7, 9, 10, 11, 12)}
     features = create_feature_extractor(reference, taps)
     unit = []
-    for colours in (grey, ab):
-        lab = torch.cat([L, colours], dim=1)[0].permute(1, 2, 0).numpy()
+    for colors in (gray, ab):
+        lab = torch.cat([L, colors], dim=1)[0].permute(1, 2, 0).numpy()
         rgb = np.clip(skimage.color.lab2rgb(lab), 0, 1).transpose(2, 0, 1)
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         x = (rgb - mean[:, None, None]) / std[:, None, None]
@@ -155,7 +153,7 @@ def test_perceptual_loss_is_the_distance_of_unit_features(tmp_path: Path) -> Non
             maps = features(torch.from_numpy(x)[None].float()).values()
         unit.append([m[0].numpy() / np.linalg.norm(m[0].numpy(), axis=0) for m in maps])
     expected = sum(((a - b) ** 2).sum(axis=0).mean() for a, b in zip(*unit, strict=True))
-    assert float(loss(L, grey, ab)) == pytest.approx(expected, rel=0.01)
+    assert float(loss(L, gray, ab)) == pytest.approx(expected, rel=0.01)
     assert float(loss(L, ab, ab)) == 0
     predicted = (ab / 2).requires_grad_()
     torch.autograd.backward(loss(L, predicted, ab))
@@ -175,7 +173,7 @@ def test_torch_turns_lab_to_rgb_as_the_runtime_does() -> None:
     assert lab.grad.isfinite().all()
 
 
-def test_the_objective_sums_what_was_asked_for(shares: ColourShares, tmp_path: Path) -> None:
+def test_the_objective_sums_what_was_asked_for(shares: ColorShares, tmp_path: Path) -> None:
     torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "net.pth")
     chosen = config(
         pixel_loss="l1",
@@ -193,14 +191,14 @@ def test_the_objective_sums_what_was_asked_for(shares: ColourShares, tmp_path: P
     assert float(objective.total(losses)) == pytest.approx(total)
 
 
-def test_r1_reaches_the_discriminator(shares: ColourShares) -> None:
+def test_r1_reaches_the_discriminator(shares: ColorShares) -> None:
     L, (predicted, truth) = noise(2, 1, 32, 32).abs(), noise(2, 2, 2, 32, 32)
     torch.manual_seed(0)
-    critic = PatchDiscriminator(8, spectral=False)
+    discriminator = PatchDiscriminator(8, spectral=False)
     values = []
     for penalty in ("spectral", "r1"):
         objective = Objective(config(discriminator_penalty=penalty, r1_weight=5.0), shares)
-        loss = objective.judge(critic, L, predicted, truth.clone())
+        loss = objective.discriminator_loss(discriminator, L, predicted, truth.clone())
         torch.autograd.backward(loss)
         values.append(float(loss.detach()))
     assert values[1] > values[0]
@@ -210,13 +208,13 @@ def test_r1_reaches_the_discriminator(shares: ColourShares) -> None:
     ("name", "message"),
     [
         ("pixel_loss", "unknown --loss 'x'; choose one of huber, l1"),
-        ("colour_weights", "unknown --colour-weights 'x'; choose one of none, vividness, rarity"),
+        ("color_weights", "unknown --color-weights 'x'; choose one of none, vividness, rarity"),
         ("adversarial_loss", "unknown --gan-loss 'x'; choose one of hinge, lsgan"),
         ("discriminator_penalty", "'x'; choose one of spectral, r1"),
         ("perceptual", "unknown perceptual network 'x'; choose one of squeezenet1_1, vgg16"),
     ],
 )
-def test_unknown_names_list_the_choices(shares: ColourShares, name: str, message: str) -> None:
+def test_unknown_names_list_the_choices(shares: ColorShares, name: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         Objective(config(**{name: "x"}), shares)
 

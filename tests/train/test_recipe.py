@@ -20,7 +20,7 @@ from colorize.export.cli import main as export
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.photo.reader import read_photo
 from colorize.train import devices
-from colorize.train.architectures.blocks import Generator
+from colorize.train.architectures.blocks import EncoderDecoder
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoints.checkpoint import load_checkpoint
@@ -77,14 +77,14 @@ def test_what_cannot_be_is_refused_in_a_line(
 
 def test_crops_grow_where_the_recipe_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[int, ...]] = []
-    forward = Generator.forward
+    forward = EncoderDecoder.forward
 
-    def watched(network: Generator, L: Tensor) -> Tensor:
+    def watched(network: EncoderDecoder, L: Tensor) -> Tensor:
         if network.training:
             seen.append(tuple(L.shape))
         return forward(network, L)
 
-    monkeypatch.setattr(Generator, "forward", watched)
+    monkeypatch.setattr(EncoderDecoder, "forward", watched)
     growth = ("--set", "start_size=32", "--set", "grow_at=0.75")
     result = train(*QUICK, *growth, "-o", str(tmp_path / "run"))
     assert result.exit_code == 0, result.output
@@ -133,12 +133,12 @@ def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: 
             for name in ("plain", "plain raw", "narrow", "narrow raw")
             for size in (64, 96)
         ),
-        ("grey", None),
+        ("gray", None),
         ("truth", None),
     ]
     assert rows[0]["psnr_db"] != rows[1]["psnr_db"]  # sizes
     assert rows[0]["psnr_db"] != rows[2]["psnr_db"]  # averaged and last weights
-    assert rows[-2]["colourfulness"] == pytest.approx(0, abs=0.2)
+    assert rows[-2]["colorfulness"] == pytest.approx(0, abs=0.2)
     assert "held-out photographs" in result.stderr
 
 
@@ -171,7 +171,7 @@ def test_what_was_chosen_is_kept_with_its_figures(runs: list[Path], tmp_path: Pa
     figures = json.loads((tmp_path / "figures.json").read_text())[0]
     assert origin.figures["psnr_db"] == figures["psnr_db"]
     assert "Seen in training: 32 crops of 64x64" in after.card
-    assert "working size of 96, with colours 1.5 times the answers'" in after.card
+    assert "working size of 96, with colors 1.5 times the answers'" in after.card
     assert kept.stat().st_size < 0.51 * (runs[0] / "checkpoint.safetensors").stat().st_size
 
 
@@ -278,16 +278,16 @@ def test_many_photographs_on_a_gpu_get_larger_crops(
 def test_a_gpu_without_memory_is_told_the_mend(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def full(_network: Generator, _L: Tensor) -> Tensor:
+    def full(_network: EncoderDecoder, _L: Tensor) -> Tensor:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Generator, "forward", full)
+    monkeypatch.setattr(EncoderDecoder, "forward", full)
     result = train(*QUICK, "-o", str(tmp_path / "run"))
     assert result.exit_code == 1
     assert "batches of 8 crops of 64x64; give a smaller --batch-size" in result.stderr
     monkeypatch.undo()
     assert train(*QUICK, "-o", str(tmp_path / "run")).exit_code == 0  # the folder is free for it
-    monkeypatch.setattr(Generator, "forward", full)
+    monkeypatch.setattr(EncoderDecoder, "forward", full)
     result = train("--resume", str(tmp_path / "run"), "--steps", "9")
     assert "free that, and --resume" in result.stderr
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .blocks import Generator
+from .blocks import EncoderDecoder
 
 Config = TypeVar("Config")
 
@@ -17,7 +17,7 @@ class Architecture(Generic[Config]):
     summary: str
     config: type[Config]
     presets: Mapping[str, Config]
-    build: Callable[[Config], Generator]
+    build: Callable[[Config], EncoderDecoder]
     adversarial_from: float | None = None
     """Share of a training from scratch after which the discriminator joins; None: never."""
 

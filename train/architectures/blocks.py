@@ -87,7 +87,7 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-    """Features at a stride -> a*, b* at full size: colour is low-frequency, detail is not."""
+    """Features at a stride -> a*, b* at full size: color is low-frequency, detail is not."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Head(nn.Module):
         )
 
 
-class Generator(nn.Module):
+class EncoderDecoder(nn.Module):
     """A network L -> ab: encoder, decoder, head."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -122,7 +122,7 @@ class Generator(nn.Module):
         return ab
 
 
-def predict_any_size(network: Generator, L: Tensor) -> Tensor:
+def predict_any_size(network: EncoderDecoder, L: Tensor) -> Tensor:
     """Run NETWORK on (B, 1, H, W) of any size: pad by repeating the border, then crop."""
     height, width = L.shape[-2:]
     bottom, right = -height % network.size_multiple, -width % network.size_multiple
@@ -130,7 +130,7 @@ def predict_any_size(network: Generator, L: Tensor) -> Tensor:
     return network(padded)[..., :height, :width]  # type: ignore[no-any-return]  # Module.__call__ is Any
 
 
-def count_flops(network: Generator, side: int = 256) -> int:
+def count_flops(network: EncoderDecoder, side: int = 256) -> int:
     """Return the floating point operations (two a multiply-add) for one SIDE x SIDE picture."""
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, side, side))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...runtime.errors import ArgumentError
 from .blocks import Encoder, ResidualBlock, conv_bn_relu
 
-# Mean and standard deviation of L* over photographs, to one digit: enough to centre the input.
+# Mean and standard deviation of L* over photographs, to one digit: enough to center the input.
 _L_MEAN, _L_STD = 50.0, 25.0
 
 
@@ -38,10 +38,10 @@ class PlainEncoder(Encoder):
         return features
 
 
-class GreyAsRGB(nn.Module):
+class GrayAsRGB(nn.Module):
     """L* as three equal channels in the statistics that a pre-trained RGB encoder was trained on.
 
-    L*/100 stands for the sRGB grey in 0..1, from which it differs by at most 0.04.
+    L*/100 stands for the sRGB gray in 0..1, from which it differs by at most 0.04.
     """
 
     mean: Tensor
@@ -63,7 +63,7 @@ class ResNetEncoder(Encoder):
     def __init__(self, name: str, stages: int = 5) -> None:
         super().__init__()
         net = getattr(torchvision.models, name)(weights=None)
-        self.normalize = GreyAsRGB((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # ImageNet's
+        self.normalize = GrayAsRGB((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # ImageNet's
         self.conv1, self.bn1 = net.conv1, net.bn1
         self.layers = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4][: stages - 1])
         expansion = net.layer1[-1].expansion
@@ -170,7 +170,7 @@ class EfficientNetLite0Encoder(Encoder):
     def __init__(self, stages: int = 5) -> None:
         super().__init__()
         self.channels = self._CHANNELS[:stages]
-        self.normalize = GreyAsRGB([127 / 255] * 3, [128 / 255] * 3)  # (x*255 - 127) / 128
+        self.normalize = GrayAsRGB([127 / 255] * 3, [128 / 255] * 3)  # (x*255 - 127) / 128
         self.stem = _ConvBN(3, 32, 3, 2)
         inputs, parts = 32, []
         for expand, outputs, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from .base import Architecture
-from .blocks import Decoder, Encoder, Generator, ResidualBlock
+from .blocks import Decoder, Encoder, EncoderDecoder, ResidualBlock
 from .encoders import PlainEncoder
 
 
@@ -36,10 +36,10 @@ class ResidualBlockEncoder(Encoder):
         return [*finer, self.blocks(deepest)]
 
 
-def build_gan(config: GANConfig) -> Generator:
+def build_gan(config: GANConfig) -> EncoderDecoder:
     """Return the generator with random weights."""
     encoder = ResidualBlockEncoder(config)
-    return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
+    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
 
 
 ARCHITECTURE = Architecture(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .base import Architecture
-from .blocks import Decoder, Generator
+from .blocks import Decoder, EncoderDecoder
 from .encoders import pretrained_encoder
 
 
@@ -16,10 +16,10 @@ class ResNetConfig:
     decoder_channels: tuple[int, ...] = (128, 96, 64)
 
 
-def build_resnet(config: ResNetConfig) -> Generator:
+def build_resnet(config: ResNetConfig) -> EncoderDecoder:
     """Return the network with random weights."""
     encoder = pretrained_encoder(config.encoder, config.stages)
-    return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
+    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
 
 
 ARCHITECTURE = Architecture(

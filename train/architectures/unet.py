@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .base import Architecture
-from .blocks import Decoder, Encoder, Generator
+from .blocks import Decoder, Encoder, EncoderDecoder
 from .encoders import PlainEncoder, pretrained_encoder
 
 
@@ -23,10 +23,10 @@ def build_encoder(config: UNetConfig) -> Encoder:
     return pretrained_encoder(config.encoder, others=("plain",))
 
 
-def build_unet(config: UNetConfig) -> Generator:
+def build_unet(config: UNetConfig) -> EncoderDecoder:
     """Return the network with random weights."""
     encoder = build_encoder(config)
-    return Generator(encoder, Decoder(encoder.channels, config.decoder_channels, skips=True))
+    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=True))
 
 
 ARCHITECTURE = Architecture(

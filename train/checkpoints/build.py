@@ -11,7 +11,7 @@ from ...runtime.files import sha256
 from ...runtime.models.catalog import MODELS
 from ..architectures import architecture
 from ..architectures.base import AnyArchitecture
-from ..architectures.blocks import Generator
+from ..architectures.blocks import EncoderDecoder
 from ..architectures.encoders import PRETRAINED, PretrainedEncoder
 from ..config import TrainConfig
 from .checkpoint import config_from_json, load_checkpoint
@@ -22,13 +22,13 @@ from .pretrained import INSTALLED, read_weights
 class Start:
     """A network at the start of a training, its architecture's config, and where it comes from."""
 
-    network: Generator
+    network: EncoderDecoder
     config: Any  # the architecture's own frozen dataclass
     parent: str = ""  # SHA-256 of the checkpoint whose weights it has
     encoder_weights: str = ""  # which published ones its encoder began with
 
 
-def decided(config: TrainConfig) -> TrainConfig:
+def resolve_defaults(config: TrainConfig) -> TrainConfig:
     """Return CONFIG with all that it leaves to us decided, so that a resumed run goes on alike.
 
     An encoder gets its published weights if they need no download. The discriminator joins at once
@@ -51,7 +51,7 @@ def decided(config: TrainConfig) -> TrainConfig:
 
 def build(config: TrainConfig) -> Start:
     """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
-    config = decided(config)
+    config = resolve_defaults(config)
     entry = architecture(config.arch)
     torch.manual_seed(config.seed)
     if config.init_from is not None:
@@ -118,7 +118,7 @@ def _with_decoder(preset: Any, widths: tuple[int, ...]) -> Any:
     return replace(preset, decoder_channels=widths)
 
 
-def _fill_encoder(network: Generator, model_config: Any, wanted: str) -> None:
+def _fill_encoder(network: EncoderDecoder, model_config: Any, wanted: str) -> None:
     encoder = network.encoder
     if not isinstance(encoder, PretrainedEncoder):
         raise ArgumentError(

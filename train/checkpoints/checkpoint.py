@@ -1,10 +1,10 @@
 """Checkpoints: safetensors with the architecture's config as JSON in its header; never pickle."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ModelError
 from ...runtime.files import whole_file
+from ...runtime.models.card import read_figures
 from ..architectures import architecture
 from ..architectures.base import AnyArchitecture
-from ..architectures.blocks import Generator
+from ..architectures.blocks import EncoderDecoder
 
 _FORMAT = "colorize-checkpoint-1"
 _KEY = "colorize"
@@ -28,8 +29,8 @@ class Origin:
 
     data_name: str
     data_fingerprint: str
-    native_size: int  # working size, short side, at which the network colours best
-    licence: str
+    native_size: int  # working size, short side, at which the network colors best
+    license: str
     steps: int
     photos_seen: int
     parent: str = ""  # SHA-256 of the checkpoint that it started from
@@ -38,6 +39,19 @@ class Origin:
     saturation: float = 1.0  # by which a* and b* were multiplied after the training
     encoder_weights: str = ""  # which published weights the encoder, or the parent's, began with
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as checkpoints and model files store it."""
+        values = asdict(self)
+        values["licence"] = values.pop("license")  # the key of all files there are
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returned; TypeError if it does not fit."""
+        known = {key: value for key, value in values.items() if key not in ("licence", "figures")}
+        figures = read_figures(values.get("figures", {}))
+        return cls(**known, license=values.get("licence", "not stated"), figures=figures)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -45,7 +59,7 @@ class Checkpoint:
 
     arch: str
     config: Any  # the architecture's own frozen dataclass
-    network: Generator
+    network: EncoderDecoder
     origin: Origin
     card: str = ""  # Markdown
 
@@ -55,7 +69,7 @@ class Checkpoint:
             "format": _FORMAT,
             "architecture": self.arch,
             "config": asdict(self.config),
-            "origin": asdict(self.origin),
+            "origin": self.origin.to_json(),
             "card": self.card,
         }
         with whole_file(path) as part:
@@ -76,7 +90,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     entry = architecture(header["architecture"])
     try:
         config = config_from_json(entry, header["config"])
-        origin = Origin(**header["origin"])
+        origin = Origin.from_json(header["origin"])
     except TypeError as error:
         raise ModelError(f"{path}: its config does not fit this toolkit ({error})") from error
     network = entry.build(config)

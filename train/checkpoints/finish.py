@@ -26,7 +26,7 @@ def finished(
         raise ArgumentError(f"saturation is {saturation}; it must lie above 0, up to 4")
     network = copy.deepcopy(checkpoint.network)
     with torch.no_grad():
-        for part in network.head.project.parameters():  # the last thing that is done to colours
+        for part in network.head.project.parameters():  # the last thing that is done to colors
             part.mul_(saturation)
     origin = replace(
         checkpoint.origin,

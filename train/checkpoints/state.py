@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from ...runtime.errors import ModelError
 from ...runtime.files import whole_file
 from ..architectures import architecture
-from ..architectures.blocks import Generator
+from ..architectures.blocks import EncoderDecoder
 from ..architectures.discriminator import PatchDiscriminator
 from ..architectures.encoders import PretrainedEncoder
 from ..config import TrainConfig
@@ -24,27 +24,27 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 class TrainState:
     """The networks, their optimizers, the average, and how far the training is."""
 
-    def __init__(self, config: TrainConfig, network: Generator) -> None:
+    def __init__(self, config: TrainConfig, network: EncoderDecoder) -> None:
         self.step = 0
         self.seconds = 0.0
         self.network = network.to(memory_format=torch.channels_last)
         self.optimizer = _generator_optimizer(config, network)
         self.average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
-        self.critic: PatchDiscriminator | None = None
-        self.critic_optimizer: Optimizer | None = None
+        self.discriminator: PatchDiscriminator | None = None
+        self.discriminator_optimizer: Optimizer | None = None
         if architecture(config.arch).adversarial_from is not None:
-            self.critic = PatchDiscriminator(
+            self.discriminator = PatchDiscriminator(
                 config.discriminator_width, spectral=config.discriminator_penalty == "spectral"
             )
-            self.critic_optimizer = AdamW(
-                self.critic.parameters(), config.discriminator_lr, betas=(0.5, 0.99)
+            self.discriminator_optimizer = AdamW(
+                self.discriminator.parameters(), config.discriminator_lr, betas=(0.5, 0.99)
             )
 
     @property
-    def averaged(self) -> Generator:
+    def averaged(self) -> EncoderDecoder:
         """The network with averaged weights, which is what is kept; in eval mode."""
         module = self.average.module.eval()
-        assert isinstance(module, Generator)
+        assert isinstance(module, EncoderDecoder)
         return module
 
     def save(self, path: Path) -> None:
@@ -82,14 +82,16 @@ class TrainState:
             raise ModelError(f"{path}: cannot be resumed from ({reason})") from error
 
     def _modules(self) -> dict[str, nn.Module]:
-        critic = {} if self.critic is None else {"critic": self.critic}
-        return {"network": self.network, "average": self.average, **critic}
+        discriminator = {} if self.discriminator is None else {"discriminator": self.discriminator}
+        return {"network": self.network, "average": self.average, **discriminator}
 
     def _optimizers(self) -> dict[str, Optimizer]:
-        critic = (
-            {} if self.critic_optimizer is None else {"critic_optimizer": self.critic_optimizer}
+        discriminator = (
+            {}
+            if self.discriminator_optimizer is None
+            else {"discriminator_optimizer": self.discriminator_optimizer}
         )
-        return {"optimizer": self.optimizer, **critic}
+        return {"optimizer": self.optimizer, **discriminator}
 
 
 def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -97,7 +99,7 @@ def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _generator_optimizer(config: TrainConfig, network: Generator) -> Optimizer:
+def _generator_optimizer(config: TrainConfig, network: EncoderDecoder) -> Optimizer:
     knows_much = isinstance(network.encoder, PretrainedEncoder) and (
         config.encoder_weights or config.init_from
     )

@@ -1,4 +1,4 @@
-"""How common colours are in the training photographs."""
+"""How common colors are in the training photographs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ _SIDE = 64
 
 
 @dataclass(frozen=True)
-class ColourShares:
+class ColorShares:
     """The share of every cell of the ab plane (22, 22), summing to 1; and the mean chroma."""
 
     shares: NDArray[np.float64]
     mean_chroma: float
 
     @classmethod
-    def of(cls, photos: Sequence[Photo]) -> "ColourShares":
-        """Count the colours of up to 512 PHOTOS, always the same ones."""
+    def of(cls, photos: Sequence[Photo]) -> "ColorShares":
+        """Count the colors of up to 512 PHOTOS, always the same ones."""
         chosen = sorted(photos, key=lambda photo: photo.sha256)[:_PHOTOS]
         crops = CropDataset(chosen, _SIDE)
         ab = np.concatenate([crops[i][1].flatten(1).numpy().T for i in range(len(crops))])
@@ -58,7 +58,7 @@ def _histogram(ab: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @cache
 def _shown_by_srgb() -> NDArray[np.bool_]:
-    """Return which cells hold a colour of sRGB: 263 (the paper, by a wider rule, counts 313)."""
+    """Return which cells hold a color of sRGB: 263 (the paper, by a wider rule, counts 313)."""
     steps = np.linspace(0, 255, 52).astype(np.uint8)
     cube: U8 = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     occupied: NDArray[np.bool_] = _histogram(rgb_to_lab(cube)[:, 1:]) > 0

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ...runtime.color import U8, grey_to_lightness, rgb_to_grey, rgb_to_lab
+from ...runtime.color import U8, gray_to_lightness, rgb_to_gray, rgb_to_lab
 from ...runtime.errors import InputError
 from ...runtime.photo.reader import UNREADABLE, limited
 from .decoded_cache import DecodedCache
@@ -21,7 +21,7 @@ from .photos import Photo, as_rgb
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
     """Turn 8-bit (H, W, 3) into L* (1, H, W) and ab (2, H, W), float32, as the runtime would."""
-    lightness = grey_to_lightness(rgb_to_grey(rgb))
+    lightness = gray_to_lightness(rgb_to_gray(rgb))
     ab = rgb_to_lab(rgb)[..., 1:]
     return torch.from_numpy(lightness[None]), torch.from_numpy(
         np.ascontiguousarray(ab.transpose(2, 0, 1))

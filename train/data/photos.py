@@ -16,8 +16,8 @@ from ...runtime.files import fingerprint, sha256, whole_file
 from ...runtime.photo.reader import UNREADABLE, limited, to_srgb
 from .index import Index, Seen, Source
 
-GREY_CHROMA = 4.0
-"""Mean ab chroma below which a photograph counts as grey: it would teach to leave things grey."""
+GRAY_CHROMA = 4.0
+"""Mean ab chroma below which a photograph counts as gray: it would teach to leave things gray."""
 
 _THUMBNAIL = (64, 64)
 
@@ -55,9 +55,9 @@ class PhotoSet:
     """The usable photographs of some sources, and what was left out."""
 
     name: str
-    fingerprint: str  # of all readable ones, grey ones too: see files.fingerprint
+    fingerprint: str  # of all readable ones, gray ones too: see files.fingerprint
     photos: tuple[Photo, ...]
-    grey: tuple[LeftOut, ...]
+    gray: tuple[LeftOut, ...]
     unreadable: tuple[LeftOut, ...]
 
     def split(self, share: float, limit: int) -> tuple[list[Photo], list[Photo]]:
@@ -73,7 +73,7 @@ class PhotoSet:
         with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["photograph", "reason"])
-            writer.writerows((left.name, left.reason) for left in (*self.unreadable, *self.grey))
+            writer.writerows((left.name, left.reason) for left in (*self.unreadable, *self.gray))
 
 
 def collect(
@@ -83,12 +83,12 @@ def collect(
 
     Each is looked at once: an index in the user's cache folder knows it the next time. ON_PHOTO
     gets the number looked at and the total. ArgumentError if a source is missing, InputError if no
-    photograph in colour is left.
+    photograph in color is left.
     """
     indexes = [Index(Source.at(path)) for source in sources for path in _expand(source)]
     total, done = sum(len(index.source.members) for index in indexes), 0
     usable: list[Photo] = []
-    grey: list[LeftOut] = []
+    gray: list[LeftOut] = []
     unreadable: list[LeftOut] = []
     hashes: list[str] = []
     for index in indexes:
@@ -97,8 +97,8 @@ def collect(
                 unreadable.append(LeftOut(member.name, seen.reason))
             else:
                 hashes.append(seen.sha256)
-                if seen.chroma < GREY_CHROMA:
-                    grey.append(LeftOut(member.name, f"grey: mean chroma {seen.chroma:.1f}"))
+                if seen.chroma < GRAY_CHROMA:
+                    gray.append(LeftOut(member.name, f"gray: mean chroma {seen.chroma:.1f}"))
                 else:
                     place = (member.path, member.name, seen.sha256, member.offset, member.length)
                     usable.append(Photo(*place))
@@ -106,11 +106,11 @@ def collect(
             on_photo(done, total)
     if not usable:
         raise InputError(
-            f"{', '.join(sources)}: no photograph in colour among {total} files "
-            f"({len(grey)} grey, {len(unreadable)} unreadable); --data needs colour photographs"
+            f"{', '.join(sources)}: no photograph in color among {total} files "
+            f"({len(gray)} gray, {len(unreadable)} unreadable); --data needs color photographs"
         )
     name = "+".join("/".join(Path(source).resolve().parts[-2:]) for source in sources)
-    return PhotoSet(name, fingerprint(hashes), tuple(usable), tuple(grey), tuple(unreadable))
+    return PhotoSet(name, fingerprint(hashes), tuple(usable), tuple(gray), tuple(unreadable))
 
 
 def _expand(source: str) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..architectures.blocks import AB_SCALE
 from ..config import TrainConfig
-from ..data.color_statistics import BIN, ColourShares
+from ..data.color_statistics import BIN, ColorShares
 
 PixelLoss = Callable[[Tensor, Tensor, float], Tensor]
 """(predicted, true) ab of one shape and the delta -> errors of that shape in units of ab."""
@@ -27,19 +27,19 @@ def l1(predicted: Tensor, truth: Tensor, _delta: float) -> Tensor:
 
 PIXEL_LOSSES: dict[str, PixelLoss] = {"huber": huber, "l1": l1}
 
-ColourWeights = Callable[[Tensor], Tensor]
+ColorWeights = Callable[[Tensor], Tensor]
 """True ab (B, 2, H, W) -> weights (B, 1, H, W) whose mean over the training photographs is 1."""
 
 
-def no_weights(_config: TrainConfig, _shares: ColourShares) -> ColourWeights:
+def no_weights(_config: TrainConfig, _shares: ColorShares) -> ColorWeights:
     """Every pixel counts alike."""
     return lambda truth: torch.ones_like(truth[:, :1])
 
 
-def vividness(config: TrainConfig, shares: ColourShares) -> ColourWeights:
-    """Colourful pixels count more, in proportion to their chroma.
+def vividness(config: TrainConfig, shares: ColorShares) -> ColorWeights:
+    """Colorful pixels count more, in proportion to their chroma.
 
-    Most pixels are nearly grey, and a plain mean answers that majority.
+    Most pixels are nearly gray, and a plain mean answers that majority.
     """
     mean = 1 + config.vividness * shares.mean_chroma
 
@@ -51,8 +51,8 @@ def vividness(config: TrainConfig, shares: ColourShares) -> ColourWeights:
     return weigh
 
 
-def rarity(config: TrainConfig, shares: ColourShares) -> ColourWeights:
-    """Rare colours count more (Zhang et al. 2016, arXiv:1603.08511, equation 4)."""
+def rarity(config: TrainConfig, shares: ColorShares) -> ColorWeights:
+    """Rare colors count more (Zhang et al. 2016, arXiv:1603.08511, equation 4)."""
     table = shares.rarity_weights(config.rarity_mix)
 
     def weigh(truth: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def rarity(config: TrainConfig, shares: ColourShares) -> ColourWeights:
     return weigh
 
 
-COLOUR_WEIGHTS: dict[str, Callable[[TrainConfig, ColourShares], ColourWeights]] = {
+COLOR_WEIGHTS: dict[str, Callable[[TrainConfig, ColorShares], ColorWeights]] = {
     "none": no_weights,
     "vividness": vividness,
     "rarity": rarity,
@@ -72,16 +72,16 @@ COLOUR_WEIGHTS: dict[str, Callable[[TrainConfig, ColourShares], ColourWeights]] 
 
 
 class ChromaLoss(nn.Module):
-    """A pixel loss on ab, weighted by the true colour.
+    """A pixel loss on ab, weighted by the true color.
 
     The weights' mean is fixed by the data, not by the batch, so that the loss of a batch is the
     mean of the losses of its halves: with several processes too.
     """
 
-    def __init__(self, config: TrainConfig, shares: ColourShares) -> None:
+    def __init__(self, config: TrainConfig, shares: ColorShares) -> None:
         super().__init__()
         self._loss, self._delta = PIXEL_LOSSES[config.pixel_loss], config.huber_delta
-        self._weigh = COLOUR_WEIGHTS[config.colour_weights](config, shares)
+        self._weigh = COLOR_WEIGHTS[config.color_weights](config, shares)
 
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
         """(B, 2, H, W) predicted and true ab -> scalar, in units of ab."""
@@ -92,7 +92,7 @@ class ChromaLoss(nn.Module):
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What discriminator and generator pay for the scores of true and predicted colours."""
+    """What discriminator and generator pay for the scores of true and predicted colors."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real, fake) scores
     generator: Callable[[Tensor], Tensor]  # fake scores
@@ -123,7 +123,7 @@ ADVERSARIAL_LOSSES = {
 
 
 def r1_penalty(real: Tensor, ab: Tensor) -> Tensor:
-    """Return the mean squared slope of the scores REAL at the true colours, half of it.
+    """Return the mean squared slope of the scores REAL at the true colors, half of it.
 
     R1 of Mescheder et al. 2018, arXiv:1801.04406; ab needs gradients and counts in units of
     AB_SCALE, as the discriminator sees it.

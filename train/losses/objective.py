@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ArgumentError
 from ..config import TrainConfig
-from ..data.color_statistics import ColourShares
-from .losses import ADVERSARIAL_LOSSES, COLOUR_WEIGHTS, PIXEL_LOSSES, ChromaLoss, r1_penalty
+from ..data.color_statistics import ColorShares
+from .losses import ADVERSARIAL_LOSSES, COLOR_WEIGHTS, PIXEL_LOSSES, ChromaLoss, r1_penalty
 from .perceptual import PerceptualLoss
 
 PENALTIES = ("spectral", "r1")
-Critic = Callable[[Tensor, Tensor], Tensor]
+Discriminator = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: (L, ab) -> scores."""
 
 
 class Objective(nn.Module):
-    """The losses by name and their weights; `chroma` is the one on colours alone."""
+    """The losses by name and their weights; `chroma` is the one on colors alone."""
 
-    def __init__(self, config: TrainConfig, shares: ColourShares) -> None:
+    def __init__(self, config: TrainConfig, shares: ColorShares) -> None:
         super().__init__()
         _check_names(config)
         self.weights = {
@@ -44,15 +44,19 @@ class Objective(nn.Module):
             losses["perceptual"] = self._perceptual(L, predicted, truth)
         return losses
 
-    def deceive(self, critic: Critic, L: Tensor, predicted: Tensor) -> Tensor:
+    def adversarial_loss(
+        self, discriminator: Discriminator, L: Tensor, predicted: Tensor
+    ) -> Tensor:
         """Return what the generator pays for not being believed."""
-        return self._adversarial.generator(critic(L, predicted))
+        return self._adversarial.generator(discriminator(L, predicted))
 
-    def judge(self, critic: Critic, L: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
+    def discriminator_loss(
+        self, discriminator: Discriminator, L: Tensor, predicted: Tensor, truth: Tensor
+    ) -> Tensor:
         """Return the discriminator's loss."""
         truth = truth.requires_grad_(self._r1_weight > 0)
         # One pass for both: several processes then agree on the discriminator's buffers.
-        scores = critic(torch.cat([L, L]), torch.cat([truth, predicted.detach()]))
+        scores = discriminator(torch.cat([L, L]), torch.cat([truth, predicted.detach()]))
         real, fake = scores.chunk(2)
         loss = self._adversarial.discriminator(real, fake)
         return loss + self._r1_weight * r1_penalty(real, truth) if self._r1_weight else loss
@@ -65,7 +69,7 @@ class Objective(nn.Module):
 def _check_names(config: TrainConfig) -> None:
     for option, value, names in (
         ("--loss", config.pixel_loss, PIXEL_LOSSES),
-        ("--colour-weights", config.colour_weights, COLOUR_WEIGHTS),
+        ("--color-weights", config.color_weights, COLOR_WEIGHTS),
         ("--gan-loss", config.adversarial_loss, ADVERSARIAL_LOSSES),
         ("--set discriminator_penalty=", config.discriminator_penalty, PENALTIES),
     ):

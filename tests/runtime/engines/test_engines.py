@@ -209,7 +209,7 @@ OV_GPU = "[GPU] clEnqueueNDRangeKernel, error code: -5 CL_OUT_OF_RESOURCES"
         (OpenVINOEngine, OV_GPU),
     ],
 )
-def test_an_engines_lack_of_memory_is_recognised(
+def test_an_engines_lack_of_memory_is_recognized(
     kind: type[Engine], text: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> F32:

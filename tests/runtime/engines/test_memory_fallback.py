@@ -15,9 +15,9 @@ from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
-FFV1 = FilmOptions(codec="ffv1", stabilize=False)
+FFV1 = VideoOptions(codec="ffv1", stabilize=False)
 OUT = "out of memory"
 
 
@@ -53,7 +53,7 @@ def open_noted(tiny_model: Path) -> Callable[..., tuple[Colorizer, list[str]]]:
 Open = Callable[..., tuple[Colorizer, list[str]]]
 
 
-def _greys(count: int, height: int = 96, width: int = 144) -> list[U8]:
+def _grays(count: int, height: int = 96, width: int = 144) -> list[U8]:
     values = np.random.default_rng(0).integers(0, 256, (count, height, width), np.uint8)
     return list(values)
 
@@ -61,40 +61,40 @@ def _greys(count: int, height: int = 96, width: int = 144) -> list[U8]:
 def test_enough_memory_is_not_remarked(open_noted: Open) -> None:
     colorizer, notes = open_noted()
     tight = Tight(colorizer, 10**9)
-    colorizer.chroma(_greys(19))
+    colorizer.chroma(_grays(19))
     assert [shape[0] for shape in tight.shapes] == [8, 8, 3]  # the last batch is a partial one
     assert notes == []
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_changes_no_colour(open_noted: Open) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_changes_no_color(open_noted: Open) -> None:
     colorizer, notes = open_noted()
-    expected = colorizer.chroma(_greys(11))
+    expected = colorizer.chroma(_grays(11))
     tight = Tight(colorizer, 64 * 96 * 3)
-    answers = colorizer.chroma(_greys(11))
+    answers = colorizer.chroma(_grays(11))
     assert [shape[0] for shape in tight.shapes] == [2, 2, 2, 2, 2, 1]
     for (_, ab), (_, truth) in zip(answers, expected, strict=True):
         np.testing.assert_allclose(ab, truth, atol=1e-4)
     assert [note.count("pictures at once") for note in notes] == [1, 1]
     assert "with 8 pictures at once; going on with 4" in notes[0]
-    colorizer.chroma(_greys(4))
+    colorizer.chroma(_grays(4))
     assert len(notes) == 2  # it stays at 2, and says so once
     assert [shape[0] for shape in tight.shapes[6:]] == [2, 2]
 
 
 def test_a_size_that_does_not_fit_is_halved_and_said_for_each_photo(open_noted: Open) -> None:
     colorizer, notes = open_noted()
-    grey = np.tile(np.linspace(0, 255, 144).astype(np.uint8), (96, 1))
-    [(lightness, exact)] = colorizer.chroma([grey])
+    gray = np.tile(np.linspace(0, 255, 144).astype(np.uint8), (96, 1))
+    [(lightness, exact)] = colorizer.chroma([gray])
     tight = Tight(colorizer, 32 * 48)
-    [(same, ab)] = colorizer.chroma([grey])
+    [(same, ab)] = colorizer.chroma([gray])
     assert tight.shapes == [(1, 1, 32, 48)]
     assert notes == [
-        "picture of 144x96: out of memory at working size 64: coloured at 32, more coarsely"
+        "picture of 144x96: out of memory at working size 64: colored at 32, more coarsely"
     ]
     np.testing.assert_array_equal(same, lightness)
     assert ab.shape == exact.shape == (64, 96, 2)
     assert np.abs(ab - exact)[:, 4:-4].max() < 1.5  # a smooth ramp survives a smaller network
-    colorizer.chroma([grey])
+    colorizer.chroma([gray])
     assert len(notes) == 2  # the next photograph is tried whole again
 
 
@@ -103,7 +103,7 @@ def test_at_the_smallest_size_it_is_refused_with_the_mend(open_noted: Open) -> N
     Tight(colorizer, 0)
     with pytest.raises(OutOfMemoryError, match=r"even for one picture at working size 8: close "):
         colorizer.image(np.zeros((96, 144, 3), np.uint8))
-    assert [note.split("coloured at ")[1] for note in notes] == [
+    assert [note.split("colored at ")[1] for note in notes] == [
         f"{size}, more coarsely" for size in (32, 16, 8)
     ]
 
@@ -116,52 +116,52 @@ def test_a_model_of_fixed_size_is_refused_at_once(
     colorizer, notes = open_noted(model=model)
     Tight(colorizer, 0)
     with pytest.raises(OutOfMemoryError, match=OUT):
-        colorizer.chroma(_greys(1))
+        colorizer.chroma(_grays(1))
     assert notes == []
 
 
 def _planes(path: Path) -> list[bytes]:
-    with av.open(str(path)) as film:
-        return [frame.to_ndarray().tobytes() for frame in film.decode(video=0)]
+    with av.open(str(path)) as video:
+        return [frame.to_ndarray().tobytes() for frame in video.decode(video=0)]
 
 
 def test_memory_that_ends_in_a_film_leaves_its_frames_and_names_the_first_coarser_one(
-    open_noted: Open, make_film: Callable[..., Path], tmp_path: Path
+    open_noted: Open, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    film = make_film(tmp_path / "film.mkv", times=range(0, 800, 40), size=(128, 96))
+    video = make_video(tmp_path / "film.mkv", times=range(0, 800, 40), size=(128, 96))
     colorizer, notes = open_noted()
-    colorizer.video(film, tmp_path / "whole.mkv", FFV1)
+    colorizer.video(video, tmp_path / "whole.mkv", FFV1)
     assert notes == []
     tight = Tight(colorizer, 40 * 40, after=1)  # the first batch of eight still fits
-    report = colorizer.video(film, tmp_path / "tight.mkv", FFV1)
+    report = colorizer.video(video, tmp_path / "tight.mkv", FFV1)
     assert report.frames == 20
     whole, coarse = _planes(tmp_path / "whole.mkv"), _planes(tmp_path / "tight.mkv")
     assert len(coarse) == 20
     assert coarse[:8] == whole[:8]
     assert all(a != b for a, b in zip(coarse[8:], whole[8:], strict=True))
     assert [note for note in notes if "more coarsely" in note] == [
-        f"{film}: from frame 8 on: {OUT} at working size 64: coloured at 32, more coarsely"
+        f"{video}: from frame 8 on: {OUT} at working size 64: colored at 32, more coarsely"
     ]
     assert {shape[2:] for shape in tight.shapes[1:]} == {(32, 48)}
 
 
 def test_the_first_coarser_frame_is_counted_from_the_start_of_the_film(
-    open_noted: Open, make_film: Callable[..., Path], tmp_path: Path
+    open_noted: Open, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    film = make_film(tmp_path / "film.mkv", times=range(0, 1280, 40), size=(128, 96))
+    video = make_video(tmp_path / "film.mkv", times=range(0, 1280, 40), size=(128, 96))
     colorizer, notes = open_noted()
-    stopped(colorizer, film, tmp_path / "out.mkv", 20)
+    stopped(colorizer, video, tmp_path / "out.mkv", 20)
     Tight(colorizer, 40 * 40)
-    assert colorizer.video(film, tmp_path / "out.mkv", IN_SEGMENTS).resumed == 16
+    assert colorizer.video(video, tmp_path / "out.mkv", IN_SEGMENTS).resumed == 16
     assert [note for note in notes if "more coarsely" in note] == [
-        f"{film}: from frame 16 on: {OUT} at working size 64: coloured at 32, more coarsely"
+        f"{video}: from frame 16 on: {OUT} at working size 64: colored at 32, more coarsely"
     ]
 
 
 def test_without_a_taker_notes_are_warnings(tiny_model: Path) -> None:
     with Colorizer(tiny_model, backend="openvino") as colorizer:
         Tight(colorizer, 32 * 48)
-        with pytest.warns(RuntimeWarning, match="coloured at 32, more coarsely"):
+        with pytest.warns(RuntimeWarning, match="colored at 32, more coarsely"):
             colorizer.image(np.zeros((96, 144, 3), np.uint8))
 
 
@@ -180,7 +180,7 @@ def test_the_command_prints_the_lines(
     monkeypatch.setattr(OpenVINOEngine, "_compute", compute)
     run = colorize_run(photo, "-o", tmp_path / "photo.png")
     assert run.returncode == 0
-    assert f"{OUT} at working size 64: coloured at 32, more coarsely\n" in run.stderr
+    assert f"{OUT} at working size 64: colored at 32, more coarsely\n" in run.stderr
     assert (tmp_path / "photo.png").is_file()
 
 

@@ -57,15 +57,15 @@ def test_a_fixed_signature_must_be_that_of_the_metadata() -> None:
 
 
 @backends
-def test_models_of_one_size_colour_pictures_of_any(
+def test_models_of_one_size_color_pictures_of_any(
     backend: str, tiny_info: ModelInfo, save_model: SaveModel, tmp_path: Path
 ) -> None:
     metadata = dataclasses.replace(tiny_info, fixed_size=(48, 64)).to_metadata()
     path = save_model(tmp_path / "fixed.onnx", metadata, sides=("N", 48, 64))
-    grey = np.tile(np.arange(200, dtype=np.uint8), (90, 1))
+    gray = np.tile(np.arange(200, dtype=np.uint8), (90, 1))
     with Colorizer(path, backend=backend) as colorizer:
         assert colorizer.working_shape(90, 200) == (48, 64)
-        assert colorizer.image(grey).shape == (90, 200, 3)
+        assert colorizer.image(gray).shape == (90, 200, 3)
     with pytest.raises(ArgumentError, match="size is 64; this model takes 64x48 alone"):
         Colorizer(path, backend=backend, size=64)
 

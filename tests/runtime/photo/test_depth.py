@@ -1,4 +1,4 @@
-"""Photographs of 16 bits, with colour profiles, of high JPEG quality: nothing of them is lost."""
+"""Photographs of 16 bits, with color profiles, of high JPEG quality: nothing of them is lost."""
 
 import io
 import threading
@@ -85,14 +85,14 @@ def test_alpha_of_sixteen_bits_is_kept(suffix: str, photo: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_grey_of_sixteen_bits_gets_as_deep_colours(
+def test_gray_of_sixteen_bits_gets_as_deep_colors(
     suffix: str, photo: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    grey = _deep(photo)[..., 0]
-    Image.fromarray(grey).save(tmp_path / f"in{suffix}")
+    gray = _deep(photo)[..., 0]
+    Image.fromarray(gray).save(tmp_path / f"in{suffix}")
     write_photo(tmp_path / "out.png", colorizer.photo(read_photo(tmp_path / f"in{suffix}")))
     result = _stored(tmp_path / "out.png")
-    source = rgb2lab(np.dstack([grey] * 3) / 65535)[..., 0]
+    source = rgb2lab(np.dstack([gray] * 3) / 65535)[..., 0]
     assert np.abs(rgb2lab(result / 65535)[..., 0] - source).max() < 0.02
 
 
@@ -155,7 +155,7 @@ def test_photos_keep_their_rgb_profile_and_their_lightness_in_it(
     assert moved.max() <= bound
 
 
-def test_colours_in_a_profile_are_those_that_the_model_names(colorizer: Colorizer) -> None:
+def test_colors_in_a_profile_are_those_that_the_model_names(colorizer: Colorizer) -> None:
     codes = np.full((40, 60, 3), 30583, np.uint16)
     adobe = colorizer.photo(Photo(codes, profile=ADOBE))
     lightness = _adobe_lightness(codes).mean()
@@ -200,19 +200,19 @@ def test_deep_photos_with_a_profile_become_srgb_in_jpeg(photo: Path, tmp_path: P
     assert np.abs(result.rgb.astype(int) - adobe.rgb).mean() < 12
 
 
-def _grey_profile() -> bytes:
+def _gray_profile() -> bytes:
     return bytes(imagecodecs.cms_profile("gray", gamma=1.0))
 
 
 @pytest.mark.parametrize(
     ("dtype", "name"), [("u1", "in.png"), ("<u2", "in.png"), (">u2", "in.tif")]
 )
-def test_grey_profiles_become_srgb_and_that_is_said(dtype: str, name: str, tmp_path: Path) -> None:
+def test_gray_profiles_become_srgb_and_that_is_said(dtype: str, name: str, tmp_path: Path) -> None:
     top = np.iinfo(dtype).max
     codes: Codes = np.linspace(0, top, 256).astype(dtype).reshape(16, 16)
-    Image.fromarray(codes).save(tmp_path / name, icc_profile=_grey_profile())
+    Image.fromarray(codes).save(tmp_path / name, icc_profile=_gray_profile())
     read = read_photo(tmp_path / name)
-    assert read.remarks == ("its grey profile became sRGB",)
+    assert read.remarks == ("its gray profile became sRGB",)
     assert "icc_profile" not in read.tags
     linear = srgb_to_linear((read.codes[..., 0] / top).astype(np.float32))
     np.testing.assert_allclose(linear, codes / top, atol=0.006)
@@ -220,7 +220,7 @@ def test_grey_profiles_become_srgb_and_that_is_said(dtype: str, name: str, tmp_p
 
 def test_cmyk_becomes_srgb_and_that_is_said(photo: Path, tmp_path: Path) -> None:
     Image.open(photo).convert("CMYK").resize((60, 40)).save(tmp_path / "in.tif")
-    assert read_photo(tmp_path / "in.tif").remarks == ("its CMYK colours became sRGB",)
+    assert read_photo(tmp_path / "in.tif").remarks == ("its CMYK colors became sRGB",)
 
 
 def test_a_damaged_profile_is_said(photo: Path, tmp_path: Path) -> None:

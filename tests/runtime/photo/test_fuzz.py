@@ -63,7 +63,7 @@ def _encoded(form: str, image: Image.Image, orientation: int) -> bytes:
     return file.getvalue()
 
 
-def _coloured(colorizer: Colorizer, form: str, data: bytes) -> bytes:
+def _colored(colorizer: Colorizer, form: str, data: bytes) -> bytes:
     file = io.BytesIO()
     encode_photo(file, form, colorizer.photo(read_photo(Path("in"), data)), "out")
     return file.getvalue()
@@ -81,7 +81,7 @@ def _keeps_shallow(
     image = Image.fromarray(samples.squeeze(-1) if samples.shape[2] == 1 else samples)
     source = image.convert(mode)
     data = _encoded(form, source, turn)
-    result = Image.open(io.BytesIO(_coloured(colorizer, form, data)))
+    result = Image.open(io.BytesIO(_colored(colorizer, form, data)))
     turned = TURNS[turn](np.asarray(source.convert("RGBA")))
     assert (result.format, result.size) == (form, turned.shape[1::-1])
     assert ORIENTATION not in result.getexif()
@@ -122,7 +122,7 @@ def _keeps_deep(
     colorizer: Colorizer, form: str, mode: str, size: tuple[int, int], seed: int
 ) -> None:
     samples = _pixels(*size, CHANNELS[mode], seed, np.uint16)
-    data = _coloured(colorizer, form, _deep_file(form, samples))
+    data = _colored(colorizer, form, _deep_file(form, samples))
     after = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert after is not None
     assert after.dtype == np.uint16
@@ -155,13 +155,13 @@ def test_sixteen_bits_go_through_whole(
 )
 @FEW
 def test_arrays_keep_shape_depth_and_lightness(
-    colorizer: Colorizer, width: int, height: int, dtype: type, grey: bool, seed: int
+    colorizer: Colorizer, width: int, height: int, dtype: type, gray: bool, seed: int
 ) -> None:
-    rgb = _pixels(width, height, 1 if grey else 3, seed, dtype)
-    result = colorizer.image(rgb[..., 0] if grey else rgb)
+    rgb = _pixels(width, height, 1 if gray else 3, seed, dtype)
+    result = colorizer.image(rgb[..., 0] if gray else rgb)
     assert result.dtype == np.dtype(dtype)
     assert result.shape == (height, width, 3)
-    source = np.dstack([rgb] * 3) if grey else rgb
+    source = np.dstack([rgb] * 3) if gray else rgb
     assert np.abs(_lightness(result) - _lightness(source)).max() <= 0.3
 
 
@@ -172,7 +172,7 @@ def _victims() -> dict[str, bytes]:
     victims = {form: _encoded(form, image, 6) for form in ("JPEG", "PNG", "WEBP", "TIFF", "BMP")}
     victims |= {form: _encoded(form, image, 6) for form in ("AVIF", "GIF", "JPEG2000")}
     victims["palette"] = _encoded("PNG", image.quantize(50), 1)
-    victims["grey16"] = _encoded("TIFF", Image.fromarray(deep[..., 0].copy()), 1)
+    victims["gray16"] = _encoded("TIFF", Image.fromarray(deep[..., 0].copy()), 1)
     for form, options in {"lzw": "tiff_lzw", "deflate": "tiff_deflate", "jpeg": "jpeg"}.items():
         file = io.BytesIO()
         image.save(file, "TIFF", compression=options)

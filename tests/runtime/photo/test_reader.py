@@ -42,7 +42,7 @@ def _rewritten(source: Path, target: Path) -> Image.Image:
 
 @pytest.mark.parametrize("name", ["tulips", "paint_brushes", "coral_reef", "dusk_palm"])
 @pytest.mark.parametrize("strength", [0.3, 1.0])
-def test_lightness_of_photos_is_kept_under_strong_colours(name: str, strength: float) -> None:
+def test_lightness_of_photos_is_kept_under_strong_colors(name: str, strength: float) -> None:
     rgb = read_photo(SAMPLES / "test" / f"{name}.jpg").rgb
     ab = np.random.default_rng(1).uniform(-110, 110, (16, 24, 2)).astype(np.float32)
     colored = join(rgb, ab, strength)
@@ -61,16 +61,16 @@ def test_lightness_of_written_photos_is_kept(
     assert np.abs(rgb2lab(written)[..., 0] - rgb2lab(original.rgb)[..., 0]).max() <= 0.3
 
 
-def test_colours_are_those_that_the_model_names(colorizer: Colorizer) -> None:
-    grey = np.full((40, 60), 119, np.uint8)  # L* is 50: a* = 30, b* = 10
-    lab = rgb2lab(colorizer.image(grey))
+def test_colors_are_those_that_the_model_names(colorizer: Colorizer) -> None:
+    gray = np.full((40, 60), 119, np.uint8)  # L* is 50: a* = 30, b* = 10
+    lab = rgb2lab(colorizer.image(gray))
     np.testing.assert_allclose(lab.reshape(-1, 3).mean(axis=0), (50, 30, 10), atol=0.4)
 
 
-def test_own_colours_of_a_photo_are_ignored(colorizer: Colorizer, photo: Path) -> None:
+def test_own_colors_of_a_photo_are_ignored(colorizer: Colorizer, photo: Path) -> None:
     rgb = read_photo(photo).rgb
-    grey = Photo(rgb).grey()
-    difference = colorizer.image(rgb).astype(int) - colorizer.image(grey)
+    gray = Photo(rgb).gray()
+    difference = colorizer.image(rgb).astype(int) - colorizer.image(gray)
     assert np.abs(difference).max() <= 4
 
 
@@ -82,7 +82,7 @@ def test_joining_in_strips_is_joining_at_once(photo: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(join(rgb, ab), whole)
 
 
-def test_saturation_nought_gives_greys() -> None:
+def test_saturation_nought_gives_grays() -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     result = join(rgb, np.full((4, 4, 2), 90, np.float32), 0.0)
     assert np.ptp(result, axis=-1).max() <= 1
@@ -215,14 +215,14 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]
 
 
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    grey = np.asarray(picture.convert("L"))
+    gray = np.asarray(picture.convert("L"))
     match mode:
         case "I;16":
-            return Image.fromarray(grey.astype(np.uint16) * 257)
+            return Image.fromarray(gray.astype(np.uint16) * 257)
         case "I":
-            return Image.fromarray(grey.astype(np.int32) * 257)
+            return Image.fromarray(gray.astype(np.int32) * 257)
         case "F":
-            return Image.fromarray(grey.astype(np.float32) / 255)
+            return Image.fromarray(gray.astype(np.float32) / 255)
         case _:
             return picture.convert(mode)
 
@@ -246,7 +246,7 @@ def test_tiff_of_every_mode_is_written_as_tiff(mode: str, cat: Image.Image, tmp_
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "I;16"])
-def test_png_of_grey_modes_keeps_its_greys(mode: str, cat: Image.Image, tmp_path: Path) -> None:
+def test_png_of_gray_modes_keeps_its_grays(mode: str, cat: Image.Image, tmp_path: Path) -> None:
     _in_mode(cat, mode).save(tmp_path / "in.png")
     expected = cat.convert("L") if mode == "I;16" else cat.convert(mode)
     np.testing.assert_array_equal(
@@ -272,7 +272,7 @@ def _swapped_profile() -> bytes:
     ("suffix", "mode"),
     [(".png", "RGB"), (".png", "RGBA"), (".jpg", "RGB"), (".tif", "RGB"), (".tif", "RGBA")],
 )
-def test_colour_profiles_are_applied(
+def test_color_profiles_are_applied(
     suffix: str, mode: str, cat: Image.Image, tmp_path: Path
 ) -> None:
     source = tmp_path / f"in{suffix}"

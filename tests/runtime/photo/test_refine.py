@@ -11,7 +11,7 @@ from colorize.runtime.color import F32
 from colorize.runtime.files import photo_files
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.runtime.photo import photo as photo_module
-from colorize.runtime.photo.photo import Photo, colour
+from colorize.runtime.photo.photo import Photo, apply_chroma
 from colorize.runtime.photo.reader import read_photo
 from colorize.runtime.photo.refine import slopes
 
@@ -32,8 +32,8 @@ def _true_small(photo: Photo) -> tuple[F32, F32]:
     return planes[0], np.dstack(planes[1:])
 
 
-def _decibels(photo: Photo, coloured: Photo) -> float:
-    error = (coloured.rgb.astype(float) - photo.rgb) ** 2
+def _decibels(photo: Photo, colored: Photo) -> float:
+    error = (colored.rgb.astype(float) - photo.rgb) ** 2
     return float(10 * np.log10(255**2 / error.mean()))
 
 
@@ -51,12 +51,12 @@ def test_flat_lightness_has_no_slope() -> None:
     np.testing.assert_allclose(slopes(flat, ab), 0, atol=0.05)
 
 
-def test_true_colours_come_nearer_to_the_truth() -> None:
+def test_true_colors_come_nearer_to_the_truth() -> None:
     gains = []
     for path in PHOTOS:
         photo = read_photo(path)
         lightness, ab = _true_small(photo)
-        plain, refined = colour(photo, ab), colour(photo, ab, lightness=lightness)
+        plain, refined = apply_chroma(photo, ab), apply_chroma(photo, ab, lightness=lightness)
         gains.append(_decibels(photo, refined) - _decibels(photo, plain))
     assert np.mean(gains) > 0.2
 
@@ -66,13 +66,13 @@ def test_lightness_is_kept(path: Path) -> None:
     photo = read_photo(path)
     lightness, _ = _true_small(photo)
     ab = np.random.default_rng(1).uniform(-110, 110, (*lightness.shape, 2)).astype(np.float32)
-    refined = colour(photo, ab, lightness=lightness)
+    refined = apply_chroma(photo, ab, lightness=lightness)
     assert np.abs(rgb2lab(refined.rgb)[..., 0] - rgb2lab(photo.rgb)[..., 0]).max() <= 0.3
 
 
 def test_strips_are_the_whole(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = read_photo(photo)
     lightness, ab = _true_small(read)
-    whole = colour(read, ab, lightness=lightness).codes
+    whole = apply_chroma(read, ab, lightness=lightness).codes
     monkeypatch.setattr(photo_module, "_STRIP_PIXELS", 5000)
-    np.testing.assert_array_equal(colour(read, ab, lightness=lightness).codes, whole)
+    np.testing.assert_array_equal(apply_chroma(read, ab, lightness=lightness).codes, whole)

@@ -126,7 +126,7 @@ def test_bundled_models_are_listed(colorize_run: Run, in_process: Run) -> None:
     for name in ("gan", "resnet", "unet", "unetgan"):
         [card] = re.findall(rf"^{name}: {name}, fp32, .*\n.*\n.*", run.stdout, re.M)
         assert "psnr_db" in card
-        assert "licence: research only" in card
+        assert "license: research only" in card
 
 
 def test_a_folders_models_are_listed_with_their_figures(
@@ -139,8 +139,8 @@ def test_a_folders_models_are_listed_with_their_figures(
     lines = run.stdout.splitlines()
     assert lines[0].startswith("other: ?")
     assert "not measured" in lines[1]
-    assert lines[3].startswith("tiny: unet, fp32, 0.0 MB, colours best at 64 pixels")
-    assert lines[4:] == ["  quality: psnr 21.5, ab_error 11.2", "  licence: CC0"]
+    assert lines[3].startswith("tiny: unet, fp32, 0.0 MB, colors best at 64 pixels")
+    assert lines[4:] == ["  quality: psnr 21.5, ab_error 11.2", "  license: CC0"]
 
 
 def test_a_folder_is_a_model(folder: Path, colorize_run: Run, tiny_model: Path) -> None:
@@ -171,7 +171,7 @@ def test_damaged_models_are_refused_by_their_checksum(
 def test_a_damaged_model_does_not_hide_the_others(
     colorize_run: Run, tiny_model: Path, tmp_path: Path
 ) -> None:
-    models = _model_folder(tmp_path, tiny_model, licence="CC0")
+    models = _model_folder(tmp_path, tiny_model, license="CC0")
     for name, card in {"a": "{", "b": '{"onnx_sha256": "0"}', "z": '{"origin": [3]}'}.items():
         shutil.copy(tiny_model, models / f"{name}.onnx")
         (models / f"{name}.json").write_text(card)
@@ -245,7 +245,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(
     assert sorted(path.name for path in folder.rglob("*.*")) == ["a.png", "b.jpg"]
 
 
-def test_refine_changes_colours_not_lightness(folder: Path, colorize_run: Run) -> None:
+def test_refine_changes_colors_not_lightness(folder: Path, colorize_run: Run) -> None:
     plain, refined = folder / "plain.png", folder / "refined.png"
     source = (folder / "a.png", "--size", 16)
     assert colorize_run(*source, "-o", plain).returncode == 0
@@ -271,7 +271,7 @@ def test_what_became_of_a_photo_is_said(folder: Path, colorize_run: Run) -> None
         image.convert("CMYK").save(folder / "print.tif")
     run = colorize_run(folder / "print.tif")
     assert run.returncode == 0
-    assert f"{folder / 'print.tif'}: its CMYK colours became sRGB" in run.stderr
+    assert f"{folder / 'print.tif'}: its CMYK colors became sRGB" in run.stderr
 
 
 def test_a_pattern_that_matches_folders_alone_is_refused(folder: Path, colorize_run: Run) -> None:

@@ -36,9 +36,9 @@ def _batches(colorizer: Colorizer, monkeypatch: pytest.MonkeyPatch) -> list[int]
     asked: list[int] = []
     chroma = colorizer.chroma
 
-    def counted(greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        asked.append(len(greys))
-        return chroma(greys)
+    def counted(grays: Sequence[U8]) -> list[tuple[F32, F32]]:
+        asked.append(len(grays))
+        return chroma(grays)
 
     monkeypatch.setattr(colorizer, "chroma", counted)
     return asked
@@ -65,7 +65,7 @@ def test_pictures_of_one_working_shape_share_batches(
     assert len(asked) < len(pictures) / 3
 
 
-def test_depths_and_greys_may_be_mixed(colorizer: Colorizer, pictures: list[U8]) -> None:
+def test_depths_and_grays_may_be_mixed(colorizer: Colorizer, pictures: list[U8]) -> None:
     deep = pictures[0].astype(np.uint16) * 257
     mixed: list[NDArray[Any]] = [pictures[0], deep, pictures[1][..., 0]]
     results = list(colorizer.images(mixed))
@@ -142,20 +142,20 @@ def test_a_batch_that_fails_is_tried_one_by_one(
 ) -> None:
     chroma = colorizer.chroma
 
-    def picky(greys: Sequence[U8]) -> list[tuple[F32, F32]]:
-        if any(grey.shape == (64, 64) and grey[0, 0] == 77 for grey in greys):
+    def picky(grays: Sequence[U8]) -> list[tuple[F32, F32]]:
+        if any(gray.shape == (64, 64) and gray[0, 0] == 77 for gray in grays):
             raise EngineError("not this one")
-        return chroma(greys)
+        return chroma(grays)
 
     monkeypatch.setattr(colorizer, "chroma", picky)
     square = [np.full((64, 64), value, np.uint8) for value in (10, 77, 200)]
-    steps = photo_stream.Steps[U8, U8](np.size, _photo, lambda grey, _: grey)
+    steps = photo_stream.Steps[U8, U8](np.size, _photo, lambda gray, _: gray)
     outcomes = [result.exception() for _, result in photo_stream.stream(colorizer, square, steps)]
     assert [str(outcome) for outcome in outcomes] == ["None", "not this one", "None"]
 
 
-def _photo(grey: U8) -> Photo:
-    return Photo(np.dstack([grey] * 3))
+def _photo(gray: U8) -> Photo:
+    return Photo(np.dstack([gray] * 3))
 
 
 def test_closing_early_ends_the_threads(colorizer: Colorizer, pictures: list[U8]) -> None:
@@ -188,13 +188,13 @@ def test_nothing_gives_nothing(colorizer: Colorizer) -> None:
 
 
 @pytest.fixture
-def album(tmp_path: Path, pictures: list[U8], small_film: Path) -> Path:
+def album(tmp_path: Path, pictures: list[U8], small_video: Path) -> Path:
     """Photographs 00.png to 19.png, film.mp4 among them, and cut.png."""
     folder = tmp_path / "album"
     folder.mkdir()
     for index, picture in enumerate(pictures[:20]):
         Image.fromarray(picture).save(folder / f"{index:02}.png")
-    shutil.copy(small_film, folder / "10_film.mp4")
+    shutil.copy(small_video, folder / "10_film.mp4")
     (folder / "05_cut.png").write_bytes((folder / "05.png").read_bytes()[:200])
     return folder
 

@@ -11,32 +11,32 @@ from helpers.video import FFV1, SUBTITLES, MakeFilm, left_in, read_frames, scrat
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, ColorizeError, InputError, OutputError
 from colorize.runtime.video.colorize import Progress
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 
 def _sound_only(path: Path, codec: str) -> None:
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=8000, layout="mono")
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream(codec, rate=8000, layout="mono")
         assert isinstance(stream, av.AudioStream)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
         frame.rate, frame.pts = 8000, 0
-        film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+        video.mux(stream.encode(frame))
+        video.mux(stream.encode(None))
 
 
-def _changing_size(path: Path, make_film: MakeFilm) -> None:
+def _changing_size(path: Path, make_video: MakeFilm) -> None:
     """Two films of different sizes, one after the other, as broadcasts have it."""
     parts = []
     for number, size in enumerate([(64, 64), (96, 64)]):
         part = path.with_name(f"part{number}.ts")
         options = {"tune": "zerolatency"}
-        make_film(part, codec="libx264", size=size, options=options)
+        make_video(part, codec="libx264", size=size, options=options)
         parts.append(part.read_bytes())
         part.unlink()
     path.write_bytes(b"".join(parts))
 
 
-def _bad_films(name: str, path: Path, clip: Path, make_film: MakeFilm) -> None:
+def _bad_videos(name: str, path: Path, clip: Path, make_video: MakeFilm) -> None:
     match name:
         case "empty.mp4" | "empty.mkv":
             path.write_bytes(b"")
@@ -49,19 +49,19 @@ def _bad_films(name: str, path: Path, clip: Path, make_film: MakeFilm) -> None:
         case "sound.wav":
             _sound_only(path, "pcm_s16le")
         case "index_lost.mp4":  # an interrupted recording: the index comes last
-            make_film(path, codec="libx264", size=(320, 240))
+            make_video(path, codec="libx264", size=(320, 240))
             path.write_bytes(path.read_bytes()[:-1000])
         case "head_only.mp4":
             path.write_bytes(clip.read_bytes()[:4493])
         case "subtitles.mkv":
             path.write_text(SUBTITLES, encoding="utf-8")
         case "changing.ts":
-            _changing_size(path, make_film)
+            _changing_size(path, make_video)
         case _:
             raise AssertionError(name)
 
 
-BAD_FILMS = [
+BAD_VIDEOS = [
     "empty.mp4",
     "empty.mkv",
     "text.mp4",
@@ -76,12 +76,12 @@ BAD_FILMS = [
 ]
 
 
-@pytest.mark.parametrize("name", BAD_FILMS)
+@pytest.mark.parametrize("name", BAD_VIDEOS)
 def test_bad_films_are_refused_and_nothing_is_left(
-    name: str, clip: Path, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, clip: Path, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     source, target = tmp_path / name, tmp_path / "results" / "out.mkv"
-    _bad_films(name, source, clip, make_film)
+    _bad_videos(name, source, clip, make_video)
     with pytest.raises(InputError) as raised:
         colorizer.video(source, target)
     message = str(raised.value)
@@ -130,28 +130,28 @@ def test_damage_in_the_middle_costs_frames_but_not_the_film(
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [
-        ("out.mkv", FilmOptions(codec="nonsense"), ArgumentError),
+        ("out.mkv", VideoOptions(codec="nonsense"), ArgumentError),
         pytest.param(
             "out.mkv",
-            FilmOptions(codec="aac"),
+            VideoOptions(codec="aac"),
             ArgumentError,
         ),
-        ("out.mp4", FilmOptions(codec="libx264", preset="nonsense"), ColorizeError),
-        ("out.webm", FilmOptions(codec="libx264"), ColorizeError),
-        ("out.xyz", FilmOptions(), OutputError),
-        ("out", FilmOptions(), OutputError),
+        ("out.mp4", VideoOptions(codec="libx264", preset="nonsense"), ColorizeError),
+        ("out.webm", VideoOptions(codec="libx264"), ColorizeError),
+        ("out.xyz", VideoOptions(), OutputError),
+        ("out", VideoOptions(), OutputError),
     ],
 )
 def test_impossible_options_are_refused_and_nothing_is_left(
     name: str,
-    options: FilmOptions,
+    options: VideoOptions,
     expected: type[ColorizeError],
-    small_film: Path,
+    small_video: Path,
     colorizer: Colorizer,
     tmp_path: Path,
 ) -> None:
     with pytest.raises(expected) as raised:
-        colorizer.video(small_film, tmp_path / name, options)
+        colorizer.video(small_video, tmp_path / name, options)
     assert "\n" not in str(raised.value)
     assert left_in(tmp_path) == []
 
@@ -182,7 +182,7 @@ def test_a_failing_film_leaves_the_earlier_result_alone(
 
 
 def test_a_film_is_known_by_its_content(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = shutil.copy(small_film, tmp_path / "film.dat")
+    source = shutil.copy(small_video, tmp_path / "film.dat")
     assert colorizer.video(source, tmp_path / "out.mkv", FFV1).frames == 10

@@ -12,7 +12,7 @@ from helpers.video import FFV1, MakeFilm, packets_of, read_frames
 from PIL import Image
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 FONT = bytes([0, 1, 0, 0]) * 50
 
@@ -24,10 +24,10 @@ def _cover() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def dressed_film(tmp_path_factory: pytest.TempPathFactory, make_film: MakeFilm) -> Path:
+def dressed_video(tmp_path_factory: pytest.TempPathFactory, make_video: MakeFilm) -> Path:
     """A Matroska film with a font and a cover."""
     folder = tmp_path_factory.mktemp("dressed")
-    picture = make_film(folder / "picture.mkv", codec="libx264")
+    picture = make_video(folder / "picture.mkv", codec="libx264")
     with av.open(str(picture)) as film, av.open(str(folder / "film.mkv"), "w") as dressed:
         video = dressed.add_stream_from_template(film.streams.video[0])
         dressed.add_attachment("font.ttf", "font/ttf", FONT)
@@ -50,9 +50,9 @@ def _covers(film: Path) -> list[bytes]:
 
 
 def test_fonts_and_covers_are_kept_in_matroska(
-    dressed_film: Path, colorizer: Colorizer, tmp_path: Path
+    dressed_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    report = colorizer.video(dressed_film, tmp_path / "out.mkv", FFV1)
+    report = colorizer.video(dressed_video, tmp_path / "out.mkv", FFV1)
     assert report.remarks == []
     with av.open(str(tmp_path / "out.mkv")) as film:
         [font] = [stream for stream in film.streams if isinstance(stream, AttachmentStream)]
@@ -62,16 +62,16 @@ def test_fonts_and_covers_are_kept_in_matroska(
 
 
 def test_covers_cross_from_matroska_to_mp4_and_back(
-    dressed_film: Path, colorizer: Colorizer, tmp_path: Path
+    dressed_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    report = colorizer.video(dressed_film, tmp_path / "out.mp4")
+    report = colorizer.video(dressed_video, tmp_path / "out.mp4")
     assert report.remarks == ["attachment stream 1 was left out"]
     assert _covers(tmp_path / "out.mp4") == [_cover()]
     assert colorizer.video(tmp_path / "out.mp4", tmp_path / "back.mkv").remarks == []
     assert _covers(tmp_path / "back.mkv") == [_cover()]
 
 
-def _click_film(path: Path, picture: Path, codec: str, rate: int, layout: str) -> Path:
+def _click_video(path: Path, picture: Path, codec: str, rate: int, layout: str) -> Path:
     """A film with a click in its sound, half a second from its start."""
     with av.open(str(picture)) as film, av.open(str(path), "w") as clicking:
         video = clicking.add_stream_from_template(film.streams.video[0])
@@ -120,11 +120,11 @@ def test_sound_is_encoded_anew_only_where_the_container_forces_it(
     name: str,
     heard: str,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
-    picture = make_film(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
-    source = _click_film(tmp_path / "film.mkv", picture, codec, rate, layout)
+    picture = make_video(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
+    source = _click_video(tmp_path / "film.mkv", picture, codec, rate, layout)
     report = colorizer.video(source, tmp_path / name)
     [said] = report.remarks
     assert "audio stream 1 was encoded anew" in said
@@ -138,19 +138,19 @@ def test_sound_is_encoded_anew_only_where_the_container_forces_it(
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov", "out.ts", "out.avi"])
 def test_sound_that_the_container_takes_is_copied(
-    name: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    picture = make_film(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
-    source = _click_film(tmp_path / "film.mkv", picture, "ac3", 48000, "stereo")
+    picture = make_video(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
+    source = _click_video(tmp_path / "film.mkv", picture, "ac3", 48000, "stereo")
     assert colorizer.video(source, tmp_path / name).remarks == []
     [before], [after] = packets_of(source, "audio"), packets_of(tmp_path / name, "audio")
     assert [content for _, content in after] == [content for _, content in before]
 
 
 def test_what_a_container_refuses_is_said_before_the_work(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     """QuickTime lists VP9 and refuses it when its head is written."""
     with pytest.raises(Exception, match=r"codec libvpx-vp9: cannot be used in \.mov"):
-        colorizer.video(small_film, tmp_path / "out.mov", FilmOptions(codec="libvpx-vp9"))
+        colorizer.video(small_video, tmp_path / "out.mov", VideoOptions(codec="libvpx-vp9"))
     assert list(tmp_path.iterdir()) == []

@@ -24,14 +24,14 @@ from colorize.runtime.errors import ArgumentError
 from colorize.runtime.video.chroma import Scratch, chroma_planes
 from colorize.runtime.video.frames import FrameLayout, layout_of
 from colorize.runtime.video.interlacing import FieldMarker, top_field_first
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 
 @pytest.mark.parametrize("fmt", ["yuv420p9le", "yuv422p14le", "yuv444p16le", "gray16le", "gray9le"])
 def test_ffv1_keeps_every_depth_bit_for_bit(
-    fmt: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    fmt: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
@@ -40,10 +40,10 @@ def test_ffv1_keeps_every_depth_bit_for_bit(
 
 
 def test_nine_bits_become_ten_where_there_are_no_nine(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt="yuv420p9le")
-    options = FilmOptions(codec="libx264", crf=0, preset="ultrafast")
+    source = make_video(tmp_path / "film.mkv", fmt="yuv420p9le")
+    options = VideoOptions(codec="libx264", crf=0, preset="ultrafast")
     report = colorizer.video(source, tmp_path / "out.mkv", options)
     for old, new in zip(read_frames(source), read_frames(tmp_path / "out.mkv"), strict=True):
         difference = plane_of(new).astype(int) - plane_of(old).astype(int) * 2
@@ -61,12 +61,12 @@ def test_nine_bits_become_ten_where_there_are_no_nine(
     ],
 )
 def test_without_a_codec_the_first_that_keeps_the_depth_is_taken(
-    fmt: str, codec: str, written: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    fmt: str, codec: str, written: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     colorizer.video(source, tmp_path / "out.mkv")
-    with av.open(str(tmp_path / "out.mkv")) as film:
-        assert film.streams.video[0].codec.canonical_name == codec
+    with av.open(str(tmp_path / "out.mkv")) as video:
+        assert video.streams.video[0].codec.canonical_name == codec
     assert read_frames(tmp_path / "out.mkv")[0].format.name == written
 
 
@@ -79,12 +79,12 @@ def test_a_depth_that_would_be_lost_is_refused_with_the_mend(
     fmt: str,
     codec: str | None,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     with pytest.raises(ArgumentError, match=r"--codec ffv1 into \.mkv can"):
-        colorizer.video(source, tmp_path / name, FilmOptions(codec=codec))
+        colorizer.video(source, tmp_path / name, VideoOptions(codec=codec))
     assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
 
 
@@ -92,28 +92,28 @@ def test_a_depth_that_would_be_lost_is_refused_with_the_mend(
     ("fmt", "options", "remark"),
     [
         ("yuv411p", FFV1, "yuv411p was written as yuv420p"),
-        ("yuv422p10le", FilmOptions(codec="libsvtav1"), "yuv422p10le was written as yuv420p10le"),
+        ("yuv422p10le", VideoOptions(codec="libsvtav1"), "yuv422p10le was written as yuv420p10le"),
         ("yuva420p", FFV1, "the alpha plane was left out"),
         ("bgr0", FFV1, "bgr0 was converted to yuv444p by the bt709 matrix"),
     ],
 )
 def test_what_is_stored_otherwise_is_named(
     fmt: str,
-    options: FilmOptions,
+    options: VideoOptions,
     remark: str,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     report = colorizer.video(source, tmp_path / "out.mkv", options)
     assert report.remarks == [remark]
 
 
 def test_deep_rgb_keeps_its_depth(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt="gbrp10le")
+    source = make_video(tmp_path / "film.mkv", fmt="gbrp10le")
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     before, after = read_frames(source)[0], read_frames(tmp_path / "out.mkv")[0]
     rgb = before.to_ndarray(format="rgb48le") / 65535
@@ -122,13 +122,13 @@ def test_deep_rgb_keeps_its_depth(
     assert np.abs(plane_of(after) - luma).max() < 3
 
 
-def _dump(film: Path) -> str:
+def _dump(video: Path) -> str:
     """What FFmpeg says of a film at length, the siting of its chroma too."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.VERBOSE)
     av.logging.set_libav_level(av.logging.VERBOSE)
     try:
-        with av.open(str(film)) as container:
+        with av.open(str(video)) as container:
             return str(container.dumps_format())  # type: ignore[attr-defined]  # not in its stub
     finally:
         av.logging.set_libav_level(av.logging.INFO)
@@ -138,12 +138,12 @@ def _dump(film: Path) -> str:
 @pytest.mark.parametrize("siting", ["left", "topleft", "center"])
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
 def test_chroma_siting_is_kept(
-    siting: str, codec: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    siting: str, codec: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     settings = {"chroma_sample_location": siting}
-    source = make_film(tmp_path / "film.mkv", codec="libx264", options=settings, times=[0, 40])
+    source = make_video(tmp_path / "film.mkv", codec="libx264", options=settings, times=[0, 40])
     assert f"{siting})" in _dump(source)
-    colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec=codec))
+    colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec=codec))
     assert f"{siting})" in _dump(tmp_path / "out.mkv")
 
 
@@ -177,24 +177,24 @@ def test_planes_used_again_leave_nothing_in_the_next_frame() -> None:
             np.testing.assert_array_equal(again, fresh)
 
 
-def _edge_film(path: Path, siting: str) -> Path:
+def _edge_video(path: Path, siting: str) -> Path:
     """A film whose luma steps from dark to bright between columns 31 and 32."""
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("ffv1", rate=25, options={"chroma_sample_location": siting})
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("ffv1", rate=25, options={"chroma_sample_location": siting})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         luma = np.where(np.arange(64) < 32, 40, 200).astype(np.uint8)
         planes = np.concatenate([np.tile(luma, (64, 1)), np.full((32, 64), 128, np.uint8)])
         frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
-        film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+        video.mux(stream.encode(frame))
+        video.mux(stream.encode(None))
     return path
 
 
 def test_chroma_lies_where_its_siting_says(colorizer: Colorizer, tmp_path: Path) -> None:
     edges = {}
     for siting in ("left", "center"):
-        source = _edge_film(tmp_path / f"{siting}.mkv", siting)
+        source = _edge_video(tmp_path / f"{siting}.mkv", siting)
         colorizer.video(source, tmp_path / "out.mkv", FFV1)
         row = plane_of(read_frames(tmp_path / "out.mkv")[0], 1)[16].astype(float)
         share = (row - row[0]) / (row[-1] - row[0])
@@ -205,16 +205,16 @@ def test_chroma_lies_where_its_siting_says(colorizer: Colorizer, tmp_path: Path)
 
 def _interlaced(path: Path, codec: str, *, top_first: bool) -> Path:
     marker = FieldMarker(top_first=top_first)
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=25, options={"flags": "+ildct+ilme"})
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream(codec, rate=25, options={"flags": "+ildct+ilme"})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for index in range(10):
             planes = np.full((96, 64), 60 + 10 * index, np.uint8)
             frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, 25)
-            film.mux(stream.encode(marker.mark(frame)))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(marker.mark(frame)))
+        video.mux(stream.encode(None))
     return path
 
 
@@ -225,9 +225,9 @@ def test_interlaced_frames_keep_their_mark(
     name: str, codec: str, kind: str, top_first: bool, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     source = _interlaced(tmp_path / "film.mkv", kind, top_first=top_first)
-    report = colorizer.video(source, tmp_path / name, FilmOptions(codec=codec))
-    for film in (source, tmp_path / name):
-        frames = read_frames(film)
+    report = colorizer.video(source, tmp_path / name, VideoOptions(codec=codec))
+    for video in (source, tmp_path / name):
+        frames = read_frames(video)
         assert all(frame.interlaced_frame for frame in frames)
         assert {top_field_first(frame) for frame in frames} == {top_first}
     assert report.remarks == []
@@ -237,21 +237,21 @@ def test_encoders_that_know_no_fields_leave_the_mark_to_matroska(
     colorizer: Colorizer, tmp_path: Path
 ) -> None:
     source = _interlaced(tmp_path / "film.mkv", "libx264", top_first=True)
-    report = colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec="libx265"))
-    with av.open(str(tmp_path / "out.mkv")) as film:
-        assert film.streams.video[0].codec_context.field_order == 2
+    report = colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec="libx265"))
+    with av.open(str(tmp_path / "out.mkv")) as video:
+        assert video.streams.video[0].codec_context.field_order == 2
     assert report.remarks == []
-    told = colorizer.video(source, tmp_path / "out.mp4", FilmOptions(codec="libx265"))
+    told = colorizer.video(source, tmp_path / "out.mp4", VideoOptions(codec="libx265"))
     assert told.remarks == ["the mark that its frames are interlaced was left out"]
 
 
 @pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_qsv", "h264_vaapi", "h264_videotoolbox"])
 def test_hardware_that_is_not_there_is_refused_with_the_reason(
-    codec: str, small_film: Path, colorizer: Colorizer, tmp_path: Path
+    codec: str, small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     said = ""
     try:
-        colorizer.video(small_film, tmp_path / "out.mp4", FilmOptions(codec=codec))
+        colorizer.video(small_video, tmp_path / "out.mp4", VideoOptions(codec=codec))
     except ArgumentError as error:
         said = str(error)
     if (tmp_path / "out.mp4").exists():  # this machine has it
@@ -276,10 +276,10 @@ def test_y4m_tells_the_order_of_fields(
 
 @pytest.mark.parametrize("siting", ["left", "topleft", "center"])
 def test_y4m_tells_the_siting_of_chroma(
-    siting: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    siting: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     settings = {"chroma_sample_location": siting}
-    source = make_film(tmp_path / "film.mkv", codec="libx264", options=settings, times=[0, 40])
+    source = make_video(tmp_path / "film.mkv", codec="libx264", options=settings, times=[0, 40])
     with (tmp_path / "out.y4m").open("wb") as sink:
         colorizer.video(source, sink)
     assert f"{siting})" in _dump(tmp_path / "out.y4m")

@@ -1,4 +1,4 @@
-"""Film: hostile files end in colour or in one line; never in a crash, a hang or a wrong success."""
+"""Film: hostile files end in color or in one line; never in a crash, a hang or a wrong success."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from helpers.video import (
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, InputError, OutputError
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5, 0.65, 0.8])
@@ -34,7 +34,7 @@ def test_damage_keeps_every_frame_and_its_time(
     data[begin : begin + 3000] = np.random.default_rng(0).bytes(3000)
     source = tmp_path / "scratched.mp4"
     source.write_bytes(data)
-    report = colorizer.video(source, tmp_path / "out.mp4", FilmOptions(preset="ultrafast"))
+    report = colorizer.video(source, tmp_path / "out.mp4", VideoOptions(preset="ultrafast"))
     assert report.frames == 100
     assert report.remarks
     assert times_of(read_frames(tmp_path / "out.mp4")) == times_of(read_frames(clip))
@@ -42,10 +42,10 @@ def test_damage_keeps_every_frame_and_its_time(
 
 
 def test_lost_frames_repeat_the_one_before(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     """Each frame stands for itself, and two of them are overwritten."""
-    source = make_film(tmp_path / "film.mov", codec="png", fmt="rgb24")
+    source = make_video(tmp_path / "film.mov", codec="png", fmt="rgb24")
     with av.open(str(source)) as film:
         contents = [bytes(packet) for packet in film.demux(video=0) if packet.size]
     data = source.read_bytes()
@@ -62,9 +62,9 @@ def test_lost_frames_repeat_the_one_before(
 
 
 def test_a_film_without_a_keyframe_at_its_start(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    whole = make_film(
+    whole = make_video(
         tmp_path / "whole.ts",
         codec="libx264",
         times=range(40),
@@ -83,12 +83,12 @@ def test_a_film_without_a_keyframe_at_its_start(
 @pytest.mark.parametrize("rate", [90000, 1000])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 def test_absurd_frame_rates(
-    rate: int, name: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    rate: int, name: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(
+    source = make_video(
         tmp_path / "film.mp4", codec="libx264", times=range(12), time_base=Fraction(1, rate)
     )
-    report = colorizer.video(source, tmp_path / name, FilmOptions(segment_frames=8))
+    report = colorizer.video(source, tmp_path / name, VideoOptions(segment_frames=8))
     assert report.frames == len(read_frames(tmp_path / name)) == 12
     if name == "out.mp4":
         assert times_of(read_frames(tmp_path / name)) == times_of(read_frames(source))
@@ -97,11 +97,11 @@ def test_absurd_frame_rates(
 @pytest.mark.parametrize("size", [(16, 16), (17, 15), (15, 16), (2, 2)])
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
 def test_tiny_and_odd_films(
-    size: tuple[int, int], codec: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    size: tuple[int, int], codec: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", size=size)
+    source = make_video(tmp_path / "film.mkv", size=size)
     try:
-        colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec=codec))
+        colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec=codec))
     except ArgumentError:  # H.265 has no pictures so small
         assert codec == "libx265"
         assert left_in(tmp_path) == ["film.mkv"]
@@ -128,9 +128,9 @@ def _with_sound(path: Path, picture: Path, seconds: float) -> Path:
 
 
 def test_sound_longer_than_the_picture_is_whole(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = _with_sound(tmp_path / "film.mp4", small_film, 30)
+    source = _with_sound(tmp_path / "film.mp4", small_video, 30)
     colorizer.video(source, tmp_path / "out.mp4")
     assert packets_of(tmp_path / "out.mp4", "audio") == packets_of(source, "audio")
     assert len(read_frames(tmp_path / "out.mp4")) == 10
@@ -139,14 +139,14 @@ def test_sound_longer_than_the_picture_is_whole(
 @pytest.mark.parametrize("name", ["ein Film.mp4", "映画 🎬.mp4", "a'b\"c%d#e.mp4", "-film.mp4"])
 def test_names_with_spaces_and_of_any_script(
     name: str,
-    small_film: Path,
+    small_video: Path,
     colorizer: Colorizer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "Filme aus 1920 é"
     folder.mkdir()
-    shutil.copy(small_film, folder / name)
+    shutil.copy(small_video, folder / name)
     monkeypatch.chdir(folder)
     colorizer.video(Path(name), Path(f"out {name}"))
     assert len(read_frames(folder / f"out {name}")) == 10
@@ -154,45 +154,45 @@ def test_names_with_spaces_and_of_any_script(
 
 
 def test_the_wrong_extension_does_no_harm(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     for name in ("film.avi", "film.mkv", "film.jpg"):
-        shutil.copy(small_film, tmp_path / name)
+        shutil.copy(small_video, tmp_path / name)
         assert colorizer.video(tmp_path / name, tmp_path / "out.mkv", FFV1).frames == 10
 
 
 def test_the_output_is_never_the_input(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = Path(shutil.copy(small_film, tmp_path / "film.mp4"))
+    source = Path(shutil.copy(small_video, tmp_path / "film.mp4"))
     (tmp_path / "link.mp4").symlink_to(source)
     for target in (source, tmp_path / "link.mp4"):
         with pytest.raises(ArgumentError, match="is the input itself"):
             colorizer.video(source, target)
-    assert source.read_bytes() == small_film.read_bytes()
+    assert source.read_bytes() == small_video.read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_video: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write there"):
-        colorizer.video(small_film, tmp_path / "file" / "out.mkv")
+        colorizer.video(small_video, tmp_path / "file" / "out.mkv")
     if os.geteuid() != 0:  # root may write everywhere
         tmp_path.chmod(0o500)
         with pytest.raises(OutputError, match="cannot write there"):
-            colorizer.video(small_film, tmp_path / "out.mkv")
+            colorizer.video(small_video, tmp_path / "out.mkv")
         tmp_path.chmod(0o700)
 
 
 @pytest.mark.parametrize("back", [10, 4000])
 def test_a_clock_that_jumps_back_is_put_right_or_refused(
-    back: int, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    back: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     """Two recordings, one after the other in one file."""
     parts = []
     for number, start in enumerate((back + 400, 400)):
-        part = make_film(
+        part = make_video(
             tmp_path / f"part{number}.ts",
             codec="libx264",
             times=range(start, start + 400, 40),
@@ -218,14 +218,14 @@ import faulthandler, shutil, sys
 from pathlib import Path
 import av
 import numpy as np
-from colorize.runtime.color import grey_to_lightness
+from colorize.runtime.color import gray_to_lightness
 from colorize.runtime.errors import ColorizeError
-from colorize.runtime.film_options import FilmOptions
-from colorize.runtime.planes import shrink
-from colorize.runtime.video import colorize_film
+from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.resize import shrink
+from colorize.runtime.video.colorize import colorize_video
 source, folder, frames, first, last = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
-def grey(pictures):
-    small = [grey_to_lightness(shrink(picture, (8, 8))) for picture in pictures]
+def gray(pictures):
+    small = [gray_to_lightness(shrink(picture, (8, 8))) for picture in pictures]
     return [(lightness, np.zeros((8, 8, 2), np.float32)) for lightness in small]
 data = np.frombuffer(source.read_bytes(), np.uint8)
 for seed in range(first, last):
@@ -239,7 +239,7 @@ for seed in range(first, last):
     hostile, target = folder / f"{seed}{source.suffix}", folder / f"{seed}_out.mkv"
     hostile.write_bytes(flipped.tobytes())
     try:
-        report = colorize_film(grey, hostile, target, FilmOptions("ffv1", segment_frames=8))
+        report = colorize_video(gray, hostile, target, VideoOptions("ffv1", segment_frames=8))
     except ColorizeError as error:
         assert not target.exists() and "\\n" not in str(error), seed
     else:
@@ -262,8 +262,8 @@ KINDS = {
 }
 
 
-def _fuzz(kind: str, first: int, last: int, make_film: MakeFilm, folder: Path) -> None:
-    source = make_film(
+def _fuzz(kind: str, first: int, last: int, make_video: MakeFilm, folder: Path) -> None:
+    source = make_video(
         folder / f"film.{kind}",
         codec=KINDS[kind],
         times=range(20),
@@ -281,21 +281,21 @@ def _fuzz(kind: str, first: int, last: int, make_film: MakeFilm, folder: Path) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bits_never_crash_nor_hang_nor_succeed_wrongly(
-    kind: str, make_film: MakeFilm, tmp_path: Path
+    kind: str, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    _fuzz(kind, 0, 12, make_film, tmp_path)
+    _fuzz(kind, 0, 12, make_video, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_flipped_bits(kind: str, make_film: MakeFilm, tmp_path: Path) -> None:
-    _fuzz(kind, 100, 300, make_film, tmp_path)
+def test_many_flipped_bits(kind: str, make_video: MakeFilm, tmp_path: Path) -> None:
+    _fuzz(kind, 100, 300, make_video, tmp_path)
 
 
 def test_an_absurd_pixel_aspect_is_left_out(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(
+    source = make_video(
         tmp_path / "film.mp4", codec="libx264", size=(512, 16), aspect=Fraction(65535, 65534)
     )
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)

@@ -10,7 +10,7 @@ import pytest
 from helpers.video import MakeFilm, plane_of, read_frames, times_of
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from colorize.runtime.video.options import FilmOptions
     ],
 )
 def test_joined_segments_decode_to_every_frame_at_its_time(
-    name: str, codec: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, codec: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     uneven = [40 * index + (index * 7) % 13 for index in range(41)]
     even = list(range(0, 41 * 40, 40))
-    source = make_film(tmp_path / "film.mkv", times=even if name == "out.avi" else uneven)
-    options = FilmOptions(codec=codec, segment_frames=8)
+    source = make_video(tmp_path / "film.mkv", times=even if name == "out.avi" else uneven)
+    options = VideoOptions(codec=codec, segment_frames=8)
     colorizer.video(source, tmp_path / name, options)
     frames = read_frames(tmp_path / name)
     assert len(frames) == 41
@@ -50,14 +50,14 @@ def test_joined_segments_decode_to_every_frame_at_its_time(
 
 
 def test_decoding_times_rise_and_never_follow_the_showing(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     """Uneven times and frames out of order: what players and containers ask for still holds."""
     uneven = [0, 40, 41, 170, 171, 400, 5000, 5033, 5067, 5100, 5101, 5102, 9000, 9001, 9002, 9900]
-    source = make_film(tmp_path / "film.mkv", times=[*uneven, 9950])
-    colorizer.video(source, tmp_path / "out.mp4", FilmOptions(segment_frames=8))
-    with av.open(str(tmp_path / "out.mp4")) as film:
-        packets = [packet for packet in film.demux(video=0) if packet.size]
+    source = make_video(tmp_path / "film.mkv", times=[*uneven, 9950])
+    colorizer.video(source, tmp_path / "out.mp4", VideoOptions(segment_frames=8))
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        packets = [packet for packet in video.demux(video=0) if packet.size]
     times = [(packet.dts, packet.pts) for packet in packets]
     assert len(times) == 17
     assert all(dts is not None and pts is not None and dts <= pts for dts, pts in times)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.colorize import FilmReport, Progress
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.colorize import Progress, VideoReport
+from colorize.runtime.video.options import VideoOptions
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def clip_frames(clip: Path) -> list[av.VideoFrame]:
 @pytest.fixture(scope="module")
 def colored_clip(
     clip: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, FilmReport, list[Progress]]:
-    """The sample film in colour, H.264 without loss in MP4."""
+) -> tuple[Path, VideoReport, list[Progress]]:
+    """The sample film in color, H.264 without loss in MP4."""
     target = tmp_path_factory.mktemp("colored") / "clip.mp4"
     progress: list[Progress] = []
     report = colorizer.video(clip, target, LOSSLESS, progress.append)
@@ -43,7 +43,7 @@ def colored_clip(
 
 
 @pytest.fixture(scope="module")
-def colored_frames(colored_clip: tuple[Path, FilmReport, list[Progress]]) -> list[av.VideoFrame]:
+def colored_frames(colored_clip: tuple[Path, VideoReport, list[Progress]]) -> list[av.VideoFrame]:
     return read_frames(colored_clip[0])
 
 
@@ -54,7 +54,7 @@ def test_luma_of_the_clip_is_kept_bit_for_bit(
     assert_same_luma(clip_frames, colored_frames)
 
 
-def test_every_frame_of_the_clip_is_coloured(colored_frames: list[av.VideoFrame]) -> None:
+def test_every_frame_of_the_clip_is_colored(colored_frames: list[av.VideoFrame]) -> None:
     assert min(chroma_distance(frame) for frame in colored_frames) > 10
 
 
@@ -64,7 +64,7 @@ def test_timestamps_of_the_clip_are_kept_exactly(
     assert times_of(colored_frames) == times_of(clip_frames)
 
 
-def test_colour_tags_of_the_clip_are_kept(
+def test_color_tags_of_the_clip_are_kept(
     clip_frames: list[av.VideoFrame], colored_frames: list[av.VideoFrame]
 ) -> None:
     def tags(frame: av.VideoFrame) -> tuple[int, ...]:
@@ -76,7 +76,7 @@ def test_colour_tags_of_the_clip_are_kept(
 
 
 def test_progress_counts_every_frame_of_the_clip(
-    colored_clip: tuple[Path, FilmReport, list[Progress]],
+    colored_clip: tuple[Path, VideoReport, list[Progress]],
 ) -> None:
     _, report, progress = colored_clip
     assert [step.frames for step in progress] == list(range(1, 101))
@@ -86,9 +86,9 @@ def test_progress_counts_every_frame_of_the_clip(
     assert {"decode", "network", "encode"} <= set(report.stages)
 
 
-def _assert_chroma(frame: av.VideoFrame, grey: float, colorspace: int, *, full: bool) -> None:
-    """Check that a flat frame has the chroma of the tiny model's answer to GREY, 0..1."""
-    lightness = rgb2lab(np.full((1, 1, 3), grey))[0, 0, 0]
+def _assert_chroma(frame: av.VideoFrame, gray: float, colorspace: int, *, full: bool) -> None:
+    """Check that a flat frame has the chroma of the tiny model's answer to GRAY, 0..1."""
+    lightness = rgb2lab(np.full((1, 1, 3), gray))[0, 0, 0]
     r, g, b = lab2rgb(np.array([lightness, 20 + 0.2 * lightness, 40 - 0.6 * lightness]))
     kr, kb = WEIGHTS[colorspace]
     y = kr * r + (1 - kr - kb) * g + kb * b
@@ -106,17 +106,17 @@ def _assert_chroma(frame: av.VideoFrame, grey: float, colorspace: int, *, full: 
     ("fmt", "color_range"),
     [("yuv420p", MPEG), ("yuv420p", JPEG), ("yuv444p", MPEG), ("yuv422p10le", MPEG)],
 )
-def test_flat_film_gets_the_colour_that_the_model_names(
+def test_flat_film_gets_the_color_that_the_model_names(
     luma: int,
     colorspace: int,
     fmt: str,
     color_range: int,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
     depth = 10 if "10" in fmt else 8
-    source = make_film(
+    source = make_video(
         tmp_path / "flat.mkv",
         fmt=fmt,
         flat=luma * 2 ** (depth - 8),
@@ -127,16 +127,16 @@ def test_flat_film_gets_the_colour_that_the_model_names(
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     [frame] = read_frames(tmp_path / "out.mkv")
     full = color_range == JPEG
-    grey = luma / 255 if full else (luma - 16) / 219
-    _assert_chroma(frame, grey, colorspace, full=full)
+    gray = luma / 255 if full else (luma - 16) / 219
+    _assert_chroma(frame, gray, colorspace, full=full)
     assert (int(frame.colorspace), int(frame.color_range)) == (colorspace, color_range)
 
 
 @pytest.mark.parametrize(("height", "colorspace"), [(576, 6), (718, 6), (720, 1), (1080, 1)])
 def test_untagged_film_is_taken_as_players_take_it(
-    height: int, colorspace: int, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    height: int, colorspace: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "flat.mkv", flat=100, times=[0], size=(64, height))
+    source = make_video(tmp_path / "flat.mkv", flat=100, times=[0], size=(64, height))
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     [frame] = read_frames(tmp_path / "out.mkv")
     _assert_chroma(frame, (100 - 16) / 219, colorspace, full=False)
@@ -145,9 +145,9 @@ def test_untagged_film_is_taken_as_players_take_it(
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (64, 47), (2, 2), (1, 1)])
 @pytest.mark.parametrize("fmt", ["yuv420p", "yuv444p", "gray"])
 def test_luma_of_any_size_is_kept(
-    fmt: str, size: tuple[int, int], colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    fmt: str, size: tuple[int, int], colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt, size=size)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt, size=size)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
@@ -157,9 +157,9 @@ def test_luma_of_any_size_is_kept(
 
 @pytest.mark.parametrize("size", [(64, 48), (63, 47)])
 def test_h264_takes_odd_sizes(
-    size: tuple[int, int], colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    size: tuple[int, int], colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", size=size)
+    source = make_video(tmp_path / "film.mkv", size=size)
     colorizer.video(source, tmp_path / "out.mp4", LOSSLESS)
     assert_same_luma(read_frames(source), read_frames(tmp_path / "out.mp4"))
 
@@ -181,10 +181,10 @@ def test_luma_of_any_format_is_kept(
     written: str,
     color_range: int,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt, color_range=color_range)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt, color_range=color_range)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
@@ -193,9 +193,9 @@ def test_luma_of_any_format_is_kept(
 
 
 def test_motion_jpeg_stays_in_full_range(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", codec="mjpeg", fmt="yuvj420p", color_range=JPEG)
+    source = make_video(tmp_path / "film.mkv", codec="mjpeg", fmt="yuvj420p", color_range=JPEG)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
@@ -203,53 +203,53 @@ def test_motion_jpeg_stays_in_full_range(
 
 
 @pytest.mark.parametrize("fmt", ["gray", "gray10le"])
-def test_grey_film_is_full_range_when_it_does_not_say(
-    fmt: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+def test_gray_film_is_full_range_when_it_does_not_say(
+    fmt: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
     assert int(frames[0].color_range) == JPEG
 
 
-def test_grey_film_that_says_limited_range_keeps_it(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+def test_gray_film_that_says_limited_range_keeps_it(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt="gray", color_range=MPEG)
+    source = make_video(tmp_path / "film.mkv", fmt="gray", color_range=MPEG)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     assert {int(frame.color_range) for frame in read_frames(tmp_path / "out.mkv")} == {MPEG}
 
 
-def _shown_grey(frame: av.VideoFrame) -> NDArray[np.float64]:
+def _shown_gray(frame: av.VideoFrame) -> NDArray[np.float64]:
     """Luma as the share of white that a player shows."""
     codes = plane_of(frame).astype(np.float64)
     return codes / 255 if int(frame.color_range) == JPEG else (codes - 16) / 219
 
 
-def test_sixteen_bit_grey_is_as_bright_as_before(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+def test_sixteen_bit_gray_is_as_bright_as_before(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt="gray16le")
+    source = make_video(tmp_path / "film.mkv", fmt="gray16le")
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     before, after = read_frames(source)[0], read_frames(tmp_path / "out.mkv")[0]
-    grey = plane_of(after).astype(np.float64) / (2 ** after.format.components[0].bits - 1)
-    shown = grey if int(after.color_range) == JPEG else _shown_grey(after)
+    gray = plane_of(after).astype(np.float64) / (2 ** after.format.components[0].bits - 1)
+    shown = gray if int(after.color_range) == JPEG else _shown_gray(after)
     np.testing.assert_allclose(shown, plane_of(before) / 65535, atol=0.012)
 
 
-def test_grey_png_film_is_not_tagged_as_rgb(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+def test_gray_png_film_is_not_tagged_as_rgb(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mov", codec="png", fmt="gray")
+    source = make_video(tmp_path / "film.mov", codec="png", fmt="gray")
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     assert int(read_frames(tmp_path / "out.mkv")[0].colorspace) != 0  # RGB, in H.273
 
 
 def test_rgb_film_gets_chroma_of_bt709(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "flat.mov", codec="png", fmt="rgb24", flat=100, times=[0])
+    source = make_video(tmp_path / "flat.mov", codec="png", fmt="rgb24", flat=100, times=[0])
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     [frame] = read_frames(tmp_path / "out.mkv")
     _assert_chroma(frame, 100 / 255, 1, full=False)
@@ -260,9 +260,9 @@ def test_rgb_film_gets_chroma_of_bt709(
     [("film.mkv", "ffv1", "bgr0"), ("film.mov", "png", "rgb24"), ("film.avi", "utvideo", "gbrp")],
 )
 def test_rgb_film_is_written_in_bt709(
-    name: str, codec: str, fmt: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, codec: str, fmt: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / name, codec=codec, fmt=fmt)
+    source = make_video(tmp_path / name, codec=codec, fmt=fmt)
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     before, after = read_frames(source)[0], read_frames(tmp_path / "out.mkv")[0]
     luma = 16 + 219 * (before.to_ndarray(format="rgb24") / 255 @ np.array([0.2126, 0.7152, 0.0722]))
@@ -271,11 +271,11 @@ def test_rgb_film_is_written_in_bt709(
     assert chroma_distance(after) > 5
 
 
-def test_saturation_scales_the_chroma(small_film: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_saturation_scales_the_chroma(small_video: Path, tiny_model: Path, tmp_path: Path) -> None:
     distances = []
     for saturation in (0.0, 0.5, 1.0):
         with Colorizer(tiny_model, precision="fp32", saturation=saturation) as colorizer:
-            colorizer.video(small_film, tmp_path / "out.mkv", FFV1)
+            colorizer.video(small_video, tmp_path / "out.mkv", FFV1)
         distances.append(chroma_distance(read_frames(tmp_path / "out.mkv")[0]))
     assert distances[0] < 0.01
     assert distances[0] < distances[1] < distances[2]
@@ -292,9 +292,9 @@ def test_without_options_the_film_is_small_and_faithful(
 
 
 def test_a_matrix_that_is_not_written_is_not_claimed(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     ycgco = 8
-    source = make_film(tmp_path / "film.mkv", colorspace=ycgco)
-    colorizer.video(source, tmp_path / "out.mkv", FilmOptions(codec="ffv1"))
+    source = make_video(tmp_path / "film.mkv", colorspace=ycgco)
+    colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec="ffv1"))
     assert read_frames(tmp_path / "out.mkv")[0].colorspace in (5, 6)

@@ -24,7 +24,7 @@ from helpers.video import (
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, InputError, OutputError
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.options import VideoOptions
 
 Finished = subprocess.CompletedProcess[str]
 Run = Callable[..., Finished]
@@ -58,9 +58,9 @@ def _out(colorizer: Colorizer, source: Path, target: Path) -> list[str]:
     "fmt", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "yuv422p12le", "yuv444p16le"]
 )
 def test_luma_reaches_y4m_bit_for_bit_as_ffmpeg_reads_it(
-    fmt: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    fmt: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", fmt=fmt)
+    source = make_video(tmp_path / "film.mkv", fmt=fmt)
     assert _out(colorizer, source, tmp_path / "out.y4m") == []
     frames = read_frames(tmp_path / "out.y4m")
     assert_same_luma(read_frames(source), frames)
@@ -70,11 +70,11 @@ def test_luma_reaches_y4m_bit_for_bit_as_ffmpeg_reads_it(
 
 
 def test_a_pipe_gets_the_frames_of_a_file(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    """Also where segments meet: there the rounding of colours begins anew."""
-    source = make_film(tmp_path / "film.mkv", times=range(0, 1600, 40))
-    options = FilmOptions(segment_frames=16)
+    """Also where segments meet: there the rounding of colors begins anew."""
+    source = make_video(tmp_path / "film.mkv", times=range(0, 1600, 40))
+    options = VideoOptions(segment_frames=16)
     with (tmp_path / "out.y4m").open("wb") as sink:
         colorizer.video(source, sink, options)
     colorizer.video(source, tmp_path / "out.mkv", replace(options, codec="ffv1"))
@@ -86,12 +86,12 @@ def test_a_pipe_gets_the_frames_of_a_file(
 
 @pytest.mark.parametrize("fmt", ["yuv420p", "yuv444p", "yuv420p10le", "yuv422p12le"])
 def test_y4m_of_ffmpeg_is_read_from_a_pipe(
-    fmt: str, colorizer: Colorizer, small_film: Path, tmp_path: Path
+    fmt: str, colorizer: Colorizer, small_video: Path, tmp_path: Path
 ) -> None:
-    source = _y4m(tmp_path / "film.y4m", small_film, fmt)
+    source = _y4m(tmp_path / "film.y4m", small_video, fmt)
     with source.open("rb") as pipe:
         alone = cast(BinaryIO, SimpleNamespace(read=pipe.read))  # no seeking, as a pipe has it
-        colorizer.video(alone, tmp_path / "out.mkv", FilmOptions(codec="ffv1"))
+        colorizer.video(alone, tmp_path / "out.mkv", VideoOptions(codec="ffv1"))
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
     assert len(frames) == 10
@@ -99,9 +99,9 @@ def test_y4m_of_ffmpeg_is_read_from_a_pipe(
 
 
 def test_size_aspect_and_range_stand_in_the_header(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(
+    source = make_video(
         tmp_path / "film.mp4", codec="libx264", aspect=Fraction(16, 15), color_range=2
     )
     _out(colorizer, source, tmp_path / "out.y4m")
@@ -111,11 +111,11 @@ def test_size_aspect_and_range_stand_in_the_header(
 
 
 def test_what_y4m_cannot_hold_is_said(
-    clip: Path, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    clip: Path, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     [said] = _out(colorizer, clip, tmp_path / "out.y4m")
     assert said == "y4m holds no sound: 1 other streams were left out"
-    uneven = make_film(tmp_path / "film.mkv", times=[0, 40, 80, 500, 540])
+    uneven = make_video(tmp_path / "film.mkv", times=[0, 40, 80, 500, 540])
     [said] = _out(colorizer, uneven, tmp_path / "out.y4m")
     assert "one frame rate" in said
 
@@ -138,9 +138,9 @@ def _process(content: bytes, *words: object) -> "subprocess.CompletedProcess[byt
 
 
 def test_the_command_tells_film_from_photo_on_stdin(
-    small_film: Path, photo: Path, tiny_model: Path, tmp_path: Path
+    small_video: Path, photo: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    source = _y4m(tmp_path / "film.y4m", small_film, "yuv420p")
+    source = _y4m(tmp_path / "film.y4m", small_video, "yuv420p")
     words = ("-", "-o", "-", "--model", tiny_model, "--backend", "openvino")
     film = _process(source.read_bytes(), *words)
     assert film.returncode == 0, film.stderr
@@ -163,9 +163,9 @@ def test_the_command_writes_a_film_to_stdout(clip: Path, tiny_model: Path, tmp_p
 
 
 def test_a_pipe_that_breaks_off_early_is_refused(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = _y4m(tmp_path / "film.y4m", small_film, "yuv420p")
+    source = _y4m(tmp_path / "film.y4m", small_video, "yuv420p")
     for cut in (5, 60, 2000):
         content = io.BytesIO(source.read_bytes()[:cut])
         with pytest.raises(InputError):
@@ -174,16 +174,16 @@ def test_a_pipe_that_breaks_off_early_is_refused(
 
 
 def test_of_a_pipe_that_breaks_off_later_the_whole_frames_are_kept(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = _y4m(tmp_path / "film.y4m", small_film, "yuv420p")
+    source = _y4m(tmp_path / "film.y4m", small_video, "yuv420p")
     content = io.BytesIO(source.read_bytes()[:20_000])
     assert colorizer.video(content, tmp_path / "out.mkv").frames == 4
 
 
 def test_settings_of_an_encoder_are_refused_where_none_is(
-    small_film: Path, colorizer: Colorizer
+    small_video: Path, colorizer: Colorizer
 ) -> None:
-    for options in (FilmOptions(codec="ffv1"), FilmOptions(crf=20), FilmOptions(preset="slow")):
+    for options in (VideoOptions(codec="ffv1"), VideoOptions(crf=20), VideoOptions(preset="slow")):
         with pytest.raises(ArgumentError, match="y4m is raw"):
-            colorizer.video(small_film, io.BytesIO(), options)
+            colorizer.video(small_video, io.BytesIO(), options)

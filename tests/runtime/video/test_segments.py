@@ -30,23 +30,23 @@ from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import OutputError
 from colorize.runtime.video.colorize import Progress
-from colorize.runtime.video.muxer import FilmWriter
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.muxer import Muxer
+from colorize.runtime.video.options import VideoOptions
 
 
-def _natural_film(
+def _natural_video(
     path: Path, clip: Path, codec: str, frames: int, settings: dict[str, str] | None = None
 ) -> Path:
     """The first FRAMES frames of the sample film, small."""
-    with av.open(str(clip)) as source, av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=25, options=settings or {})
+    with av.open(str(clip)) as source, av.open(str(path), "w") as video:
+        stream = video.add_stream(codec, rate=25, options=settings or {})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
         for index, frame in enumerate(islice(source.decode(video=0), frames)):
             small = frame.reformat(width=160, height=96, format="yuv420p")
             small.pts, small.time_base = index, Fraction(1, 25)
-            film.mux(stream.encode(small))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(small))
+        video.mux(stream.encode(None))
     return path
 
 
@@ -88,8 +88,8 @@ def test_segments_join_to_the_frames_that_one_encoder_gets(
 def test_every_encoder_goes_on_to_the_same_frames(
     codec: str, clip: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    source = _natural_film(tmp_path / "film.mkv", clip, "ffv1", 41)
-    options = FilmOptions(codec=codec, segment_frames=8)
+    source = _natural_video(tmp_path / "film.mkv", clip, "ffv1", 41)
+    options = VideoOptions(codec=codec, segment_frames=8)
     colorizer.video(source, tmp_path / "unbroken.mkv", options)
     stopped(colorizer, source, tmp_path / "out.mkv", 27, options)
     report = colorizer.video(source, tmp_path / "out.mkv", options)
@@ -116,7 +116,7 @@ def test_every_kind_of_source_is_found_again_where_it_was_left(
     colorizer: Colorizer,
     tmp_path: Path,
 ) -> None:
-    source = _natural_film(tmp_path / name, clip, codec, 60, settings)
+    source = _natural_video(tmp_path / name, clip, codec, 60, settings)
     colorizer.video(source, tmp_path / "unbroken.mkv", IN_SEGMENTS)
     stopped(colorizer, source, tmp_path / "out.mkv", 40)
     assert colorizer.video(source, tmp_path / "out.mkv", IN_SEGMENTS).resumed == 32
@@ -144,10 +144,10 @@ from pathlib import Path
 from typing import Any
 from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.film_reader import AnyPacket
-from colorize.runtime.film_options import FilmOptions
-from colorize.runtime.film_writer import FilmWriter
-from colorize.runtime import film_writer
+from colorize.runtime.video.reader import AnyPacket
+from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.video.muxer import Muxer
+from colorize.runtime.video import muxer
 source, target, model, event, count = sys.argv[1:]
 left = int(count)
 def strike():
@@ -158,7 +158,7 @@ def strike():
 def kill(progress):
     if event == "frame":
         strike()
-replace, stored = Path.replace, film_writer.stored_packets
+replace, stored = Path.replace, muxer.stored_packets
 def replace_and_strike(self, other):
     if event == "before a file is whole":
         strike()
@@ -171,9 +171,9 @@ def packets(segments):
         if event == "while joining":
             strike()
         yield packet
-film_writer.stored_packets = packets
+muxer.stored_packets = packets
 with Colorizer(Path(model), backend="openvino", precision="fp32") as colorizer:
-    options = FilmOptions(preset="ultrafast", segment_frames=16)
+    options = VideoOptions(preset="ultrafast", segment_frames=16)
     colorizer.video(Path(source), Path(target), options, kill)
 """
 
@@ -211,7 +211,7 @@ def test_a_killed_process_is_gone_on_with(
     assert left_in(tmp_path) == ["out.mkv"]
 
 
-def test_a_run_that_dies_while_joining_colours_nothing_again(
+def test_a_run_that_dies_while_joining_colors_nothing_again(
     clip: Path,
     unbroken: Path,
     colorizer: Colorizer,
@@ -224,7 +224,7 @@ def test_a_run_that_dies_while_joining_colours_nothing_again(
         raise OutputError("out.mkv: cannot write it (No space left on device)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(FilmWriter, "write", fail)
+        patch.setattr(Muxer, "write", fail)
         with pytest.raises(OutputError, match="100 finished frames are kept"):
             colorizer.video(clip, target, IN_SEGMENTS)
     assert left_in(tmp_path) == [path.name for path in parts_in(tmp_path)]
@@ -241,13 +241,13 @@ def test_the_last_line_of_a_stopped_command_says_how_to_go_on(
 ) -> None:
     chroma, batches = Colorizer.chroma, iter(range(1000))
 
-    def interrupted(self: Colorizer, greys: Sequence[U8], **rest: Any) -> list[tuple[F32, F32]]:
+    def interrupted(self: Colorizer, grays: Sequence[U8], **rest: Any) -> list[tuple[F32, F32]]:
         if next(batches) == 8:
             raise KeyboardInterrupt
-        return chroma(self, greys, **rest)
+        return chroma(self, grays, **rest)
 
-    short = partial(FilmOptions, segment_frames=16)
-    monkeypatch.setattr("colorize.runtime.video.options.FilmOptions", short)
+    short = partial(VideoOptions, segment_frames=16)
+    monkeypatch.setattr("colorize.runtime.video.options.VideoOptions", short)
     words = (clip, "-o", tmp_path / "out.mkv", "--preset", "ultrafast")
     with monkeypatch.context() as patch:
         patch.setattr(Colorizer, "chroma", interrupted)

@@ -1,4 +1,4 @@
-"""Colour that holds still: less flicker, no trails, no memory across cuts, nothing paled."""
+"""Color that holds still: less flicker, no trails, no memory across cuts, nothing paled."""
 
 import pickle
 import subprocess
@@ -16,11 +16,11 @@ from colorize.bench.video.temporal import flicker, motion
 from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.chroma import SteadyRounding, chroma_planes
-from colorize.runtime.video.colorize import colorize_film
-from colorize.runtime.video.frames import FrameLayout, grey_of, layout_of, luma_of
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.colorize import colorize_video
+from colorize.runtime.video.frames import FrameLayout, gray_of, layout_of, luma_of
+from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.stabilizer import Stabilizer
-from colorize.train.metrics import colourfulness
+from colorize.train.metrics import colorfulness
 
 Answers = list[tuple[F32, F32]]
 
@@ -28,7 +28,7 @@ Network = Callable[[Sequence[U8]], Answers]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SHAPE = (96, 144)
-FFV1 = FilmOptions("ffv1")
+FFV1 = VideoOptions("ffv1")
 
 
 def _texture(seed: int, low: float, high: float) -> F32:
@@ -72,7 +72,7 @@ def _errors(
     return away, near
 
 
-def test_a_moving_object_keeps_its_colour_and_leaves_no_trail() -> None:
+def test_a_moving_object_keeps_its_color_and_leaves_no_trail() -> None:
     lightness, ab, places = zip(*_moving_square(), strict=True)
     away, near = _errors(list(zip(lightness, ab, strict=True)), places, reach=3)
     assert away < 6  # red is 78 from the ground
@@ -88,20 +88,20 @@ def test_an_object_as_light_as_its_ground_leaves_no_trail() -> None:
 
 
 def _lag(step: float) -> float:
-    """The share of a change of colour by STEP that is still missing 5 frames later."""
+    """The share of a change of color by STEP that is still missing 5 frames later."""
     lightness = _texture(0, 10, 90)
-    colours = [_plain(10, 10)] * 40 + [_plain(10 + step, 10)] * 5
-    last = _steady([(lightness, ab) for ab in colours])[-1]
+    colors = [_plain(10, 10)] * 40 + [_plain(10 + step, 10)] * 5
+    last = _steady([(lightness, ab) for ab in colors])[-1]
     return float((10 + step - last[..., 0]).mean() / step)
 
 
-def test_small_changes_are_waverings_and_large_ones_another_colour() -> None:
+def test_small_changes_are_waverings_and_large_ones_another_color() -> None:
     assert _lag(6) > 0.6
     assert _lag(60) < 0.01
 
 
 def test_wavering_answers_do_not_shorten_the_mean() -> None:
-    """Answers that waver by a tenth of the way to another colour count all the same."""
+    """Answers that waver by a tenth of the way to another color count all the same."""
     lightness, rng = _texture(0, 10, 90), np.random.default_rng(0)
     stabilizer = Stabilizer()
     _steady(
@@ -125,7 +125,7 @@ def test_a_frame_of_another_size_starts_anew() -> None:
     np.testing.assert_array_equal(first, ab)
 
 
-def test_colours_of_a_still_picture_come_to_rest_at_their_mean() -> None:
+def test_colors_of_a_still_picture_come_to_rest_at_their_mean() -> None:
     lightness, rng = _texture(0, 10, 90), np.random.default_rng(0)
     frames = [
         (lightness, _plain(30, -20) + rng.normal(0, 4, 2).astype(np.float32)) for _ in range(60)
@@ -145,8 +145,8 @@ def test_small_pictures_are_steadied_too(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(ab, 2, atol=0.2)
 
 
-def _frames(film: Path) -> list[av.VideoFrame]:
-    with av.open(str(film)) as container:
+def _frames(video: Path) -> list[av.VideoFrame]:
+    with av.open(str(video)) as container:
         return list(container.decode(video=0))
 
 
@@ -158,35 +158,35 @@ def bundled() -> Iterator[Colorizer]:
 
 @pytest.fixture(scope="module")
 def answers(bundled: Colorizer, clip: Path) -> tuple[list[U8], Answers]:
-    """The sample film's frames as greys, and the bundled network's answers to them."""
+    """The sample film's frames as grays, and the bundled network's answers to them."""
     frames = _frames(clip)
     layout = layout_of(frames[0])
-    greys = [grey_of(luma_of(frame, layout), layout) for frame in frames]
-    return greys, [bundled.chroma([grey])[0] for grey in greys]
+    grays = [gray_of(luma_of(frame, layout), layout) for frame in frames]
+    return grays, [bundled.chroma([gray])[0] for gray in grays]
 
 
-def _mean_flicker(greys: Sequence[U8], abs_: Sequence[F32]) -> float:
-    full = [cv2.resize(ab, greys[0].shape[::-1]).astype(np.float32) for ab in abs_]
+def _mean_flicker(grays: Sequence[U8], abs_: Sequence[F32]) -> float:
+    full = [cv2.resize(ab, grays[0].shape[::-1]).astype(np.float32) for ab in abs_]
     changes = [
-        flicker(full[i - 1], full[i], motion(greys[i - 1], greys[i])) for i in range(1, 80, 6)
+        flicker(full[i - 1], full[i], motion(grays[i - 1], grays[i])) for i in range(1, 80, 6)
     ]
     return float(np.mean([change for change in changes if change is not None]))
 
 
-def _colourfulness(answers: Answers) -> float:
+def _colorfulness(answers: Answers) -> float:
     pictures = [lab_to_rgb(np.dstack([lightness, ab])) for lightness, ab in answers]
-    return float(np.mean([colourfulness(to_bytes(picture)) for picture in pictures]))
+    return float(np.mean([colorfulness(to_bytes(picture)) for picture in pictures]))
 
 
-def test_the_sample_film_flickers_not_half_as_much_at_equal_colourfulness(
+def test_the_sample_film_flickers_not_half_as_much_at_equal_colorfulness(
     answers: tuple[list[U8], Answers],
 ) -> None:
-    greys, given = answers
+    grays, given = answers
     steadied = _steady(given)
-    before = _mean_flicker(greys, [ab for _, ab in given])
-    assert _mean_flicker(greys, steadied) < 0.35 * before
+    before = _mean_flicker(grays, [ab for _, ab in given])
+    assert _mean_flicker(grays, steadied) < 0.35 * before
     kept = [(lightness, ab) for (lightness, _), ab in zip(given, steadied, strict=True)]
-    assert _colourfulness(kept) == pytest.approx(_colourfulness(given), rel=0.03)
+    assert _colorfulness(kept) == pytest.approx(_colorfulness(given), rel=0.03)
 
 
 def test_cuts_of_the_sample_film_are_seen_and_nothing_else_is_taken_for_one(
@@ -218,27 +218,27 @@ def _wavering(colorizer: Colorizer) -> Network:
     """The network, and ab that jump by 6 from frame to frame."""
     count = iter(range(10**6))
 
-    def chroma(greys: Sequence[U8]) -> Answers:
-        return [(lum, ab + np.float32(next(count) % 2 * 6)) for lum, ab in colorizer.chroma(greys)]
+    def chroma(grays: Sequence[U8]) -> Answers:
+        return [(lum, ab + np.float32(next(count) % 2 * 6)) for lum, ab in colorizer.chroma(grays)]
 
     return chroma
 
 
-def _chroma_of(film: Path) -> list[F32]:
-    return [frame.to_ndarray()[frame.height :].astype(np.float32) for frame in _frames(film)]
+def _chroma_of(video: Path) -> list[F32]:
+    return [frame.to_ndarray()[frame.height :].astype(np.float32) for frame in _frames(video)]
 
 
 def test_a_film_in_two_parts_is_the_film_in_one(
-    colorizer: Colorizer, make_film: Callable[..., Path], tmp_path: Path
+    colorizer: Colorizer, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     """The stabilizer's place is between the network and the encoder, in the order of frames."""
-    still = make_film(tmp_path / "still.mkv", flat=120, times=range(0, 800, 40))
-    half = make_film(tmp_path / "half.mkv", flat=120)
+    still = make_video(tmp_path / "still.mkv", flat=120, times=range(0, 800, 40))
+    half = make_video(tmp_path / "half.mkv", flat=120)
     whole, one, two = (tmp_path / name for name in ("whole.mkv", "1.mkv", "2.mkv"))
     segments = replace(FFV1, segment_frames=10)  # what else is remembered begins anew in each
 
     def color(network: Network, source: Path, target: Path, stabilizer: Stabilizer) -> None:
-        report = colorize_film(network, source, target, segments, batch=5, stabilizer=stabilizer)
+        report = colorize_video(network, source, target, segments, batch=5, stabilizer=stabilizer)
         assert "stabilize" in report.stages
 
     color(_wavering(colorizer), still, whole, Stabilizer())
@@ -249,18 +249,18 @@ def test_a_film_in_two_parts_is_the_film_in_one(
 
 
 def test_only_a_stabilized_film_holds_still(
-    colorizer: Colorizer, make_film: Callable[..., Path], tmp_path: Path
+    colorizer: Colorizer, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    still, target = make_film(tmp_path / "still.mkv", flat=120), tmp_path / "coloured.mkv"
+    still, target = make_video(tmp_path / "still.mkv", flat=120), tmp_path / "colored.mkv"
     jumps = {}
     for stabilizer in (None, Stabilizer()):
-        colorize_film(_wavering(colorizer), still, target, FFV1, stabilizer=stabilizer)
+        colorize_video(_wavering(colorizer), still, target, FFV1, stabilizer=stabilizer)
         jumps[stabilizer is None] = np.abs(np.diff(_chroma_of(target), axis=0))[5:].mean()
     assert jumps[False] < 0.3 * jumps[True]
 
 
 def _wavering_planes(depth: int) -> tuple[FrameLayout, list[F32]]:
-    """The chroma of 30 frames of one colour and a thirtieth of a unit of noise, unrounded ab."""
+    """The chroma of 30 frames of one color and a thirtieth of a unit of noise, unrounded ab."""
     layout = replace(layout_of(av.VideoFrame(SHAPE[1], SHAPE[0], "yuv420p")), depth=depth)
     noise = np.random.default_rng(3).standard_normal((30, *SHAPE, 2)) / 30
     slope = np.linspace(-30, 30, SHAPE[1], dtype=np.float32)[None, :, None]
@@ -292,20 +292,20 @@ def test_rounding_follows_what_changes() -> None:
     np.testing.assert_array_equal(steady, chroma_planes(lightness, cut, layout))
 
 
-def test_without_it_every_frame_has_the_networks_own_colours(
-    small_film: Path, tiny_model: Path, colorize_run: Run, tmp_path: Path
+def test_without_it_every_frame_has_the_networks_own_colors(
+    small_video: Path, tiny_model: Path, colorize_run: Run, tmp_path: Path
 ) -> None:
     bare, steady = tmp_path / "bare.mkv", tmp_path / "steady.mkv"
     fp32 = ("--codec", "ffv1", "--precision", "fp32")
-    told = colorize_run(small_film, "-o", bare, *fp32, "--no-stabilize")
+    told = colorize_run(small_video, "-o", bare, *fp32, "--no-stabilize")
     assert "stabilize" not in told.stderr
-    told = colorize_run(small_film, "-o", steady, *fp32)
+    told = colorize_run(small_video, "-o", steady, *fp32)
     assert "stabilize" in told.stderr
-    frames = _frames(small_film)
+    frames = _frames(small_video)
     layout = layout_of(frames[0])
     with Colorizer(tiny_model, backend="openvino", precision="fp32") as colorizer:
         for frame, result in zip(frames, _frames(bare), strict=True):
-            [(lightness, ab)] = colorizer.chroma([grey_of(luma_of(frame, layout), layout)])
+            [(lightness, ab)] = colorizer.chroma([gray_of(luma_of(frame, layout), layout)])
             planes = chroma_planes(lightness, ab, layout)
             for index in (1, 2):
                 plane = result.planes[index]

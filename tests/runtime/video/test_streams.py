@@ -19,8 +19,8 @@ from helpers.video import (
 )
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.colorize import FilmReport
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.colorize import VideoReport
+from colorize.runtime.video.options import VideoOptions
 
 
 def test_sound_of_the_clip_is_copied_byte_for_byte(
@@ -61,9 +61,9 @@ def test_into_matroska_sound_and_picture_keep_step(
     ],
 )
 def test_films_of_many_kinds_are_read(
-    name: str, codec: str, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, codec: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(
+    source = make_video(
         tmp_path / name, codec=codec, times=range(10), time_base=Fraction(1, 25), size=(64, 64)
     )
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
@@ -76,14 +76,14 @@ def test_films_of_many_kinds_are_read(
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.m4v", "out.mov", "out.mkv", "out.ts"])
 def test_written_containers_keep_frames_and_luma(
-    name: str, small_film: Path, colorizer: Colorizer, tmp_path: Path
+    name: str, small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    colorizer.video(small_film, tmp_path / name, LOSSLESS)
-    assert_same_luma(read_frames(small_film), read_frames(tmp_path / name))
+    colorizer.video(small_video, tmp_path / name, LOSSLESS)
+    assert_same_luma(read_frames(small_video), read_frames(tmp_path / name))
 
 
-def test_webm_is_written_as_vp9(small_film: Path, colorizer: Colorizer, tmp_path: Path) -> None:
-    colorizer.video(small_film, tmp_path / "out.webm")
+def test_webm_is_written_as_vp9(small_video: Path, colorizer: Colorizer, tmp_path: Path) -> None:
+    colorizer.video(small_video, tmp_path / "out.webm")
     with av.open(str(tmp_path / "out.webm")) as film:
         assert film.streams.video[0].codec_context.name.startswith(("vp9", "libvpx-vp9"))
     assert len(read_frames(tmp_path / "out.webm")) == 10
@@ -96,18 +96,18 @@ UNEVEN = [0, 40, 41, 170, 171, 400, 5000, 5033, 5067, 5100]
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
 @pytest.mark.parametrize("offset", [0, 1234])
 def test_variable_frame_rate_is_kept_exactly(
-    name: str, codec: str, offset: int, colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    name: str, codec: str, offset: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "film.mkv", times=[time + offset for time in UNEVEN])
-    colorizer.video(source, tmp_path / name, FilmOptions(codec=codec))
+    source = make_video(tmp_path / "film.mkv", times=[time + offset for time in UNEVEN])
+    colorizer.video(source, tmp_path / name, VideoOptions(codec=codec))
     assert times_of(read_frames(tmp_path / name)) == times_of(read_frames(source))
 
 
 def test_times_that_no_frame_rate_divides_are_kept_exactly(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     base = Fraction(1, 90000)
-    source = make_film(
+    source = make_video(
         tmp_path / "film.mp4",
         codec="libx264",
         time_base=base,
@@ -117,8 +117,8 @@ def test_times_that_no_frame_rate_divides_are_kept_exactly(
     assert times_of(read_frames(tmp_path / "out.mp4")) == times_of(read_frames(source))
 
 
-def test_h264_in_avi_is_read(colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path) -> None:
-    source = make_film(
+def test_h264_in_avi_is_read(colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path) -> None:
+    source = make_video(
         tmp_path / "film.avi", codec="libx264", times=range(10), time_base=Fraction(1, 25)
     )
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
@@ -128,9 +128,9 @@ def test_h264_in_avi_is_read(colorizer: Colorizer, make_film: MakeFilm, tmp_path
 
 
 def test_films_written_as_avi_play_in_order(
-    small_film: Path, colorizer: Colorizer, tmp_path: Path
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    colorizer.video(small_film, tmp_path / "out.avi")
+    colorizer.video(small_video, tmp_path / "out.avi")
     times = times_of(read_frames(tmp_path / "out.avi"))
     assert len(times) == 10
     assert times == sorted(times)
@@ -154,11 +154,11 @@ def test_sample_aspect_ratio_is_kept(
     codec: str,
     aspect: Fraction,
     colorizer: Colorizer,
-    make_film: MakeFilm,
+    make_video: MakeFilm,
     tmp_path: Path,
 ) -> None:
-    source = make_film(tmp_path / "film.mp4", codec="libx264", aspect=aspect)
-    report = colorizer.video(source, tmp_path / name, FilmOptions(codec=codec))
+    source = make_video(tmp_path / "film.mp4", codec="libx264", aspect=aspect)
+    report = colorizer.video(source, tmp_path / name, VideoOptions(codec=codec))
     with av.open(str(tmp_path / name)) as film:
         assert film.streams.video[0].sample_aspect_ratio == aspect
     frames = read_frames(tmp_path / name)
@@ -181,10 +181,10 @@ def test_rotation_of_phone_films_is_kept(clip: Path, colorizer: Colorizer, tmp_p
 
 
 @pytest.fixture(scope="module")
-def rich_film(tmp_path_factory: pytest.TempPathFactory, make_film: MakeFilm) -> Path:
+def rich_video(tmp_path_factory: pytest.TempPathFactory, make_video: MakeFilm) -> Path:
     """Two sound tracks, subtitles, chapters, a title, languages."""
     folder = tmp_path_factory.mktemp("rich")
-    picture = make_film(folder / "picture.mkv", codec="libx264")
+    picture = make_video(folder / "picture.mkv", codec="libx264")
     (folder / "words.srt").write_text(SUBTITLES, encoding="utf-8")
     target = folder / "rich.mkv"
     with (
@@ -228,40 +228,44 @@ def rich_film(tmp_path_factory: pytest.TempPathFactory, make_film: MakeFilm) -> 
 @pytest.fixture(scope="module", params=["out.mkv", "out.mp4"])
 def rich_result(
     request: pytest.FixtureRequest,
-    rich_film: Path,
+    rich_video: Path,
     colorizer: Colorizer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, FilmReport]:
+) -> tuple[Path, VideoReport]:
     target = tmp_path_factory.mktemp("result") / request.param
-    return target, colorizer.video(rich_film, target)
+    return target, colorizer.video(rich_video, target)
 
 
-def test_all_sound_tracks_are_copied(rich_film: Path, rich_result: tuple[Path, FilmReport]) -> None:
-    before, after = packets_of(rich_film, "audio"), packets_of(rich_result[0], "audio")
+def test_all_sound_tracks_are_copied(
+    rich_video: Path, rich_result: tuple[Path, VideoReport]
+) -> None:
+    before, after = packets_of(rich_video, "audio"), packets_of(rich_result[0], "audio")
     assert len(before) == 2
     assert [[content for _, content in track] for track in after] == [
         [content for _, content in track] for track in before
     ]
 
 
-def test_track_languages_are_kept(rich_result: tuple[Path, FilmReport]) -> None:
+def test_track_languages_are_kept(rich_result: tuple[Path, VideoReport]) -> None:
     with av.open(str(rich_result[0])) as film:
         assert [track.metadata["language"] for track in film.streams.audio] == ["jpn", "fra"]
 
 
 def test_subtitles_are_copied_or_their_loss_is_told(
-    rich_film: Path, rich_result: tuple[Path, FilmReport]
+    rich_video: Path, rich_result: tuple[Path, VideoReport]
 ) -> None:
     target, report = rich_result
     if target.suffix == ".mkv":
-        assert packets_of(target, "subtitle") == packets_of(rich_film, "subtitle")
+        assert packets_of(target, "subtitle") == packets_of(rich_video, "subtitle")
         assert report.remarks == []
     else:  # MP4 takes no SubRip
         assert any("subtitle" in remark for remark in report.remarks)
 
 
-def test_title_and_chapters_are_kept(rich_film: Path, rich_result: tuple[Path, FilmReport]) -> None:
-    with av.open(str(rich_film)) as before, av.open(str(rich_result[0])) as after:
+def test_title_and_chapters_are_kept(
+    rich_video: Path, rich_result: tuple[Path, VideoReport]
+) -> None:
+    with av.open(str(rich_video)) as before, av.open(str(rich_result[0])) as after:
         titles = {key.lower(): text for key, text in after.metadata.items()}
         assert titles["title"] == "Voyage à la Lune"
         for old, new in zip(before.chapters(), after.chapters(), strict=True):
@@ -272,9 +276,9 @@ def test_title_and_chapters_are_kept(rich_film: Path, rich_result: tuple[Path, F
 
 
 def test_title_in_an_old_encoding_does_no_harm(
-    colorizer: Colorizer, make_film: MakeFilm, tmp_path: Path
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
-    plain = make_film(tmp_path / "plain.mp4", codec="libx264", time_base=Fraction(1, 12800))
+    plain = make_video(tmp_path / "plain.mp4", codec="libx264", time_base=Fraction(1, 12800))
     source = tmp_path / "titled.avi"
     with av.open(str(plain)) as film, av.open(str(source), "w") as titled:
         titled.metadata["title"] = "cafXYZ"

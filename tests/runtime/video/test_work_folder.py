@@ -10,8 +10,8 @@ from helpers.video import IN_SEGMENTS, content_of, left_in, parts_in, stopped
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
-from colorize.runtime.video.colorize import FilmReport, Progress
-from colorize.runtime.video.options import FilmOptions
+from colorize.runtime.video.colorize import Progress, VideoReport
+from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.reader import AnyPacket
 from colorize.runtime.video.recorder import SegmentWriter
 from colorize.runtime.video.segments import Segment, WorkFolder
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.usefixtures("repeating_encoders")
 
 def _again_with(
     change: str, clip: Path, model: Path, other: Path, source: Path, target: Path
-) -> FilmReport:
+) -> VideoReport:
     """Run again with one thing changed."""
     saturation = 0.5 if change == "saturation" else 1.0
     size = 128 if change == "working size" else None
     used = other if change == "model" else model
-    options = FilmOptions(
+    options = VideoOptions(
         preset="ultrafast",
         segment_frames=16,
         crf=23 if change == "crf" else None,
@@ -139,7 +139,7 @@ def test_the_film_is_on_the_disk_before_its_segments_go(
         segments = bool(list(path.parent.glob("*.packets")))
         flushed.append((path.name, path.stat().st_size, segments))
 
-    monkeypatch.setattr("colorize.runtime.video.recorder.flush", note)
+    monkeypatch.setattr("colorize.runtime.video.muxer.flush", note)
     colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
     assert flushed == [(".joined.mkv", (tmp_path / "out.mkv").stat().st_size, True)]
 
@@ -193,7 +193,7 @@ def test_too_little_room_to_join_is_said_before(
     clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("colorize.runtime.video.recorder.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("colorize.runtime.video.muxer.shutil.disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"only 0\.0 GB are free; make room; 100 finished"):
         colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
 

@@ -13,7 +13,8 @@ from colorize.bench.settings import Settings, find_subjects
 from colorize.bench.speed.gpu import GpuMeter
 from colorize.bench.speed.latency import SpeedRow, measure_speed
 from colorize.runtime.engines.tensorrt.plan import Profile
-from colorize.tests.simulated.conftest import Driver
+
+from .conftest import Driver
 
 SCHEMA = Path(__file__).parents[4] / "bench" / "report" / "results.schema.json"
 

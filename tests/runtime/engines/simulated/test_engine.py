@@ -24,7 +24,8 @@ from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
 from colorize.runtime.engines.tensorrt.plan import Profile, engine_path, read_recipe, store_engine
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
-from colorize.tests.simulated.conftest import Count, Driver
+
+from .conftest import Count, Driver
 
 Store = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -294,12 +295,12 @@ def test_engines_that_break_the_contract_are_refused(
 
 def test_the_colorizer_gives_the_same_picture_on_it(store: Store) -> None:
     model = store(Profile((1, 1, 64, 64), (8, 1, 64, 64), (8, 1, 64, 128)))
-    grey = noise(90, 120, seed=3).astype(np.uint8)
+    gray = noise(90, 120, seed=3).astype(np.uint8)
     with Colorizer(model, backend="tensorrt", device="cuda:1") as native:
-        coloured = native.image(grey)
+        colored = native.image(gray)
     with Colorizer(model, backend="onnxruntime") as other:
-        assert np.abs(coloured.astype(int) - other.image(grey)).max() <= 1
-    assert coloured.std(axis=2).max() > 5
+        assert np.abs(colored.astype(int) - other.image(gray)).max() <= 1
+    assert colored.std(axis=2).max() > 5
 
 
 @pytest.mark.parametrize("more", [(), ("--cuda-graph",)])
@@ -307,7 +308,7 @@ def test_the_command_runs_on_it_within_its_memory(
     more: tuple[str, ...],
     store: Store,
     driver: Driver,
-    small_film: Path,
+    small_video: Path,
     tmp_path: Path,
     in_process: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -324,13 +325,13 @@ def test_the_command_runs_on_it_within_its_memory(
         real(graph, stream)
 
     monkeypatch.setattr(gpu.Graph, "launch", launch)
-    run = in_process(run_main, *words, *more, small_film)
+    run = in_process(run_main, *words, *more, small_video)
     assert run.returncode == 0, run.stderr
     assert bool(launched) == bool(more)
     assert "tensorrt on cuda:1, fp16" in run.stderr
     assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
-    with av.open(str(target)) as film:
-        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    with av.open(str(target)) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 10
     assert min(frame.std(axis=2).mean() for frame in frames) > 5
 

@@ -1,4 +1,4 @@
-"""Peak memory of colouring a film, in a process that does nothing else."""
+"""Peak memory of coloring a film, in a process that does nothing else."""
 
 import subprocess
 import sys
@@ -6,26 +6,26 @@ from pathlib import Path
 
 from ...runtime.colorizer import Colorizer
 from ...runtime.errors import ColorizeError
-from ...runtime.video.options import FilmOptions
+from ...runtime.video.options import VideoOptions
 from ..speed.memory import peak_mb
 
 
-def film_memory(model: Path, film: Path, target: Path) -> float | None:
-    """Return the peak resident MB of colouring FILM; None where the system does not say.
+def video_memory(model: Path, video: Path, target: Path) -> float | None:
+    """Return the peak resident MB of coloring FILM; None where the system does not say.
 
     ColorizeError if that fails.
     """
-    command = [sys.executable, "-m", __name__, str(model), str(film), str(target)]
+    command = [sys.executable, "-m", __name__, str(model), str(video), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ColorizeError(f"{film}: could not be coloured ({done.stderr.strip()[-200:]})")
+        raise ColorizeError(f"{video}: could not be colored ({done.stderr.strip()[-200:]})")
     return float(done.stdout) if done.stdout.strip() else None
 
 
-def _main(model: str, film: str, target: str) -> None:
+def _main(model: str, video: str, target: str) -> None:
     with Colorizer(model) as colorizer:
         # The encoder's speed does not change how many frames wait for it.
-        colorizer.video(film, target, FilmOptions(preset="ultrafast"))
+        colorizer.video(video, target, VideoOptions(preset="ultrafast"))
     peak = peak_mb()
     print("" if peak is None else peak)
 

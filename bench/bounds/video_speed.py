@@ -1,7 +1,7 @@
-"""How fast a film is coloured against the two things that cannot be left out of it.
+"""How fast a film is colored against the two things that cannot be left out of it.
 
 The bound: transcoding alone with the same encoder settings, then the network alone on the same
-frames. What is transcoded is the film in colour: an encoder has more work with that than with the
+frames. What is transcoded is the film in color: an encoder has more work with that than with the
 source. Two other ways to do the same, on the same network and film, stand beside it.
 """
 
@@ -14,24 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.color import F32, grey_to_lightness
+from ...runtime.color import F32, gray_to_lightness
 from ...runtime.colorizer import Colorizer
 from ...runtime.resize import shrink
-from ...runtime.video.colorize import FilmReport
-from ...runtime.video.frames import grey_of, layout_of, luma_of
-from ...runtime.video.options import FilmOptions
-from ...runtime.video.reader import film_stream, open_film
+from ...runtime.video.colorize import VideoReport
+from ...runtime.video.frames import gray_of, layout_of, luma_of
+from ...runtime.video.options import VideoOptions
+from ...runtime.video.reader import open_video, video_stream
 from ..speed.cost import Cost, cost_of
 from ..speed.torch_eager import checkpoint_of, open_eager
 from ..video.transcode import transcode
 from .clips import PRESET
 from .frame_by_frame import colorize_frame_by_frame
 
-ROAD, NETWORK = "colorize-run", "network alone"
-TRANSCODE, TRANSCODE_SOURCE = "transcoding the coloured film", "transcoding the source"
+COLORIZE_RUN, NETWORK = "colorize-run", "network alone"
+TRANSCODE, TRANSCODE_SOURCE = "transcoding the colored film", "transcoding the source"
 ONNXRUNTIME = "colorize-run --backend onnxruntime"
 FRAME_BY_FRAME = "torch eager, frame by frame, OpenCV's writer"
-# Of the film in colour that is transcoded: so low that it keeps its noise, and transcoding writes
+# Of the film in color that is transcoded: so low that it keeps its noise, and transcoding writes
 # as many bytes as the road: a film that has lost its noise is easier to encode.
 _FAITHFUL_CRF = 12
 
@@ -46,10 +46,10 @@ class Ratio:
 
 
 @dataclass(frozen=True)
-class FilmSpeed:
+class VideoSpeed:
     """One film: what each way of doing it cost, in every repeat."""
 
-    film: str
+    video: str
     width: int
     height: int
     frames: int
@@ -60,39 +60,41 @@ class FilmSpeed:
 
     def ratio(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> Ratio:
         """Return the road's FIGURE over that of TRANSCODE plus the network."""
-        parts = zip(self.costs[ROAD], self.costs[transcode], self.costs[NETWORK], strict=True)
-        ratios = [figure(road) / (figure(film) + figure(net)) for road, film, net in parts]
+        parts = zip(
+            self.costs[COLORIZE_RUN], self.costs[transcode], self.costs[NETWORK], strict=True
+        )
+        ratios = [figure(road) / (figure(video) + figure(net)) for road, video, net in parts]
         return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
-def measure_film_speed(
+def measure_video_speed(
     model: Path,
-    film: Path,
+    video: Path,
     folder: Path,
-    options: FilmOptions,
+    options: VideoOptions,
     *,
     repeats: int,
     others: bool,
-) -> FilmSpeed:
-    """Colour FILM with MODEL, REPEATS times each way in turns; scratch files go into FOLDER.
+) -> VideoSpeed:
+    """Color FILM with MODEL, REPEATS times each way in turns; scratch files go into FOLDER.
 
     OTHERS: also by ONNX Runtime, and frame by frame in torch if the model's checkpoint is there.
     """
-    reports: list[FilmReport] = []
+    reports: list[VideoReport] = []
     with ExitStack() as stack:
         ours = stack.enter_context(Colorizer(model))
-        lightness = working_lightness(ours, film)
+        lightness = working_lightness(ours, video)
         # Colorize writes the suffix's own encoder: .mp4 is H.264.
-        target, coloured = folder / "coloured.mp4", folder / "in-colour.mp4"
-        ours.video(film, coloured, FilmOptions(crf=_FAITHFUL_CRF, preset=PRESET))
+        target, colored = folder / "colored.mp4", folder / "in-color.mp4"
+        ours.video(video, colored, VideoOptions(crf=_FAITHFUL_CRF, preset=PRESET))
         ways: dict[str, Callable[[], object]] = {
-            ROAD: lambda: reports.append(ours.video(film, target, options)),
-            TRANSCODE: lambda: transcode(coloured, target, options),
-            TRANSCODE_SOURCE: lambda: transcode(film, target, options),
+            COLORIZE_RUN: lambda: reports.append(ours.video(video, target, options)),
+            TRANSCODE: lambda: transcode(colored, target, options),
+            TRANSCODE_SOURCE: lambda: transcode(video, target, options),
             NETWORK: lambda: infer_all(ours, lightness),
         }
         if others:
-            ways |= _others(stack, ours, model, film, target, options)
+            ways |= _others(stack, ours, model, video, target, options)
         costs: dict[str, list[Cost]] = {name: [] for name in ways}
         megabytes: dict[str, float] = {}
         infer_all(ours, lightness[: ours.engine.best_batch])  # engines prepare at their first call
@@ -104,11 +106,11 @@ def measure_film_speed(
                 if target.exists():
                     megabytes[name] = target.stat().st_size / 1e6
         engine = str(ours.engine)
-    with closing(open_film(film)) as opened:
-        context = film_stream(opened).codec_context
+    with closing(open_video(video)) as opened:
+        context = video_stream(opened).codec_context
         width, height = context.width, context.height
-    return FilmSpeed(
-        film.name,
+    return VideoSpeed(
+        video.name,
         width,
         height,
         len(lightness),
@@ -123,30 +125,30 @@ def _others(
     stack: ExitStack,
     ours: Colorizer,
     model: Path,
-    film: Path,
+    video: Path,
     target: Path,
-    options: FilmOptions,
+    options: VideoOptions,
 ) -> dict[str, Callable[[], object]]:
     plain = stack.enter_context(Colorizer(model, backend="onnxruntime"))
     ways: dict[str, Callable[[], object]] = {
-        ONNXRUNTIME: lambda: plain.video(film, target, options)
+        ONNXRUNTIME: lambda: plain.video(video, target, options)
     }
     if checkpoint_of(model) is not None:
         eager = stack.enter_context(open_eager(model))
-        ways[FRAME_BY_FRAME] = lambda: colorize_frame_by_frame(eager, ours, film, target)
+        ways[FRAME_BY_FRAME] = lambda: colorize_frame_by_frame(eager, ours, video, target)
     return ways
 
 
-def working_lightness(colorizer: Colorizer, film: Path, most: int | None = None) -> F32:
+def working_lightness(colorizer: Colorizer, video: Path, most: int | None = None) -> F32:
     """Return what the network sees of FILM, at most MOST frames: L* (N, 1, h, w)."""
-    with closing(open_film(film)) as opened:
+    with closing(open_video(video)) as opened:
         small = []
         layout = None
-        for frame in islice(opened.decode(film_stream(opened)), most):
+        for frame in islice(opened.decode(video_stream(opened)), most):
             layout = layout or layout_of(frame)
-            grey = grey_of(luma_of(frame, layout), layout)
-            small.append(shrink(grey, colorizer.working_shape(*grey.shape)))
-    return grey_to_lightness(np.stack(small)[:, None])
+            gray = gray_of(luma_of(frame, layout), layout)
+            small.append(shrink(gray, colorizer.working_shape(*gray.shape)))
+    return gray_to_lightness(np.stack(small)[:, None])
 
 
 def infer_all(colorizer: Colorizer, lightness: F32) -> None:
