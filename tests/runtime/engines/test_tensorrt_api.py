@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-STAND_IN = ROOT / "tests" / "simulated" / "modules" / "tensorrt.py"
+STAND_IN = Path(__file__).with_name("simulated") / "modules" / "tensorrt.py"
 Api = dict[str, dict[str, list[list[str]] | None]]
 APIS: dict[str, Api] = json.loads(Path(__file__).with_name("tensorrt_api.json").read_text())
 CUDA: dict[str, Api] = json.loads(Path(__file__).with_name("cuda_api.json").read_text())
@@ -170,8 +170,8 @@ def test_the_stand_in_of_the_simulated_tests_is_like_the_real_module(version: st
 
 def test_every_name_of_pycuda_exists() -> None:
     checked = set()
-    for file in ("gpu.py", "trt_session.py"):
-        for owner, name, _ in _uses(_tree(f"runtime/engines/{file}"), PYCUDA_OWNERS):
+    for file in ("memory.py", "session.py"):
+        for owner, name, _ in _uses(_tree(f"runtime/engines/tensorrt/{file}"), PYCUDA_OWNERS):
             if owner in PYCUDA:
                 assert name in PYCUDA[owner], f"pycuda has no {owner}.{name}"
                 checked.add((owner, name))

@@ -1,6 +1,6 @@
 """The native TensorRT engine where there is no GPU, and what it says then.
 
-tests/simulated runs its code over a simulated driver, tests/test_tensorrt_gpu.py on a real GPU.
+simulated/ runs its code over a simulated driver, test_tensorrt_gpu.py on a real GPU.
 """
 
 import importlib
