@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import click
 from rich.table import Table
-from torch import Tensor
 
 from ..runtime.command import Command, console
 from ..runtime.models.catalog import SAMPLES
@@ -22,7 +21,7 @@ from ..train.checkpoints.build import build, resolve_defaults
 from ..train.checkpoints.state import TrainState
 from ..train.config import TrainConfig
 from ..train.data.color_statistics import ColorShares
-from ..train.data.crops import CropDataset, Draw, decoded_side
+from ..train.data.crops import Crop, CropDataset, Draw, decoded_side
 from ..train.data.decoded_cache import decoded_cache
 from ..train.data.photos import Photo, collect
 from ..train.devices import fastest_precision
@@ -40,7 +39,7 @@ class SyntheticCrops(CropDataset):
         super().__init__(photos, size)
         self._crop = super().__getitem__(0)
 
-    def __getitem__(self, _draw: Draw | int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, _draw: Draw | int) -> Crop:
         """Return the one crop."""
         return self._crop
 

@@ -120,6 +120,13 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     default=0,
     help="Leave the pre-trained encoder as it is for so many steps.",
 )
+@click.option(
+    "--hints",
+    is_flag=True,
+    default=None,
+    help="Train with simulated hints: colors of some places, as a user gives them. "
+    "Default: as --init-from.",
+)
 @click.option("--freeze-norm", is_flag=True, help="Keep batch norm's statistics: for few photos.")
 @click.option("--loss", "pixel_loss", default="huber", show_default=True, help="huber or l1.")
 @click.option(
@@ -219,6 +226,7 @@ def _config(
             raise ArgumentError("--init-from brings its encoder's weights; leave those out")
         parent = load_checkpoint(parent_path(given["init_from"]))
         given.setdefault("arch", parent.arch)
+        given.setdefault("hints", parent.config.hints)
         given.setdefault("lr", FINE_TUNING_LR)
         given.setdefault("size", parent.origin.crop_size or parent.origin.native_size)
     given.setdefault("arch", "unet")

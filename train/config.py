@@ -29,6 +29,7 @@ class TrainConfig:
     # Widths that replace the preset's, deepest level first; one level fewer halves the answer.
     decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
+    hints: bool = False  # train with simulated hints, as colors that a user gives
     freeze_norm: bool = False  # batch norm keeps its statistics: for few photos, small batches
     # The budget: whichever ends first; the learning rate follows the share that is used up.
     steps: int | None = None

@@ -21,7 +21,7 @@ from .architectures import architecture
 from .architectures.blocks import EncoderDecoder
 from .checkpoints.state import TrainState
 from .config import TrainConfig
-from .data.crops import CropDataset, EndlessDraws
+from .data.crops import Crop, CropDataset, EndlessDraws
 from .devices import loader_workers, make_fabric
 from .interrupt import Interrupt
 from .losses.objective import Objective
@@ -94,9 +94,9 @@ def train(
             _freeze(state.network, encoder=frozen, norm=config.freeze_norm)
             rate = learning_rate_factor(state.step + 1, progress, config)
             _set_learning_rate(optimizer, rate, frozen=frozen)
-            L, ab = _grown(next(batches), progress, config)
+            L, ab, hints = _grown(next(batches), progress, config)
 
-            predicted = generator(L)
+            predicted = generator(L, hints) if config.hints else generator(L)
             losses = objective.regression(L, predicted, ab)
             opponent_loss = {}
             if state.discriminator is not None and progress >= adversarial_from:
@@ -138,7 +138,7 @@ def train(
 
 def _batches(
     fabric: Fabric, config: TrainConfig, crops: CropDataset, steps_done: int
-) -> Generator[tuple[Tensor, Tensor]]:
+) -> Generator[Crop]:
     """Yield this process's share of every batch, from the one after STEPS_DONE on, without end."""
     if config.batch_size % fabric.world_size:
         raise ArgumentError(
@@ -152,7 +152,7 @@ def _batches(
         rank=fabric.global_rank,
         world=fabric.world_size,
     )
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    loader: DataLoader[Crop] = DataLoader(
         crops,
         config.batch_size // fabric.world_size,
         sampler=draws,
@@ -161,20 +161,26 @@ def _batches(
     )
     try:
         placed = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
-        yield from cast(Iterator[tuple[Tensor, Tensor]], iter(placed))
+        yield from cast(Iterator[Crop], iter(placed))
     except InputError as error:
         # What comes out of a worker is its traceback; the last line is what was said.
         raise InputError(str(error).strip().rpartition("InputError: ")[2]) from None
 
 
-def _grown(
-    batch: tuple[Tensor, Tensor], progress: float, config: TrainConfig
-) -> tuple[Tensor, Tensor]:
+def _grown(batch: Crop, progress: float, config: TrainConfig) -> Crop:
     """Shrink the BATCH for the first part of a training: small crops are quick, and teach much."""
     if not config.start_size or progress >= config.grow_at:
         return batch
-    L, ab = (F.interpolate(part, size=[config.start_size] * 2, mode="area") for part in batch)
-    return L, ab
+
+    def shrunk(planes: Tensor) -> Tensor:
+        return F.interpolate(planes, size=[config.start_size] * 2, mode="area")
+
+    hints = batch.hints
+    if config.hints:  # the mean color of the hinted pixels, not of those without a hint too
+        confidence = shrunk(hints[:, 2:])
+        known = shrunk(hints[:, :2] * hints[:, 2:]) / confidence.clamp(min=1e-6)
+        hints = torch.cat([known, confidence], dim=1)
+    return Crop(shrunk(batch.L), shrunk(batch.ab), hints)
 
 
 def _leave_interrupts_to_the_trainer(_worker: int) -> None:
@@ -238,8 +244,9 @@ def _check_finite(losses: dict[str, Tensor], number: int) -> None:
 def predictions(
     network: nn.Module, dataset: CropDataset, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield (L, predicted ab, true ab) of single pictures, in order."""
+    """Yield (L, predicted ab, true ab) of single pictures, in order; with the DATASET's hints."""
     device = next(network.parameters()).device
     with torch.inference_mode():
-        for L, ab in DataLoader(dataset, batch_size):
-            yield from zip(L, network(L.to(device)).float().cpu(), ab, strict=True)
+        for L, ab, hints in DataLoader(dataset, batch_size):
+            given = (L.to(device), hints.to(device)) if hints.shape[1] else (L.to(device),)
+            yield from zip(L, network(*given).float().cpu(), ab, strict=True)

@@ -32,6 +32,7 @@ from .curves import save_curves
 from .data.color_statistics import ColorShares
 from .data.crops import CropDataset, decoded_side
 from .data.decoded_cache import decoded_cache
+from .data.hints import fixed_patches, simulate_hints
 from .data.photos import PhotoSet
 from .devices import is_main_process, resolve_machine
 from .loop import Report, Step, predictions, train
@@ -41,6 +42,7 @@ from .schedule import Budget
 
 _FIGURES = ("validation_loss", "ab_error", "psnr", "colorfulness")
 _GRID_PHOTOS = 8
+_HINT_COUNTS = (1, 10, 100)
 OnFigures = Callable[[Step, dict[str, float]], None]
 
 
@@ -117,6 +119,7 @@ class Run:
                 seed=self.config.seed,
                 smallest=self.config.smallest_crop,
                 cache=cache,
+                hints=simulate_hints if self.config.hints else None,
             )
             try:
                 train(
@@ -173,6 +176,8 @@ class Run:
             if len(rows) < _GRID_PHOTOS:
                 rows.append([_to_rgb(L, torch.zeros_like(truth)), picture, original])
         figures = dict(zip(_FIGURES, np.mean(measures, axis=0).tolist(), strict=True))
+        if self.config.hints:
+            figures |= self._validate_hints(network)
         if not math.isfinite(figures["validation_loss"]):
             raise TrainingError(f"the network answers no numbers at step {step.number}; lower --lr")
         # A kill between saving the log and the state leaves rows that are done again.
@@ -186,6 +191,19 @@ class Run:
         save_curves(self.folder / "curves.png", self._log)
         for name in (f"validation/step-{step.number:06d}.png", "validation.png"):
             save_sheet(self.folder / name, rows, abreast=2)
+        return figures
+
+    def _validate_hints(self, network: EncoderDecoder) -> dict[str, float]:
+        """Return the PSNR with a few and many hints, the same ones every time."""
+        figures = {}
+        held_out, size = self.validation.photos, self.validation.size
+        for count in _HINT_COUNTS:
+            hinted = CropDataset(held_out, size, hints=fixed_patches(count))
+            measured = [
+                psnr(_to_rgb(L, predicted), _to_rgb(L, truth))
+                for L, predicted, truth in predictions(network, hinted, self.config.batch_size)
+            ]
+            figures[f"psnr_{count}_hints"] = float(np.mean(measured))
         return figures
 
     def _save_checkpoint(

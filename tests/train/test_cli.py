@@ -133,7 +133,7 @@ def test_a_runs_figures_are_those_of_its_network(tmp_path: Path) -> None:
     _, held_out = collect(config.data).split(config.validation_share, config.validation_limit)
     crops = CropDataset(held_out, config.size)
     figures = []
-    for L, ab in (crops[index] for index in range(len(crops))):
+    for L, ab, _ in (crops[index] for index in range(len(crops))):
         with torch.inference_mode():
             answer = network(L[None])[0]
         rgb, truth = (

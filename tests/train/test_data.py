@@ -191,7 +191,7 @@ def test_every_kind_of_picture_becomes_lightness_and_color(tmp_path: Path) -> No
     assert [Path(left.name) for left in photos.gray] == [gray16]
     crops = CropDataset(photos.photos, 64)
     assert len(crops) == 5
-    lightness, ab = crops[0]
+    lightness, ab, _ = crops[0]
     for other in range(1, 5):
         assert (crops[other][0] - lightness).abs().mean() < 1
         assert (crops[other][1] - ab).abs().mean() < 2.5

@@ -46,9 +46,11 @@ def weights_of(folder: Path) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
 
 
-@pytest.mark.parametrize("arch", ["unet", pytest.param("gan", marks=pytest.mark.slow)])
-def test_a_resumed_training_equals_an_unbroken_one(arch: str, tmp_path: Path) -> None:
-    settings = ("--arch", arch, "--size", "32", "--batch-size", "8", "--steps", "6")
+@pytest.mark.parametrize(
+    "what", [("unet", "--hints"), pytest.param(("gan",), marks=pytest.mark.slow)]
+)
+def test_a_resumed_training_equals_an_unbroken_one(what: tuple[str, ...], tmp_path: Path) -> None:
+    settings = ("--arch", *what, "--size", "32", "--batch-size", "8", "--steps", "6")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     # Each in a process of its own, as users do it: other libraries change how this one rounds.
     finish(started(*settings, "-o", str(whole)))

@@ -20,6 +20,7 @@ class PlainEncoder(Encoder):
     def __init__(self, channels: Sequence[int], blocks: int = 1) -> None:
         super().__init__()
         self.channels = tuple(channels)
+        self.stem_channels = self.channels[0]
         self.levels = nn.ModuleList(
             nn.Sequential(
                 conv_bn_relu(inputs, outputs, stride=2),
@@ -28,12 +29,14 @@ class PlainEncoder(Encoder):
             for inputs, outputs in zip((1, *channels), channels, strict=False)
         )
 
-    def forward(self, L: Tensor) -> list[Tensor]:
+    def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
         x = (L - _L_MEAN) / _L_STD
         features = []
-        for level in self.levels:
+        for index, level in enumerate(self.levels):
             x = level(x)
+            if index == 0 and hints is not None:
+                x = x + hints
             features.append(x)
         return features
 
@@ -67,11 +70,14 @@ class ResNetEncoder(Encoder):
         self.conv1, self.bn1 = net.conv1, net.bn1
         self.layers = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4][: stages - 1])
         expansion = net.layer1[-1].expansion
+        self.stem_channels = 64
         self.channels = (64, *(width * expansion for width in (64, 128, 256, 512)))[:stages]
 
-    def forward(self, L: Tensor) -> list[Tensor]:
+    def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
         x = F.relu(self.bn1(self.conv1(self.normalize(L))))
+        if hints is not None:
+            x = x + hints
         features = [x]
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for layer in self.layers:
@@ -171,8 +177,9 @@ class EfficientNetLite0Encoder(Encoder):
         super().__init__()
         self.channels = self._CHANNELS[:stages]
         self.normalize = GrayAsRGB([127 / 255] * 3, [128 / 255] * 3)  # (x*255 - 127) / 128
-        self.stem = _ConvBN(3, 32, 3, 2)
-        inputs, parts = 32, []
+        self.stem_channels = 32
+        self.stem = _ConvBN(3, self.stem_channels, 3, 2)
+        inputs, parts = self.stem_channels, []
         for expand, outputs, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:
             blocks = []
             for index in range(repeats):
@@ -187,9 +194,11 @@ class EfficientNetLite0Encoder(Encoder):
     def _blocks(self) -> list[_InvertedResidual]:
         return [module for module in self.stages.modules() if isinstance(module, _InvertedResidual)]
 
-    def forward(self, L: Tensor) -> list[Tensor]:
+    def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
         x = F.relu6(self.stem(self.normalize(L)))
+        if hints is not None:
+            x = x + hints
         features = []
         for index, stage in enumerate(self.stages):
             x = stage(x)

@@ -16,6 +16,7 @@ class GANConfig:
     channels: tuple[int, ...] = (32, 64, 128)  # strides 2, 4, 8
     residual_blocks: int = 8  # at the deepest stride
     decoder_channels: tuple[int, ...] = (64, 32)
+    hints: bool = False  # whether it listens to hinted colors
 
 
 class ResidualBlockEncoder(Encoder):
@@ -24,22 +25,24 @@ class ResidualBlockEncoder(Encoder):
     def __init__(self, config: GANConfig) -> None:
         super().__init__()
         self.channels = config.channels
+        self.stem_channels = config.channels[0]
         self.down = PlainEncoder(config.channels, blocks=0)
         deepest = config.channels[-1]
         self.blocks = nn.Sequential(
             *(ResidualBlock(deepest) for _ in range(config.residual_blocks))
         )
 
-    def forward(self, L: Tensor) -> list[Tensor]:
+    def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
-        *finer, deepest = self.down(L)
+        *finer, deepest = self.down(L, hints)
         return [*finer, self.blocks(deepest)]
 
 
 def build_gan(config: GANConfig) -> EncoderDecoder:
     """Return the generator with random weights."""
     encoder = ResidualBlockEncoder(config)
-    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
+    decoder = Decoder(encoder.channels, config.decoder_channels, skips=False)
+    return EncoderDecoder(encoder, decoder, hints=config.hints)
 
 
 ARCHITECTURE = Architecture(

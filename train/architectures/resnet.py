@@ -14,12 +14,14 @@ class ResNetConfig:
     encoder: str = "resnet18"
     stages: int = 4  # of the encoder, down to stride 2^stages
     decoder_channels: tuple[int, ...] = (128, 96, 64)
+    hints: bool = False  # whether it listens to hinted colors
 
 
 def build_resnet(config: ResNetConfig) -> EncoderDecoder:
     """Return the network with random weights."""
     encoder = pretrained_encoder(config.encoder, config.stages)
-    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=False))
+    decoder = Decoder(encoder.channels, config.decoder_channels, skips=False)
+    return EncoderDecoder(encoder, decoder, hints=config.hints)
 
 
 ARCHITECTURE = Architecture(

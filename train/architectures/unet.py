@@ -14,6 +14,7 @@ class UNetConfig:
     encoder: str = "plain"  # from scratch, or one of encoders.PRETRAINED
     plain_channels: tuple[int, ...] = (32, 64, 96, 160, 224)  # of the plain encoder, strides 2..32
     decoder_channels: tuple[int, ...] = (160, 96, 64, 32)  # strides 16, 8, 4, 2
+    hints: bool = False  # whether it listens to hinted colors
 
 
 def build_encoder(config: UNetConfig) -> Encoder:
@@ -26,7 +27,8 @@ def build_encoder(config: UNetConfig) -> Encoder:
 def build_unet(config: UNetConfig) -> EncoderDecoder:
     """Return the network with random weights."""
     encoder = build_encoder(config)
-    return EncoderDecoder(encoder, Decoder(encoder.channels, config.decoder_channels, skips=True))
+    decoder = Decoder(encoder.channels, config.decoder_channels, skips=True)
+    return EncoderDecoder(encoder, decoder, hints=config.hints)
 
 
 ARCHITECTURE = Architecture(

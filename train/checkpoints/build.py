@@ -91,7 +91,14 @@ def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
             f"{config.init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
             "leave --arch out"
         )
-    return Start(parent.network, parent.config, sha256(path), parent.origin.encoder_weights)
+    network, model_config = parent.network, parent.config
+    if config.hints and not model_config.hints:
+        model_config = replace(model_config, hints=True)
+        network = entry.build(model_config)  # what hints add begins at zero
+        network.load_state_dict({**network.state_dict(), **parent.network.state_dict()})
+    elif model_config.hints and not config.hints:
+        raise ArgumentError(f"{config.init_from} takes hints; without --hints it would forget them")
+    return Start(network, model_config, sha256(path), parent.origin.encoder_weights)
 
 
 def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
@@ -100,7 +107,7 @@ def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
             f"{config.arch} has no preset {config.preset!r}; "
             f"choose one of {', '.join(entry.presets)}"
         )
-    preset = entry.presets[config.preset]
+    preset = replace(entry.presets[config.preset], hints=config.hints)
     if config.decoder is not None:
         preset = _with_decoder(preset, config.decoder)
     if config.encoder is None:

@@ -109,6 +109,10 @@ def _generator_optimizer(config: TrainConfig, network: EncoderDecoder) -> Optimi
         {"name": "decoder", "params": list(network.decoder.parameters()), "lr": config.lr},
         {"name": "head", "params": list(network.head.parameters()), "lr": config.lr},
     ]
+    if network.hints is not None:
+        groups.append(
+            {"name": "hints", "params": list(network.hints.parameters()), "lr": config.lr}
+        )
     for group in groups:
         group["full_lr"] = group["lr"]
     return AdamW(groups, weight_decay=config.weight_decay)

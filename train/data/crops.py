@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -16,6 +16,7 @@ from ...runtime.color import U8, gray_to_lightness, rgb_to_gray, rgb_to_lab
 from ...runtime.errors import InputError
 from ...runtime.photo.reader import UNREADABLE, limited
 from .decoded_cache import DecodedCache
+from .hints import DrawHints
 from .photos import Photo, as_rgb
 
 
@@ -26,6 +27,14 @@ def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(lightness[None]), torch.from_numpy(
         np.ascontiguousarray(ab.transpose(2, 0, 1))
     )
+
+
+class Crop(NamedTuple):
+    """One training example, or a batch of them, with B before each shape."""
+
+    L: Tensor  # (1, H, W), L* in 0..100
+    ab: Tensor  # (2, H, W), the true a*, b*
+    hints: Tensor  # (3, H, W), a*, b*, confidence; (0, H, W) where the network takes none
 
 
 class Draw(NamedTuple):
@@ -67,10 +76,11 @@ class EndlessDraws(Sampler[Draw]):
                 number += 1
 
 
-class CropDataset(Dataset[tuple[Tensor, Tensor]]):
+class CropDataset(Dataset[Crop]):
     """Square crops: random and mirrored where a SEED is given, central and whole where not.
 
-    Random ones span a share of their photograph's short side, SMALLEST or more.
+    Random ones span a share of their photograph's short side, SMALLEST or more. HINTS draws those
+    of a crop from a generator of random numbers that its draw alone decides.
     """
 
     def __init__(
@@ -81,15 +91,17 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         seed: int | None = None,
         smallest: float = 1.0,
         cache: DecodedCache | None = None,
+        hints: DrawHints | None = None,
     ) -> None:
         self.photos, self.size = photos, size
         self._seed, self._smallest, self._cache = seed, smallest, cache
+        self._hints = hints
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor]:
-        """Return L* (1, size, size) and ab (2, size, size); the same draw, the same crop.
+    def __getitem__(self, draw: Draw | int) -> Crop:
+        """Return the crop of a draw: the same draw, the same crop and the same hints.
 
         InputError if the photograph has been damaged or taken away since it was looked at.
         """
@@ -104,7 +116,11 @@ class CropDataset(Dataset[tuple[Tensor, Tensor]]):
         left, top = (rgb.width - side) * x, (rgb.height - side) * y
         box = (left, top, left + side, top + side)
         crop = np.asarray(rgb.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
-        return to_tensors(crop[:, ::-1] if mirrored else crop)
+        L, ab = to_tensors(crop[:, ::-1] if mirrored else crop)
+        hints = np.empty((0, self.size, self.size), np.float32)
+        if self._hints is not None:
+            hints = self._hints(ab.numpy(), np.random.default_rng([self._seed or 0, number]))
+        return Crop(L, ab, torch.from_numpy(hints))
 
     def _decoded(self, index: int) -> U8:
         known = None if self._cache is None else self._cache.get(index)
@@ -127,6 +143,7 @@ def decoded_side(size: int, smallest: float) -> int:
 
 def decode(photo: Photo, short_side: int) -> U8:
     """Return PHOTO as 8-bit sRGB (H, W, 3), shrunk to SHORT_SIDE if it is larger."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # starting threads takes longer than decoding
     data = photo.read()
     try:
         with limited(), Image.open(io.BytesIO(data)) as image:

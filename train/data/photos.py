@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bracex
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import AvifImagePlugin, Image, ImageOps
 
 from ...runtime.color import rgb_to_lab
 from ...runtime.errors import ArgumentError, InputError
@@ -127,6 +127,7 @@ def _expand(source: str) -> Iterator[Path]:
 
 
 def _look(data: bytes) -> Seen:
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # starting threads takes longer than decoding
     try:
         with limited(), Image.open(io.BytesIO(data)) as image:
             return Seen(sha256(data), _mean_chroma(image))
