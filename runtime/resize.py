@@ -59,6 +59,20 @@ def shrink(gray: U8, shape: tuple[int, int]) -> U8:
     return np.asarray(image)
 
 
+def shrink_hints(hints: F32, shape: tuple[int, int]) -> F32:
+    """Resize hints (3, h, w) to a smaller SHAPE: each pixel gets the mean of what is hinted in it.
+
+    Its confidence is the mean of all of them, so that colors are not mixed with missing ones.
+    """
+    height, width = shape
+    weighed = np.ascontiguousarray(hints.transpose(1, 2, 0))
+    weighed[..., :2] *= weighed[..., 2:]
+    weighed = np.asarray(cv2.resize(weighed, (width, height), interpolation=cv2.INTER_AREA))
+    confidence = weighed[..., 2:]
+    known = weighed[..., :2] / np.maximum(confidence, 1e-6)
+    return np.concatenate([known, confidence], axis=2, dtype=np.float32).transpose(2, 0, 1)
+
+
 def enlarge(plane: F32, shape: tuple[int, int], into: F32 | None = None) -> F32:
     """Resize a float plane (h, w) or (h, w, C) to SHAPE, bilinear, corners not aligned.
 

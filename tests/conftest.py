@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from colorize.runtime.models.catalog import SAMPLES
-from colorize.runtime.models.contract import INPUT, OUTPUT, ModelInfo
+from colorize.runtime.models.contract import HINTS, INPUT, OUTPUT, ModelInfo
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -49,8 +50,12 @@ def _save_model(
     input_name: str = INPUT,
     channels: int = 2,
     sides: tuple[str | int, str | int, str | int] = ("N", "H", "W"),
+    hints: bool = False,
 ) -> Path:
-    """Write a 1x1 convolution: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*, which is never neutral."""
+    """Write a 1x1 convolution: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*, which is never neutral.
+
+    HINTS adds that input: hinted a*, b* times their confidence come on top.
+    """
     batch, height, width = sides
     weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 1, 1, 1], [0.2, -0.6])
     bias = helper.make_tensor("b", TensorProto.FLOAT, [2], [20.0, 40.0])
@@ -58,16 +63,28 @@ def _save_model(
     if channels == 3:
         nodes[0].output[0] = "two"
         nodes.append(helper.make_node("Concat", ["two", input_name], [OUTPUT], axis=1))
+    inputs = {input_name: 1}
+    if hints:
+        inputs[HINTS] = 3
+        nodes[0].output[0] = "guess"
+        nodes += [
+            helper.make_node("Split", [HINTS, "planes"], ["known", "sure"], axis=1),
+            helper.make_node("Mul", ["known", "sure"], ["change"]),
+            helper.make_node("Add", ["guess", "change"], [OUTPUT]),
+        ]
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, 1, height, width])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, wide, height, width])
+            for name, wide in inputs.items()
+        ],
         [
             helper.make_tensor_value_info(
                 OUTPUT, TensorProto.FLOAT, [batch, channels, height, width]
             )
         ],
-        [weight, bias],
+        [weight, bias, helper.make_tensor("planes", TensorProto.INT64, [2], [2, 1])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, metadata)
@@ -92,7 +109,7 @@ def tiny_info() -> ModelInfo:
 
 @pytest.fixture(scope="session")
 def save_model() -> Callable[..., Path]:
-    """`save_model(path, metadata, input_name=, channels=, sides=)` writes an ONNX file."""
+    """`save_model(path, metadata, input_name=, channels=, sides=, hints=)` writes an ONNX file."""
     return _save_model
 
 
@@ -100,6 +117,14 @@ def save_model() -> Callable[..., Path]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX file that keeps the contract: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*."""
     return _save_model(tmp_path_factory.mktemp("model") / "tiny.onnx", INFO.to_metadata())
+
+
+@pytest.fixture(scope="session")
+def tiny_hint_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` with hints: their a*, b* times their confidence come on top."""
+    info = replace(INFO, takes_hints=True)
+    path = tmp_path_factory.mktemp("model") / "tiny-hints.onnx"
+    return _save_model(path, info.to_metadata(), hints=True)
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ class EagerEngine(Engine):
         self._network = load_checkpoint(checkpoint).network
 
     @torch.inference_mode()
-    def _compute(self, lightness: F32) -> F32:
-        ab: F32 = self._network(torch.from_numpy(lightness)).numpy()
+    def _compute(self, lightness: F32, *hints: F32) -> F32:
+        ab: F32 = self._network(*map(torch.from_numpy, (lightness, *hints))).numpy()
         return ab
 
 

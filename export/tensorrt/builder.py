@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from ...runtime.engines.base import last_line
 from ...runtime.engines.cuda import devices
 from ...runtime.engines.tensorrt.log import error_log
 from ...runtime.engines.tensorrt.plan import (
+    Profile,
     Recipe,
     check_recipe,
     engine_path,
@@ -28,7 +29,7 @@ from ...runtime.engines.tensorrt.plan import (
 )
 from ...runtime.errors import ArgumentError, EngineError
 from ...runtime.files import sha256, whole_file
-from ...runtime.models.contract import INPUT, ModelInfo
+from ...runtime.models.contract import ModelInfo
 from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
 
 OnStep = Callable[[str, int, int], None]
@@ -137,6 +138,11 @@ def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
     info = ModelInfo.from_metadata(_metadata(model), str(model))
     ahead_of_time = toolkit.flavour == "tensorrt_rtx"
     gpu = None if ahead_of_time else devices()[0]
+    if info.fixed_size:
+        shapes: tuple[Profile, ...] = (fixed_profile(options.batch, info.fixed_size),)
+    else:
+        sizes = options.size or default_sizes(info)
+        shapes = profiles(options.batch, sizes, info.size_multiple)
     return Recipe(
         onnx_sha256=sha256(model),
         flavour=toolkit.flavour,
@@ -144,9 +150,7 @@ def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
         precision=info.precision,
         compute_capabilities=(gpu.compute_capability,) if gpu else options.compute_capabilities,
         device=gpu.name if gpu else "",
-        profiles=(fixed_profile(options.batch, info.fixed_size),)
-        if info.fixed_size
-        else profiles(options.batch, options.size or default_sizes(info), info.size_multiple),
+        profiles=tuple(replace(profile, inputs=info.inputs) for profile in shapes),
         workspace_mib=options.workspace_mib,
         optimization_level=options.optimization_level,
     )
@@ -200,7 +204,8 @@ def _strongly_typed(toolkit: Toolkit) -> int:
 def _configure(trt: Any, builder: Any, config: Any, recipe: Recipe) -> None:
     for profile in recipe.profiles:
         shapes = builder.create_optimization_profile()
-        shapes.set_shape(INPUT, profile.low, profile.best, profile.high)
+        for name in profile.inputs:
+            shapes.set_shape(name, *profile.shapes(name))
         config.add_optimization_profile(shapes)
     # So that an engine takes the memory of the shape that runs, not of the largest.
     config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ...runtime.engines.tensorrt.plan import Profile
+from ...runtime.engines.tensorrt.plan import Profile, Shape
 from ...runtime.errors import ArgumentError
 from ...runtime.models.contract import ModelInfo
 from ...runtime.resize import LONG_SIDE_LIMIT, working_shape
@@ -44,6 +44,10 @@ def profiles(batch: Range, size: Range, multiple: int) -> tuple[Profile, ...]:
     check_sizes(size, multiple)
     video = round(size[1] * _VIDEO / multiple) * multiple
     sides = list(zip(size, (size[0], video, size[2] * LONG_SIDE_LIMIT), strict=True))
-    landscape = [(n, 1, short, long) for n, (short, long) in zip(batch, sides, strict=True)]
-    portrait = [(n, 1, long, short) for n, (short, long) in zip(batch, sides, strict=True)]
-    return Profile(*landscape), Profile(*portrait)
+    low, best, high = ((n, 1, short, long) for n, (short, long) in zip(batch, sides, strict=True))
+    return Profile(low, best, high), Profile(_turned(low), _turned(best), _turned(high))
+
+
+def _turned(shape: Shape) -> Shape:
+    count, channels, height, width = shape
+    return count, channels, width, height

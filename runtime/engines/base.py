@@ -9,7 +9,7 @@ import numpy as np
 
 from ..color import F32
 from ..errors import EngineError, ModelError, OutOfMemoryError
-from ..models.contract import ModelInfo
+from ..models.contract import CHANNELS, HINTS, ModelInfo
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """How an engine computes: as fast as its hardware natively does, or as named, else EngineError."""
@@ -50,17 +50,22 @@ class Engine(ABC):
         return [EngineDevice("cpu", "")]
 
     @abstractmethod
-    def _compute(self, lightness: F32) -> F32:
-        """Run the model, whatever it answers and raises; OutOfMemoryError if smaller may fit."""
+    def _compute(self, lightness: F32, *hints: F32) -> F32:
+        """Run the model on its inputs; OutOfMemoryError if smaller may fit.
 
-    def infer(self, lightness: F32) -> F32:
+        It answers and raises whatever it does; HINTS are none, or one for a model that takes them.
+        """
+
+    def infer(self, lightness: F32, hints: F32 | None = None) -> F32:
         """Return ab (N, 2, H, W) for L* (N, 1, H, W) in 0..100; H, W multiples of the model's.
 
+        HINTS (N, 3, H, W) are a*, b*, confidence in 0..1, for a model that takes them; None: none.
         ModelError if the model's answer breaks the contract, which no signature can promise;
         EngineError if the engine fails, OutOfMemoryError if a smaller batch or size may fit.
         """
+        inputs = self._inputs(lightness, hints)
         try:
-            ab = self._compute(lightness)
+            ab = self._compute(*inputs)
         except OutOfMemoryError:
             raise
         except Exception as error:  # the engines' own exceptions have no common base
@@ -76,6 +81,23 @@ class Engine(ABC):
         if not np.isfinite(ab).all():
             raise ModelError(f"{self.model}: answers with values that are not finite")
         return ab
+
+    def _inputs(self, lightness: F32, hints: F32 | None) -> tuple[F32, ...]:
+        """Return what the model is given; EngineError if it takes no such hints."""
+        if not self.info.takes_hints:
+            if hints is not None:
+                raise EngineError(f"{self.model}: takes no hints; give it none")
+            return (lightness,)
+        count, _, height, width = lightness.shape
+        shape = (count, CHANNELS[HINTS], height, width)
+        if hints is None:
+            hints = np.zeros(shape, np.float32)
+        if hints.shape != shape or hints.dtype != np.float32:
+            raise EngineError(
+                f"{self.model}: hints are {hints.dtype} {list(hints.shape)}, not float32 "
+                f"{list(shape)}"
+            )
+        return lightness, hints
 
     def _lacks_memory(self, error: Exception) -> bool:
         text = str(error)
@@ -119,5 +141,5 @@ class Timeline:
 class Timed(Protocol):
     """An engine that can tell."""
 
-    def timeline(self, lightness: F32) -> Timeline:
-        """Infer LIGHTNESS as `infer` does, and return where the time went."""
+    def timeline(self, lightness: F32, hints: F32 | None = None) -> Timeline:
+        """Infer as `infer` does, and return where the time went."""

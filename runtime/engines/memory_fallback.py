@@ -7,7 +7,7 @@ import numpy as np
 
 from ..color import F32, U8, gray_to_lightness
 from ..errors import OutOfMemoryError
-from ..resize import enlarge, shrink
+from ..resize import enlarge, shrink, shrink_hints
 from .base import Engine
 
 OnNote = Callable[[str], None]
@@ -30,16 +30,19 @@ class MemoryFallback:
         self._on_note = on_note
         self._lock = threading.Lock()  # an engine takes one caller at a time
 
-    def infer(self, grays: U8, halvings: int, what: str) -> tuple[F32, int]:
+    def infer(
+        self, grays: U8, halvings: int, what: str, hints: F32 | None = None
+    ) -> tuple[F32, int]:
         """Return ab (N, h, w, 2) for 8-bit grays (N, h, w), and how far the size was halved.
 
-        WHAT begins the lines. OutOfMemoryError, with the mend, where nothing smaller is left.
+        HINTS (N, 3, h, w) are for an engine that takes them. WHAT begins the lines.
+        OutOfMemoryError, with the mend, where nothing smaller is left.
         """
         whole = grays.shape[1], grays.shape[2]
         shape = self._halved(whole, halvings)
         while True:
             try:
-                ab = self._batches(_lightness(grays, shape), what)
+                ab = self._batches(_lightness(grays, shape), _hints(hints, shape), what)
             except OutOfMemoryError as error:
                 smaller = self._halved(whole, halvings + 1)
                 if min(smaller) == min(shape):
@@ -67,15 +70,17 @@ class MemoryFallback:
         height, width = (max(1, round(side / divisor / multiple)) * multiple for side in shape)
         return height, width
 
-    def _batches(self, lightness: F32, what: str) -> F32:
-        """Return ab (N, 2, h, w) for L* (N, h, w)."""
+    def _batches(self, lightness: F32, hints: F32 | None, what: str) -> F32:
+        """Return ab (N, 2, h, w) for L* (N, h, w) and HINTS (N, 3, h, w)."""
         answers: list[F32] = []
         start = 0
         while start < len(lightness):
-            part = np.ascontiguousarray(lightness[start : start + self.batch, None])
+            pictures = slice(start, start + self.batch)
+            part = np.ascontiguousarray(lightness[pictures, None])
+            hinted = None if hints is None else np.ascontiguousarray(hints[pictures])
             try:
                 with self._lock:
-                    answers.append(self._engine.infer(part))
+                    answers.append(self._engine.infer(part, hinted))
             except OutOfMemoryError:
                 if len(part) == 1:
                     raise
@@ -93,6 +98,12 @@ def _lightness(grays: U8, shape: Shape) -> F32:
     if grays.shape[1:] != shape:
         grays = np.stack([shrink(gray, shape) for gray in grays])
     return gray_to_lightness(grays)
+
+
+def _hints(hints: F32 | None, shape: Shape) -> F32 | None:
+    if hints is None or hints.shape[2:] == shape:
+        return hints
+    return np.stack([shrink_hints(each, shape) for each in hints])
 
 
 def _enlarged(ab: F32, shape: Shape) -> F32:

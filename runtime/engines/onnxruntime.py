@@ -59,6 +59,7 @@ class OnnxRuntimeEngine(Engine):
             _specs(self._session.get_outputs()),
             str(model),
             self.info.fixed_size,
+            takes_hints=self.info.takes_hints,
         )
         # The CPU provider computes FP16 models in float32 too; a GPU as the file is written.
         self.precision = "fp32" if kind == "cpu" else self.info.precision
@@ -67,7 +68,7 @@ class OnnxRuntimeEngine(Engine):
                 f"onnxruntime on {self.device} computes this file in {self.precision}, not in "
                 f"{precision}" + _mend(kind, precision)
             )
-        self._bound: tuple[tuple[int, ...], Any, Any] | None = None
+        self._bound: tuple[tuple[int, ...], list[Any], Any] | None = None
 
     @classmethod
     def devices(cls) -> list[EngineDevice]:
@@ -85,23 +86,31 @@ class OnnxRuntimeEngine(Engine):
         self._bound = None
         del self._session
 
-    def _compute(self, lightness: F32) -> F32:
+    def _compute(self, lightness: F32, *hints: F32) -> F32:
+        inputs = dict(zip(self.info.inputs, (lightness, *hints), strict=True))
         if self._memory == "cpu":
-            result: F32 = self._session.run(None, {INPUT: lightness})[0]
+            result: F32 = self._session.run(None, inputs)[0]
             return result
-        return self._compute_bound(lightness)
+        return self._compute_bound(inputs)
 
-    def _compute_bound(self, lightness: F32) -> F32:
-        """Run with input and output in the GPU's memory, kept from batch to batch of one shape."""
-        if self._bound is None or self._bound[0] != lightness.shape:
+    def _compute_bound(self, inputs: dict[str, F32]) -> F32:
+        """Run with all tensors in the GPU's memory, kept from batch to batch of one shape."""
+        shape = inputs[INPUT].shape
+        if self._bound is None or self._bound[0] != shape:
             self._bound = None  # given back before more is taken
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(lightness, self._memory, self._ordinal)
+            place = (self._memory, self._ordinal)
+            values = [
+                onnxruntime.OrtValue.ortvalue_from_numpy(tensor, *place)
+                for tensor in inputs.values()
+            ]
             binding = self._session.io_binding()
-            binding.bind_ortvalue_input(INPUT, value)
-            binding.bind_output(OUTPUT, self._memory, self._ordinal)
-            self._bound = lightness.shape, value, binding
+            for name, value in zip(inputs, values, strict=True):
+                binding.bind_ortvalue_input(name, value)
+            binding.bind_output(OUTPUT, *place)
+            self._bound = shape, values, binding
         else:
-            self._bound[1].update_inplace(lightness)
+            for value, tensor in zip(self._bound[1], inputs.values(), strict=True):
+                value.update_inplace(tensor)
         _, _, binding = self._bound
         try:
             self._session.run_with_iobinding(binding)

@@ -1,8 +1,10 @@
 """What every model file keeps, whoever trained it: lightness in, two chroma planes out.
 
-    L  float32 [N, 1, H, W]  CIELAB L* in 0..100
-    ab float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
+    L     float32 [N, 1, H, W]  CIELAB L* in 0..100
+    hints float32 [N, 3, H, W]  a*, b*, confidence in 0..1: of models that take hints alone
+    ab    float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
 
+Where the confidence is 0, so are the hints' a* and b*. Files of version 1 take no hints.
 N, H and W are dynamic, H and W multiples of `size_multiple`; a network that takes one size alone
 says so in `fixed_size`. Everything else that a program must know before it runs the model stands in
 the ONNX metadata, one key a field of `ModelInfo`.
@@ -14,12 +16,14 @@ from typing import Self
 
 from ..errors import ModelError
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
+_READ_VERSIONS = ("1", "2")
 INPUT = "L"
+HINTS = "hints"
 OUTPUT = "ab"
 _PREFIX = "colorize."
 _KEYS = {"license": "licence"}  # as all files there are spell it
-_CHANNELS = {INPUT: 1, OUTPUT: 2}
+CHANNELS = {INPUT: 1, HINTS: 3, OUTPUT: 2}
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,19 @@ class ModelInfo:
     toolkit_version: str
     contract_version: int = CONTRACT_VERSION
     fixed_size: tuple[int, int] | None = None  # (H, W), if the network takes no other
+    takes_hints: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of its inputs, lightness first."""
+        return (INPUT, HINTS) if self.takes_hints else (INPUT,)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ONNX metadata, text to text."""
         values = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
         size = values.pop("fixed_size")
+        if values.pop("takes_hints"):
+            values["takes_hints"] = "true"
         if size is not None:
             values["fixed_size"] = "{}x{}".format(*size)
         return {_PREFIX + name: str(value) for name, value in values.items()}
@@ -55,10 +67,10 @@ class ModelInfo:
                 f"{source}: not a colorizer of this toolkit (its metadata lacks "
                 f"{_PREFIX}contract_version); make one with colorize-export"
             )
-        if version != str(CONTRACT_VERSION):
+        if version not in _READ_VERSIONS:
             raise ModelError(
                 f"{source}: follows contract version {version}, this toolkit reads "
-                f"{CONTRACT_VERSION}; export the model again"
+                f"{' and '.join(_READ_VERSIONS)}; export the model again"
             )
         values: dict[str, str | int | tuple[int, ...]] = {}
         for field in fields(cls):
@@ -67,6 +79,9 @@ class ModelInfo:
             if field.name == "fixed_size":
                 if text is not None:
                     values[field.name] = _two_sides(text, source)
+                continue
+            if field.name == "takes_hints":
+                values[field.name] = _truth(text, field.name, source)
                 continue
             if text is None:
                 raise ModelError(f"{source}: metadata lacks {key}; export it again")
@@ -79,6 +94,13 @@ def _two_sides(text: str, source: str) -> tuple[int, ...]:
     if len(sides) != 2:
         raise ModelError(f"{source}: metadata {_PREFIX}fixed_size is {text!r}, not as 256x256")
     return tuple(_positive(side, "fixed_size", source) for side in sides)
+
+
+def _truth(text: str | None, name: str, source: str) -> bool:
+    """Return whether it is "true"; what is not said is false."""
+    if text not in (None, "true", "false"):
+        raise ModelError(f"{source}: metadata {_PREFIX}{name} is {text!r}, not true or false")
+    return text == "true"
 
 
 def _positive(text: str, name: str, source: str) -> int:
@@ -101,20 +123,26 @@ def check_signature(
     outputs: Sequence[TensorSpec],
     source: str,
     fixed_size: tuple[int, int] | None = None,
+    *,
+    takes_hints: bool = False,
 ) -> None:
     """Raise ModelError naming the first way in which the model breaks the contract."""
     wanted = (-1, *(fixed_size or (-1, -1)))
-    for specs, name, role in ((inputs, INPUT, "input"), (outputs, OUTPUT, "output")):
-        if [spec.name for spec in specs] != [name]:
+    given = (INPUT, HINTS) if takes_hints else (INPUT,)
+    for specs, names, role in ((inputs, given, "input"), (outputs, (OUTPUT,), "output")):
+        if sorted(spec.name for spec in specs) != sorted(names):
             found = ", ".join(spec.name for spec in specs) or "none"
-            raise ModelError(f"{source}: {role}s are {found}; the contract has one {role}, {name}")
-        spec = specs[0]
+            has = f"one {role}, {names[0]}" if len(names) == 1 else f"{role}s {' and '.join(names)}"
+            raise ModelError(f"{source}: {role}s are {found}; the contract has {has}")
+    roles = [(spec, "input") for spec in inputs] + [(spec, "output") for spec in outputs]
+    for spec, role in roles:
+        name = spec.name
         if spec.dtype != "float32":
             raise ModelError(f"{source}: {role} {name} is {spec.dtype}, the contract has float32")
-        if len(spec.shape) != 4 or spec.shape[1] != _CHANNELS[name]:
+        if len(spec.shape) != 4 or spec.shape[1] != CHANNELS[name]:
             raise ModelError(
                 f"{source}: {role} {name} has shape {list(spec.shape)}, the contract has "
-                f"[N, {_CHANNELS[name]}, H, W]"
+                f"[N, {CHANNELS[name]}, H, W]"
             )
         for axis, length in zip((0, 2, 3), wanted, strict=True):
             if spec.shape[axis] not in (-1, length):

@@ -247,8 +247,8 @@ class Coarse(OpenVINOEngine):
         super().__init__(model, "fp32")
         self.coarse = precision == "bf16"
 
-    def infer(self, lightness: F32) -> F32:
-        ab = super().infer(lightness)
+    def infer(self, lightness: F32, hints: F32 | None = None) -> F32:
+        ab = super().infer(lightness, hints)
         return (np.round(ab / 8) * 8).astype(np.float32) if self.coarse else ab
 
 

@@ -67,7 +67,9 @@ class TensorRTEngine(Engine):
             from .session import Session  # only here: it imports pycuda
 
             fixed = self.info.fixed_size
-            self._session: Session | None = Session(trt, plan, ordinal, fixed, cuda_graph)
+            self._session: Session | None = Session(
+                trt, plan, ordinal, self.info.inputs, fixed, cuda_graph
+            )
         except ColorizeError:
             raise
         except Exception as error:  # pycuda's own, or that it cannot be loaded
@@ -92,15 +94,15 @@ class TensorRTEngine(Engine):
         """See Engine; as the argument cuda_graph does."""
         self._open().cuda_graph = True
 
-    def timeline(self, lightness: F32) -> Timeline:
+    def timeline(self, lightness: F32, hints: F32 | None = None) -> Timeline:
         """See timeline.Timed; the CPU's own copies to and from pinned memory are not in it."""
         spent = np.zeros(3)
-        for part, profile in self._parts(lightness):
+        for part, profile in self._parts(self._inputs(lightness, hints)):
             spent += self._open().time(part, profile)
         return Timeline(*(float(value) for value in spent))
 
-    def _compute(self, lightness: F32) -> F32:
-        answers = [self._open().infer(*part) for part in self._parts(lightness)]
+    def _compute(self, lightness: F32, *hints: F32) -> F32:
+        answers = [self._open().infer(*part) for part in self._parts((lightness, *hints))]
         whole = answers[0] if len(answers) == 1 else np.concatenate(answers)
         return whole[: len(lightness)]
 
@@ -109,14 +111,12 @@ class TensorRTEngine(Engine):
             raise EngineError(f"{self.model}: the engine is closed")
         return self._session
 
-    def _parts(self, lightness: F32) -> Iterator[tuple[F32, int]]:
+    def _parts(self, inputs: tuple[F32, ...]) -> Iterator[tuple[tuple[F32, ...], int]]:
         """Yield batches that the engine takes, the last one filled up, and the profile's index."""
-        index = self._profile_for(*lightness.shape[2:])
+        index = self._profile_for(*inputs[0].shape[2:])
         least, most = self._profiles[index].low[0], self._profiles[index].high[0]
-        for start in range(0, len(lightness), most):
-            part = lightness[start : start + most]
-            lacking = max(0, least - len(part))
-            yield np.concatenate([part, *[part[-1:]] * lacking]) if lacking else part, index
+        for start in range(0, len(inputs[0]), most):
+            yield tuple(_filled(tensor[start : start + most], least) for tensor in inputs), index
 
     def _profile_for(self, height: int, width: int) -> int:
         for index, profile in enumerate(self._profiles):
@@ -162,6 +162,11 @@ def _find(model: Path, gpu: Device) -> tuple[Any, Path, Recipe]:
         f"{model}: no TensorRT engine to run here ({'; '.join(reasons)}); "
         f"build one: {export_command(model)}"
     )
+
+
+def _filled(part: F32, least: int) -> F32:
+    lacking = max(0, least - len(part))
+    return np.concatenate([part, *[part[-1:]] * lacking]) if lacking else part
 
 
 def _sides(shape: Shape) -> str:

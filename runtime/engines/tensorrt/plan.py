@@ -15,9 +15,10 @@ from ...errors import EngineError
 from ...files import sha256, whole_file
 from ...models.card import read_sidecar
 from ...models.catalog import MODELS
+from ...models.contract import CHANNELS, INPUT
 
 Shape = tuple[int, int, int, int]
-"""(N, 1, H, W) of the network's input."""
+"""(N, C, H, W) of an input of the network."""
 
 SUFFIXES = {"tensorrt": ".engine", "tensorrt_rtx": ".rtx.engine"}
 """By flavour, what an engine's name ends in."""
@@ -25,11 +26,23 @@ SUFFIXES = {"tensorrt": ".engine", "tensorrt_rtx": ".rtx.engine"}
 
 @dataclass(frozen=True)
 class Profile:
-    """The smallest, best and largest shape that one of an engine's profiles takes."""
+    """The smallest, best and largest shape that one of an engine's profiles takes.
+
+    They are those of L*, of one channel; its other inputs differ in that alone.
+    """
 
     low: Shape
     best: Shape
     high: Shape
+    inputs: tuple[str, ...] = (INPUT,)  # engines of earlier versions do not say
+
+    def shapes(self, name: str) -> tuple[Shape, Shape, Shape]:
+        """Return the smallest, best and largest shape of the input NAME."""
+        low, best, high = (
+            (count, CHANNELS[name], height, width)
+            for count, _, height, width in (self.low, self.best, self.high)
+        )
+        return low, best, high
 
     def takes(self, shape: Shape) -> bool:
         """Whether the engine can compute SHAPE under this profile."""

@@ -6,12 +6,15 @@ from typing import Any
 
 from ...color import F32
 from ...errors import EngineError, OutOfMemoryError
-from ...models.contract import INPUT, OUTPUT, TensorSpec, check_signature
+from ...models.contract import HINTS, OUTPUT, TensorSpec, check_signature
 from .log import error_log
 from .memory import DeviceMemory, EventTimer, Gpu, Graph, Staged
 
 _MOST_GRAPHS = 8
 """Shapes whose graphs are kept; each holds an execution context and some MB."""
+
+
+Shape = tuple[int, ...]
 
 
 class _Run:
@@ -20,10 +23,10 @@ class _Run:
     def __init__(self, context: Any) -> None:
         self.context = context
         self.profile = -1
-        self.shape: tuple[int, ...] = ()
-        self.answer: tuple[int, ...] = ()
+        self.shapes: tuple[Shape, ...] = ()  # of the inputs
+        self.answer: Shape = ()
         self.workspace = 0  # bytes that this shape needs
-        self.addresses: tuple[int, ...] = ()
+        self.addresses: Shape = ()
         self.graph: Graph | None = None
 
     def drop_graph(self) -> None:
@@ -45,12 +48,14 @@ class Session:
         trt: Any,
         plan: Path,
         ordinal: int,
+        inputs: tuple[str, ...],
         fixed_size: tuple[int, int] | None,
         cuda_graph: bool,
     ) -> None:
         self._trt, self._plan, self.cuda_graph = trt, plan, cuda_graph
         self._log = error_log(trt)
-        self._input, self._output, self._workspace = Staged(), Staged(), DeviceMemory()
+        self._inputs = {name: Staged() for name in inputs}
+        self._output, self._workspace = Staged(), DeviceMemory()
         self._runs: OrderedDict[object, _Run] = OrderedDict()
         self._runtime: Any = None
         self._engine: Any = None
@@ -62,19 +67,19 @@ class Session:
             self.close()
             raise
 
-    def infer(self, lightness: F32, profile: int) -> F32:
-        """Return ab for L* of a shape that the profile with this index takes."""
+    def infer(self, inputs: tuple[F32, ...], profile: int) -> F32:
+        """Return ab for inputs of shapes that the profile with this index takes."""
         with self._gpu.current():
-            return self._infer(lightness, profile, None)
+            return self._infer(inputs, profile, None)
 
-    def time(self, lightness: F32, profile: int) -> list[float]:
+    def time(self, inputs: tuple[F32, ...], profile: int) -> list[float]:
         """Do the same; return the milliseconds to the device, on it, and back."""
         with self._gpu.current():
-            return self._time(lightness, profile)
+            return self._time(inputs, profile)
 
-    def _time(self, lightness: F32, profile: int) -> list[float]:
+    def _time(self, inputs: tuple[F32, ...], profile: int) -> list[float]:
         watch = EventTimer(self._gpu.stream)  # whose events must end before the context is left
-        self._infer(lightness, profile, watch)
+        self._infer(inputs, profile, watch)
         return watch.between()
 
     def close(self) -> None:
@@ -99,7 +104,13 @@ class Session:
             name for name in names if engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
         ]
         outputs = [name for name in names if name not in inputs]
-        check_signature(self._specs(inputs), self._specs(outputs), str(self._plan), fixed_size)
+        check_signature(
+            self._specs(inputs),
+            self._specs(outputs),
+            str(self._plan),
+            fixed_size,
+            takes_hints=HINTS in self._inputs,
+        )
 
     def _specs(self, names: list[str]) -> list[TensorSpec]:
         engine, float32 = self._engine, self._trt.DataType.FLOAT
@@ -113,13 +124,16 @@ class Session:
             for name, dtype in zip(names, dtypes, strict=True)
         ]
 
-    def _infer(self, lightness: F32, profile: int, watch: EventTimer | None) -> F32:
-        run, stream = self._prepare(lightness.shape, profile), self._gpu.stream
-        mark = watch.mark if watch else _nothing
-        self._input.host(run.shape)[...] = lightness
+    def _infer(self, inputs: tuple[F32, ...], profile: int, watch: EventTimer | None) -> F32:
+        run = self._prepare(tuple(tensor.shape for tensor in inputs), profile)
+        stream, mark = self._gpu.stream, watch.mark if watch else _nothing
+        staged = list(zip(self._inputs.values(), run.shapes, strict=True))
+        for (memory, shape), tensor in zip(staged, inputs, strict=True):
+            memory.host(shape)[...] = tensor
         try:
             mark()
-            self._input.upload(run.shape, stream)
+            for memory, shape in staged:
+                memory.upload(shape, stream)
             mark()
             if run.graph is None:
                 self._execute(run)
@@ -140,16 +154,16 @@ class Session:
         if not context.execute_async_v3(self._gpu.stream.handle):
             raise self._failure("TensorRT cannot run it")
 
-    def _prepare(self, shape: tuple[int, ...], profile: int) -> _Run:
-        """Return a run for SHAPE: with graphs one for each shape, else the only one, set anew."""
-        key = (profile, shape) if self.cuda_graph else None
+    def _prepare(self, shapes: tuple[Shape, ...], profile: int) -> _Run:
+        """Return a run for SHAPES: with graphs one for each, else the only one, set anew."""
+        key = (profile, shapes) if self.cuda_graph else None
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = self._new_run()
         self._runs.move_to_end(key)
         if len(self._runs) > _MOST_GRAPHS:
             self._runs.popitem(last=False)[1].drop_graph()
-        self._set_shape(run, shape, profile)
+        self._set_shapes(run, shapes, profile)
         self._set_memory(run)
         return run
 
@@ -162,36 +176,39 @@ class Session:
             raise self._failure("TensorRT cannot prepare to run it")
         return _Run(context)
 
-    def _set_shape(self, run: _Run, shape: tuple[int, ...], profile: int) -> None:
+    def _set_shapes(self, run: _Run, shapes: tuple[Shape, ...], profile: int) -> None:
         context, stream = run.context, self._gpu.stream
         if run.profile != profile:
             if not context.set_optimization_profile_async(profile, stream.handle):
                 raise self._failure(f"TensorRT cannot switch to profile {profile}")
-            run.profile, run.shape = profile, ()
-        if run.shape != shape:
-            run.shape = ()
-            if not context.set_input_shape(INPUT, shape):
-                raise self._failure(f"TensorRT does not take {list(shape)}")
+            run.profile, run.shapes = profile, ()
+        if run.shapes != shapes:
+            run.shapes = ()
+            for name, shape in zip(self._inputs, shapes, strict=True):
+                if not context.set_input_shape(name, shape):
+                    raise self._failure(f"TensorRT does not take {list(shape)} for {name}")
             run.workspace = context.update_device_memory_size_for_shapes()
             run.answer = tuple(context.get_tensor_shape(OUTPUT))
-            run.shape, run.addresses = shape, ()
+            run.shapes, run.addresses = shapes, ()
 
     def _set_memory(self, run: _Run) -> None:
         self._reserve(run)
-        addresses = (self._input.address, self._output.address, self._workspace.address)
+        tensors = {**self._inputs, OUTPUT: self._output}
+        addresses = (*(part.address for part in tensors.values()), self._workspace.address)
         if run.addresses == addresses:
             return
         run.drop_graph()  # it remembers the old addresses
         context = run.context
         context.set_device_memory(self._workspace.address, self._workspace.nbytes)
-        for name, part in ((INPUT, self._input), (OUTPUT, self._output)):
+        for name, part in tensors.items():
             if not context.set_tensor_address(name, part.address):
                 raise self._failure(f"TensorRT does not take the memory of {name}")
         run.addresses = addresses
 
     def _reserve(self, run: _Run) -> None:
         try:
-            self._input.reserve(_bytes(run.shape))
+            for memory, shape in zip(self._inputs.values(), run.shapes, strict=True):
+                memory.reserve(_bytes(shape))
             self._output.reserve(_bytes(run.answer))
             self._workspace.reserve(max(1, run.workspace))  # 0 bytes cannot be allocated
         except BaseException:
@@ -199,7 +216,7 @@ class Session:
             raise
 
     def _free(self) -> None:
-        for memory in (self._input, self._output, self._workspace):
+        for memory in (*self._inputs.values(), self._output, self._workspace):
             memory.free()
 
     def _failure(self, what: str) -> EngineError:

@@ -54,7 +54,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                     self.model, self.name, self.precision = model, name, str(precision)
                     self.device = "CPU" if device in ("auto", "cpu") else device
 
-                def _compute(self, lightness: F32) -> F32:
+                def _compute(self, lightness: F32, *_: F32) -> F32:
                     return lightness
 
             return Fake

@@ -38,8 +38,51 @@ def test_buffers_that_are_kept_give_each_batch_its_own_answer(tiny_model: Path) 
     with OnnxRuntimeEngine(tiny_model) as engine:
         for index, (count, width) in enumerate([(3, 48), (3, 48), (1, 48), (3, 64)]):
             lightness = _lightness(count, width=width) * np.float32(0.2 * (index + 1))
-            answer = engine._compute_bound(lightness.copy())
+            answer = engine._compute_bound({"L": lightness.copy()})
             np.testing.assert_allclose(answer, _truth(lightness), atol=1e-4)
+
+
+def _hints(lightness: F32) -> F32:
+    """Return hints for half of the pixels of L* (N, 1, H, W), others in each picture."""
+    count, _, height, width = lightness.shape
+    chance = np.random.default_rng(1)
+    hints = chance.uniform(-60, 60, (count, 3, height, width)).astype(np.float32)
+    hints[:, 2] = np.clip(hints[:, 2] / 60, 0, 1)
+    return hints * (hints[:, 2:] > 0)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("count", [1, 5])  # OpenVINO has a road of its own for several
+def test_hints_reach_the_model_picture_by_picture(
+    backend: str, count: int, tiny_hint_model: Path
+) -> None:
+    lightness = _lightness(count)
+    hints = _hints(lightness)
+    with open_engine(tiny_hint_model, backend, "fp32", "cpu") as engine:
+        assert engine.info.takes_hints
+        expected = _truth(lightness) + hints[:, :2] * hints[:, 2:]
+        np.testing.assert_allclose(engine.infer(lightness, hints), expected, atol=1e-4)
+        np.testing.assert_allclose(engine.infer(lightness), _truth(lightness), atol=1e-4)
+        broken: list[Any] = [hints[:, :2], hints[:, :, 8:], hints.astype(np.float64)]
+        for wrong in broken:
+            with pytest.raises(EngineError, match=r"hints are float.*not float32 \["):
+                engine.infer(lightness, wrong)
+
+
+def test_a_model_without_hints_refuses_them(tiny_model: Path) -> None:
+    lightness = _lightness(1)
+    with OpenVINOEngine(tiny_model) as engine, pytest.raises(EngineError, match="takes no hints"):
+        engine.infer(lightness, _hints(lightness))
+
+
+def test_buffers_that_are_kept_hold_hints_too(tiny_hint_model: Path) -> None:
+    with OnnxRuntimeEngine(tiny_hint_model) as engine:
+        for width in (48, 48, 64, 48):
+            lightness = _lightness(2, width=width)
+            hints = _hints(lightness) * np.float32(width / 64)
+            answer = engine._compute_bound({"L": lightness, "hints": hints})
+            expected = _truth(lightness) + hints[:, :2] * hints[:, 2:]
+            np.testing.assert_allclose(answer, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])

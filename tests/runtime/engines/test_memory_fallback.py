@@ -15,6 +15,7 @@ from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
+from colorize.runtime.resize import shrink_hints
 from colorize.runtime.video.options import VideoOptions
 
 FFV1 = VideoOptions(codec="ffv1", stabilize=False)
@@ -30,12 +31,12 @@ class Tight:
         self._real = colorizer.engine._compute
         colorizer.engine._compute = self  # type: ignore[method-assign]
 
-    def __call__(self, lightness: F32) -> F32:
+    def __call__(self, lightness: F32, *hints: F32) -> F32:
         self.calls += 1
         if lightness.size > self.limit and self.calls > self.after:
             raise OutOfMemoryError("the engine's own words")
         self.shapes.append(lightness.shape)
-        return self._real(lightness)
+        return self._real(lightness, *hints)
 
 
 @pytest.fixture
@@ -79,6 +80,38 @@ def test_a_batch_that_does_not_fit_is_halved_and_changes_no_color(open_noted: Op
     colorizer.chroma(_grays(4))
     assert len(notes) == 2  # it stays at 2, and says so once
     assert [shape[0] for shape in tight.shapes[6:]] == [2, 2]
+
+
+def test_hints_shrink_with_the_pictures_that_do_not_fit(
+    open_noted: Open, tiny_hint_model: Path
+) -> None:
+    colorizer, notes = open_noted(model=tiny_hint_model)
+    grays = np.full((3, 64, 96), 128, np.uint8)
+    hints = np.zeros((3, 3, 64, 96), np.float32)
+    for picture in range(3):
+        hints[picture, :, 10:20, 20:40] = np.array([30, -20 * picture, 1])[:, None, None]
+    fallback = colorizer._fallback
+    exact, _ = fallback.infer(grays, 0, "pictures", hints)
+    assert np.ptp(exact[..., 0]) == pytest.approx(30, abs=1e-3)
+    tight = Tight(colorizer, 2 * 64 * 96)
+    batched, halvings = fallback.infer(grays, 0, "pictures", hints)
+    assert ([shape[0] for shape in tight.shapes], halvings) == ([1, 1, 1], 0)
+    np.testing.assert_allclose(batched, exact, atol=1e-4)
+    Tight(colorizer, 32 * 48)
+    coarse, halvings = fallback.infer(grays, 0, "pictures", hints)
+    assert halvings == 1
+    assert "colored at 32" in notes[-1]
+    assert np.abs(coarse - exact)[:, 12:18, 22:38].max() < 1e-3  # inside: the same color
+    assert np.abs(coarse - exact)[:, 24:].max() < 1e-3  # away from it: none
+
+
+def test_shrunk_hints_are_not_mixed_with_missing_ones() -> None:
+    hints = np.zeros((3, 8, 8), np.float32)
+    hints[:, 1, 1], hints[:, 4:6, 4:6] = (40, -20, 1), np.array([10, 30, 0.5])[:, None, None]
+    small = shrink_hints(hints, (4, 4))
+    np.testing.assert_allclose(small[:, 0, 0], (40, -20, 0.25), rtol=1e-6)
+    np.testing.assert_allclose(small[:, 2, 2], (10, 30, 0.5), rtol=1e-6)
+    assert np.count_nonzero(small) == 6
 
 
 def test_a_size_that_does_not_fit_is_halved_and_said_for_each_photo(open_noted: Open) -> None:

@@ -142,6 +142,25 @@ def test_a_profile_takes_what_lies_between_its_ends() -> None:
     assert not profile.takes((1, 1, 32, 64))
 
 
+def test_profiles_name_their_inputs_and_old_ones_have_one() -> None:
+    old = {"low": [1, 1, 64, 64], "best": [1, 1, 64, 96], "high": [2, 1, 64, 128]}
+    card = {
+        "onnx_sha256": "0",
+        "flavour": "tensorrt",
+        "version": "10",
+        "precision": "fp16",
+        "compute_capabilities": [],
+        "device": "",
+        "profiles": [old, {**old, "inputs": ["L", "hints"]}],
+    }
+    plain, hinted = Recipe.from_card(card).profiles
+    assert plain == Profile((1, 1, 64, 64), (1, 1, 64, 96), (2, 1, 64, 128))
+    assert plain.inputs == ("L",)
+    assert hinted.inputs == ("L", "hints")
+    assert hinted.shapes("L") == (plain.low, plain.best, plain.high)
+    assert hinted.shapes("hints") == ((1, 3, 64, 64), (1, 3, 64, 96), (2, 3, 64, 128))
+
+
 def test_sizes_that_the_network_cannot_take_are_named() -> None:
     with pytest.raises(ArgumentError, match="size 100: this network takes multiples of 32"):
         profiles((1, 1, 1), (64, 100, 128), 32)

@@ -17,7 +17,9 @@ from colorize.runtime.models.contract import ModelInfo, TensorSpec, check_signat
 SaveModel = Callable[..., Path]
 L = TensorSpec("L", "float32", (-1, 1, -1, -1))
 AB = TensorSpec("ab", "float32", (-1, 2, -1, -1))
-_REQUIRED = (f.name for f in dataclasses.fields(ModelInfo) if f.name != "fixed_size")
+_REQUIRED = (
+    f.name for f in dataclasses.fields(ModelInfo) if f.name not in ("fixed_size", "takes_hints")
+)
 FIELDS = ["licence" if name == "license" else name for name in _REQUIRED]  # the keys of all files
 
 backends = pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
@@ -107,10 +109,41 @@ def test_sizes_that_are_no_positive_numbers_are_named(
         ModelInfo.from_metadata(metadata, "model.onnx")
 
 
-@pytest.mark.parametrize("version", ["2", "0", "1.0", ""])
+def test_files_of_version_1_are_read_and_take_no_hints(tiny_info: ModelInfo) -> None:
+    metadata = {**tiny_info.to_metadata(), "colorize.contract_version": "1"}
+    assert "colorize.takes_hints" not in metadata
+    info = ModelInfo.from_metadata(metadata, "model.onnx")
+    assert (info.takes_hints, info.inputs) == (False, ("L",))
+
+
+def test_a_model_says_that_it_takes_hints(tiny_info: ModelInfo) -> None:
+    info = dataclasses.replace(tiny_info, takes_hints=True)
+    metadata = info.to_metadata()
+    assert metadata["colorize.takes_hints"] == "true"
+    assert ModelInfo.from_metadata(metadata, "model.onnx") == info
+    assert info.inputs == ("L", "hints")
+    metadata["colorize.takes_hints"] = "perhaps"
+    with pytest.raises(ModelError, match=r"takes_hints is 'perhaps', not true or false"):
+        ModelInfo.from_metadata(metadata, "model.onnx")
+
+
+def test_the_signature_of_a_model_with_hints() -> None:
+    hints = TensorSpec("hints", "float32", (-1, 3, -1, -1))
+    check_signature([hints, L], [AB], "model", takes_hints=True)  # in any order
+    for inputs, takes, breach in (
+        ([L], True, "inputs are L; the contract has inputs L and hints"),
+        ([L, hints], False, "inputs are L, hints; the contract has one input, L"),
+        ([L, _with(hints, shape=(-1, 4, -1, -1))], True, r"hints has shape \[-1, 4, -1, -1\]"),
+        ([L, _with(hints, shape=(-1, 3, 64, -1))], True, "hints fixes axis 2"),
+    ):
+        with pytest.raises(ModelError, match=breach):
+            check_signature(inputs, [AB], "model", takes_hints=takes)
+
+
+@pytest.mark.parametrize("version", ["3", "0", "1.0", ""])
 def test_other_versions_of_the_contract_are_refused(version: str, tiny_info: ModelInfo) -> None:
     metadata = {**tiny_info.to_metadata(), "colorize.contract_version": version}
-    with pytest.raises(ModelError, match="this toolkit reads 1"):
+    with pytest.raises(ModelError, match="this toolkit reads 1 and 2"):
         ModelInfo.from_metadata(metadata, "model.onnx")
 
 

@@ -71,13 +71,21 @@ def driver() -> Iterator[Driver]:
 
 @pytest.fixture
 def store(tiny_model: Path, tiny_info: ModelInfo, tmp_path: Path) -> Callable[..., Path]:
-    """`store(profiles, capabilities=, precision=, **plan)`: tiny_model with an engine beside it."""
+    """`store(profiles, capabilities=, precision=, network=, info=, **plan)`: model and engine.
+
+    It is `tiny_model` with `tiny_info` unless others are given; PLAN goes into the engine.
+    """
 
     def make(
-        *profiles: Profile, capabilities: tuple[str, ...] = (), precision: str = "fp16", **plan: Any
+        *profiles: Profile,
+        capabilities: tuple[str, ...] = (),
+        precision: str = "fp16",
+        network: Path = tiny_model,
+        info: ModelInfo = tiny_info,
+        **plan: Any,
     ) -> Path:
         model = tmp_path / "tiny.onnx"
-        model.write_bytes(tiny_model.read_bytes())
+        model.write_bytes(network.read_bytes())
         used = profiles or (LANDSCAPE, PORTRAIT)
         recipe = Recipe(
             onnx_sha256=sha256(model),
@@ -90,7 +98,7 @@ def store(tiny_model: Path, tiny_info: ModelInfo, tmp_path: Path) -> Callable[..
         )
         shapes = [[profile.low, profile.best, profile.high] for profile in used]
         content = json.dumps({"profiles": shapes, **plan}).encode()
-        store_engine(engine_path(model, "tensorrt"), content, recipe, tiny_info.to_metadata())
+        store_engine(engine_path(model, "tensorrt"), content, recipe, info.to_metadata())
         return model
 
     return make

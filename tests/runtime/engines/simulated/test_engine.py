@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from colorize.runtime.engines.tensorrt.plan import Profile, engine_path, read_re
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
 
-from .conftest import Count, Driver
+from .conftest import LANDSCAPE, Count, Driver
 
 Store = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -56,6 +57,26 @@ def test_answers_of_many_shapes_are_the_networks(cuda_graph: bool, store: Store)
         lightness = noise(4, 1, 32, 64)
         with OnnxRuntimeEngine(model) as other:
             assert np.abs(engine.infer(lightness) - other.infer(lightness)).max() < 1e-3
+
+
+@both_ways
+def test_hints_go_with_their_pictures(
+    cuda_graph: bool, store: Store, tiny_hint_model: Path, tiny_info: ModelInfo
+) -> None:
+    info = replace(tiny_info, takes_hints=True)
+    at_least_three = replace(LANDSCAPE, low=(3, 1, 16, 16), inputs=info.inputs)
+    model = store(at_least_three, network=tiny_hint_model, info=info, inputs=info.inputs)
+    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+        for seed, count in enumerate((1, 8, 8, 19)):  # filled up, whole, and split
+            lightness = noise(count, 1, 32, 64, seed=seed)
+            hints = noise(count, 3, 32, 64, seed=seed + 9) / np.float32(100)
+            expected = truth(lightness) + hints[:, :2] * hints[:, 2:]
+            np.testing.assert_allclose(engine.infer(lightness, hints), expected, atol=1e-4)
+            np.testing.assert_allclose(engine.infer(lightness), truth(lightness), atol=1e-4)
+        assert engine.timeline(lightness, hints).compute_ms >= 0
+    mislabelled = store(network=tiny_hint_model, info=info)  # an engine without that input
+    with pytest.raises(ModelError, match="inputs are L; the contract has inputs L and hints"):
+        TensorRTEngine(mislabelled)
 
 
 @both_ways

@@ -1,8 +1,9 @@
 """A stand-in for TensorRT's runtime classes, over the simulated CUDA driver; no GPU, no network.
 
 An engine is JSON that says which profiles it has. It computes `tiny_model`'s a* = 20 + 0.2 L*,
-b* = 40 - 0.6 L*, from the raw addresses that it was given, when its stream comes to it. What a real
-TensorRT would crash or answer nonsense at ends as an AssertionError or an illegal address.
+b* = 40 - 0.6 L*, and adds hinted a*, b* times their confidence, from the raw addresses that it was
+given, when its stream comes to it. What a real TensorRT would crash or answer nonsense at ends as
+an AssertionError or an illegal address.
 tests/test_tensorrt_api.py holds its names and arguments against the real ones.
 """
 
@@ -19,6 +20,7 @@ __version__ = "11.4.simulated"
 driver = ctypes.CDLL("libcuda.so.1")
 _HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _WORKSPACE_PER_PIXEL = 16
+_CHANNELS = {"L": 1, "hints": 3}
 Shape = tuple[int, ...]
 
 
@@ -67,8 +69,9 @@ class ICudaEngine:
     def __init__(self, plan: dict[str, Any], logger: ILogger) -> None:
         self._logger = logger
         self._profiles = [[tuple(shape) for shape in profile] for profile in plan["profiles"]]
+        self.inputs: list[str] = plan.get("inputs", ["L"])
         self._names: dict[str, TensorIOMode] = {
-            "L": TensorIOMode.INPUT,
+            **dict.fromkeys(self.inputs, TensorIOMode.INPUT),
             plan.get("output", "ab"): TensorIOMode.OUTPUT,
         }
         self._dtype = DataType[plan.get("dtype", "FLOAT")]
@@ -87,7 +90,7 @@ class ICudaEngine:
         return self._dtype
 
     def get_tensor_shape(self, name: str) -> Shape:
-        return (-1, 1 if name == "L" else self._channels, -1, -1)
+        return (-1, _CHANNELS.get(name, self._channels), -1, -1)
 
     def create_execution_context(
         self,
@@ -107,25 +110,35 @@ class IExecutionContext:
         IExecutionContext.created += 1
         self.engine = engine
         self._profile: int | None = None
-        self._shape: Shape = ()
+        self._shapes: dict[str, Shape] = {}
         self._addresses: dict[str, int] = {}
         self._memory = (0, 0)
         self._work: list[Any] = []  # ctypes' callbacks must outlive the stream's and graphs' use
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         assert stream_handle
-        self._profile, self._shape = profile_index, ()
+        self._profile, self._shapes = profile_index, {}
         return profile_index < len(self.engine._profiles)
 
     def set_input_shape(self, name: str, shape: Shape) -> bool:
-        assert name == "L"
+        assert name in self.engine.inputs
+        assert shape[1] == _CHANNELS[name]
         assert self._profile is not None
         low, _, high = self.engine._profiles[self._profile]
-        if not all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
+        sides = (shape[0], 1, *shape[2:])  # the profiles are those of L
+        if not all(a <= b <= c for a, b, c in zip(low, sides, high, strict=True)):
             self.engine._logger.log(ILogger.ERROR, f"{shape} is not in the profile")
             return False
-        self._shape, self._memory = tuple(shape), (0, 0)
+        self._shapes[name], self._memory = tuple(shape), (0, 0)
         return True
+
+    @property
+    def _shape(self) -> Shape:
+        """L's, once all inputs have one and agree."""
+        if self._shapes.keys() != set(self.engine.inputs):
+            return ()
+        batches = {(shape[0], *shape[2:]) for shape in self._shapes.values()}
+        return self._shapes["L"] if len(batches) == 1 else ()
 
     def update_device_memory_size_for_shapes(self) -> int:
         assert self._shape
@@ -159,16 +172,20 @@ class IExecutionContext:
         count, _, height, width = shape
 
         def compute(_: object) -> None:
-            tensors = {"L": shape, "ab": (count, 2, height, width)}
+            channels = {name: _CHANNELS[name] for name in self.engine.inputs} | {"ab": 2}
+            tensors = {name: (count, wide, height, width) for name, wide in channels.items()}
             held = [(addresses[name], 4 * prod(sides)) for name, sides in tensors.items()]
             need = _WORKSPACE_PER_PIXEL * prod(shape)
             if not all(_holds(*part) for part in [*held, (memory[0], need)]):
                 driver.simulated_break()
                 return
-            lightness, ab = (_tensor(addresses[name], sides) for name, sides in tensors.items())
+            views = {name: _tensor(addresses[name], sides) for name, sides in tensors.items()}
+            ab = views["ab"]
             ctypes.memset(memory[0], 0xEE, need)  # a real one's activations
-            given = lightness.copy()
+            given = views["L"].copy()
             ab[:, :1], ab[:, 1:] = 20 + 0.2 * given, 40 - 0.6 * given
+            if "hints" in views:
+                ab += views["hints"][:, :2] * views["hints"][:, 2:]
 
         return compute
 
