@@ -111,10 +111,11 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--graph",
-    type=click.Choice(["network", "image"]),
+    type=click.Choice(["network", "image", "image-hints"]),
     default="network",
     show_default=True,
-    help="image: 8-bit gray in, 8-bit RGB out, all color science inside the ONNX file.",
+    help="image: 8-bit gray in, 8-bit RGB out, all color science inside the ONNX file; "
+    "image-hints: with 8-bit RGBA hints as a second input.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @import_options
@@ -174,7 +175,7 @@ def main(
     else:
         source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
         folder, stem = Path("exports") if source == bundled else source.parent, _stem(source)
-    mark = "-image" if graph == "image" else ""
+    mark = "" if graph == "network" else f"-{graph}"
     target = output or folder / f"{stem}-{precision}{mark}.onnx"
     computed = "fp32" if precision == "int8" else precision  # int8 is made from a float32 file
     job: Any
@@ -184,8 +185,8 @@ def main(
         job = ExportJob(source, computed, target, compact, size or (), overwrite)
     if precision == "int8":
         job = Int8Job(job, target, overwrite, data)
-    if graph == "image":
-        job = ImageJob(job, target, overwrite)
+    if graph != "network":
+        job = ImageJob(job, target, overwrite, hints=graph == "image-hints")
     job.run(_printer(terminal))
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)

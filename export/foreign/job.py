@@ -18,7 +18,8 @@ from ...runtime.models.contract import ModelInfo
 from ...runtime.resize import enlarge, seen_shape
 from ..jobs.examine import Report, tell
 from ..jobs.output import check_target, proven_file, write_card
-from ..proof.proof import FLOAT16, WRAPPED, Proof, compare, lightness_of, sample_grays
+from ..proof.batches import Batch, hinted, lightness_of, sample_grays
+from ..proof.proof import FLOAT16, WRAPPED, Proof, compare
 from .loaders import Foreign, halved, load_onnx, load_torch
 from .options import ImportOptions
 from .signature import Kind
@@ -67,7 +68,7 @@ class ImportJob:
             foreign = halved(foreign)
         proofs = []
         with proven_file(self.target, self.refused) as part:
-            resized = truths[0].shape != foreign.compute(_given(foreign, batches[0])).shape
+            resized = truths[0].shape != foreign.compute(*_given(foreign, batches[0])).shape
             info = self._info(foreign)
             model = wrap(foreign.to_onnx(), foreign.kind, info, resized=resized)
             helper.set_model_props(model, {**info.to_metadata(), "colorize.source": self.source})
@@ -107,10 +108,11 @@ class ImportJob:
             license=self.license,
             toolkit_version=version("colorize-toolkit"),
             fixed_size=foreign.fixed_size,
+            takes_hints=foreign.kind.takes_hints,
         )
 
     def _prove(
-        self, file: Path, foreign: Foreign, batches: list[F32], truths: list[F32]
+        self, file: Path, foreign: Foreign, batches: list[Batch], truths: list[F32]
     ) -> Iterator[Proof]:
         bound = WRAPPED
         if self.precision == "fp16":
@@ -119,19 +121,22 @@ class ImportJob:
             rounded = [reference(foreign, batch) for batch in batches]
             yield compare("torch, float16", batches, rounded, truths, bound)
         with OnnxRuntimeEngine(file) as engine:
-            answers = [engine.infer(batch) for batch in batches]
+            answers = [engine.infer(*batch) for batch in batches]
         yield compare("wrapped file", batches, answers, truths, bound)
 
 
-def sample_batches(foreign: Foreign) -> list[F32]:
-    """Return L* (N, 1, H, W) of sample photographs, as the runtime would give it to FOREIGN."""
-    grays = sample_grays(_PHOTOS)
-    return [lightness_of(gray, seen_shape(foreign, *gray.shape)) for gray in grays]
+def sample_batches(foreign: Foreign) -> list[Batch]:
+    """Return sample photographs as the runtime would give them to FOREIGN."""
+    hints = foreign.kind.takes_hints
+    grays = sample_grays(_PHOTOS + hints)  # with none, a few, and dense ones
+    lightness = [lightness_of(gray, seen_shape(foreign, *gray.shape)) for gray in grays]
+    return hinted(lightness, hints=hints)
 
 
-def reference(foreign: Foreign, lightness: F32) -> F32:
+def reference(foreign: Foreign, batch: Batch) -> F32:
     """Return ab (N, 2, H, W) as the network gives it, with nothing of the ONNX wrapper."""
-    answer = foreign.compute(_given(foreign, lightness))
+    lightness = batch[0]
+    answer = foreign.compute(*_given(foreign, batch))
     if foreign.kind.gives == "ab":
         ab = answer * np.float32(foreign.kind.ab_scale)
     else:
@@ -142,9 +147,11 @@ def reference(foreign: Foreign, lightness: F32) -> F32:
     return np.stack(planes).transpose(0, 3, 1, 2)
 
 
-def _given(foreign: Foreign, lightness: F32) -> F32:
+def _given(foreign: Foreign, batch: Batch) -> tuple[F32, ...]:
+    lightness, *hints = batch
+    scale = np.array([foreign.kind.ab_scale] * 2 + [1], np.float32).reshape(3, 1, 1)
     unit = lightness / 100
     if foreign.kind.takes == "gray-rgb":
         unit = np.stack([lab_to_rgb(np.stack([L, 0 * L, 0 * L], -1))[..., 0] for L in lightness])
     low, span = foreign.kind.takes_range.columns(1 if foreign.kind.takes == "L" else 3)
-    return np.asarray(unit * span + low, np.float32)
+    return np.asarray(unit * span + low, np.float32), *(hint / scale for hint in hints)

@@ -20,6 +20,7 @@ from ...runtime.color import F32
 from ...runtime.command import require_extra
 from ...runtime.engines.base import last_line
 from ...runtime.errors import ModelError
+from ...runtime.models.contract import CHANNELS, HINTS
 from ..graphs.fp16 import HalvedNetwork
 from ..graphs.onnx import to_onnx
 from .signature import Kind, Range
@@ -36,7 +37,7 @@ class Foreign:
 
     architecture: str
     kind: Kind
-    compute: Callable[[F32], F32]  # [N, C, H, W] -> [N, C, h, w], without the wrapper
+    compute: Callable[..., F32]  # [N, C, H, W] -> [N, C, h, w], without the wrapper
     to_onnx: Callable[[], onnx.ModelProto]  # the same, float32 in and out
     native_size: int
     size_multiple: int
@@ -52,7 +53,7 @@ def load_torch(path: Path) -> Foreign:
     """Read DDColor, siggraph17 or eccv16 from a .pth file; ModelError if it holds none of them."""
     weights = _read_weights(path)
     if "model1short10.0.weight" in weights:
-        return _zhang(path, "siggraph17", SIGGRAPH17(), weights)
+        return _zhang(path, "siggraph17", SIGGRAPH17(), weights, takes_hints=True)
     if "model8.6.weight" in weights and "model_out.weight" in weights:
         return _zhang(path, "eccv16", ECCV16(), weights)
     return _ddcolor(path, weights)
@@ -79,12 +80,25 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _zhang(path: Path, name: str, network: nn.Module, weights: dict[str, Tensor]) -> Foreign:
+def _zhang(
+    path: Path,
+    name: str,
+    network: nn.Module,
+    weights: dict[str, Tensor],
+    *,
+    takes_hints: bool = False,
+) -> Foreign:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path}: not the weights of {name} ({last_line(error)})") from error
-    kind = Kind("L", Range((-0.5,), (0.5,)), "ab", ab_scale=AB_SCALE)
+    kind = Kind(
+        takes="L",
+        takes_range=Range((-0.5,), (0.5,)),
+        gives="ab",
+        ab_scale=AB_SCALE,
+        takes_hints=takes_hints,
+    )
     return of_torch(name, network, kind, native_size=256, size_multiple=8)
 
 
@@ -140,19 +154,20 @@ def of_torch(
     """Return a torch network as a foreign colorizer."""
     network.eval().requires_grad_(False)
     shape = fixed_size or (2 * size_multiple, 3 * size_multiple)
-    example = torch.rand(2, 1 if kind.takes == "L" else 3, *shape)
+    channels = [1 if kind.takes == "L" else 3, *([CHANNELS[HINTS]] if kind.takes_hints else [])]
+    examples = tuple(torch.rand(2, count, *shape) for count in channels)
     multiple = None if fixed_size else size_multiple
 
-    def compute(given: F32) -> F32:
+    def compute(*given: F32) -> F32:
         with torch.inference_mode():
-            answer: F32 = network(torch.from_numpy(given)).numpy()
+            answer: F32 = network(*map(torch.from_numpy, given)).numpy()
         return answer
 
     return Foreign(
         architecture,
         kind,
         compute,
-        lambda: to_onnx(network, example, multiple),
+        lambda: to_onnx(network, examples, multiple),
         native_size,
         size_multiple,
         fixed_size,
@@ -175,9 +190,9 @@ def halved(foreign: Foreign) -> Foreign:
     )
     rounded = copy.deepcopy(network.network).float()
 
-    def compute(given: F32) -> F32:
+    def compute(*given: F32) -> F32:
         with torch.no_grad(), _RoundToHalf():  # type: ignore[no-untyped-call]  # torch's own
-            answer: F32 = rounded(torch.from_numpy(given)).numpy()
+            answer: F32 = rounded(*map(torch.from_numpy, given)).numpy()
         return answer
 
     return replace(exported, compute=compute)

@@ -50,3 +50,4 @@ class Kind:
     gives: Gives
     gives_range: Range = Range((0.0,), (1.0,))  # of rgb
     ab_scale: float = 1.0
+    takes_hints: bool = False  # as a second input: a*, b* divided by `ab_scale`, confidence

@@ -1,10 +1,12 @@
 """ONNX graphs of other people's networks, and the contract around them."""
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import compose, version_converter
 
-from ...runtime.models.contract import INPUT, OUTPUT, ModelInfo
+from ...runtime.color import F32
+from ...runtime.models.contract import CHANNELS, OUTPUT, ModelInfo
 from ..graphs.color import FLOAT, enlarge, lightness_to_gray, rgb_to_ab
 from ..graphs.expressions import Formulas, Term
 from ..graphs.onnx import OPSET, strip_source_notes
@@ -31,12 +33,14 @@ def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) 
     strip_source_notes(model)
     wrapped = ir.from_proto(compose.add_prefix(model, _PREFIX))
     graph = wrapped.graph
-    [given], [answer] = graph.inputs, graph.outputs
+    given, [answer] = graph.inputs, graph.outputs
     height, width = info.fixed_size or ("H", "W")
-    L = ir.val(INPUT, FLOAT, ["N", 1, height, width])
+    inputs = [ir.val(name, FLOAT, ["N", CHANNELS[name], height, width]) for name in info.inputs]
     formulas = Formulas("wrapper")
-    lightness = formulas.term(L)
-    given.replace_all_uses_with(_given(lightness, kind).value)
+    lightness, *hints = (formulas.term(value) for value in inputs)
+    terms = [_given(lightness, kind), *(hint / _hint_scale(kind) for hint in hints)]
+    for old, term in zip(given, terms, strict=True):
+        old.replace_all_uses_with(term.value)
     ab = _ab(formulas.term(answer), kind)
     if resized:
         ab = enlarge(ab, lightness.side(2), lightness.side(3))
@@ -44,13 +48,17 @@ def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) 
         ab = ab.op("Identity")
     ab.value.name = OUTPUT
     ab.value.type, ab.value.shape = ir.TensorType(FLOAT), ir.Shape(["N", 2, height, width])
-    graph.inputs[:], graph.outputs[:] = [L], [ab.value]
+    graph.inputs[:], graph.outputs[:] = inputs, [ab.value]
     formulas.add_to(graph)
     wrapped.metadata_props.clear()
     wrapped.metadata_props.update(info.to_metadata())
     result = ir.to_proto(wrapped)
     onnx.checker.check_model(result, full_check=True)
     return result
+
+
+def _hint_scale(kind: Kind) -> F32:
+    return np.array([kind.ab_scale, kind.ab_scale, 1], np.float32).reshape(3, 1, 1)
 
 
 def _given(lightness: Term, kind: Kind) -> Term:

@@ -1,7 +1,7 @@
 """The networks of R. Zhang et al., as their published weights name the layers.
 
 ECCV16: Colorful Image Colorization, arXiv:1603.08511. SIGGRAPH17: Real-Time User-Guided Image
-Colorization with Learned Deep Priors, arXiv:1705.02999, without hints of the user.
+Colorization with Learned Deep Priors, arXiv:1705.02999.
 """
 
 from itertools import pairwise
@@ -82,10 +82,12 @@ class SIGGRAPH17(nn.Module):
         self.model_class = nn.Sequential(nn.Conv2d(256, 529, 1))
         self.model_out = nn.Sequential(nn.Conv2d(128, 2, 1), nn.Tanh())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; sides: n * 8."""
-        nought = torch.zeros_like(x)
-        level1 = self.model1(torch.cat([x, nought, nought, nought], dim=1))
+    def forward(self, x: Tensor, hints: Tensor) -> Tensor:
+        """(B, 1, H, W) L* in -0.5..0.5 -> (B, 2, H, W) a*, b* over AB_SCALE; sides: n * 8.
+
+        HINTS (B, 3, H, W) are a*, b* over AB_SCALE, and 1 where they are hinted, else 0.
+        """
+        level1 = self.model1(torch.cat([x, hints], dim=1))
         level2 = self.model2(_halved(level1))
         level3 = self.model3(_halved(level2))
         deep = self.model7(self.model6(self.model5(self.model4(_halved(level3)))))

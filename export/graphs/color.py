@@ -50,6 +50,18 @@ def shrink(gray: Term, height: Term, width: Term) -> Term:
     return _rounded(high @ rows, low @ rows)
 
 
+def shrink_planes(planes: Term, height: Term, width: Term) -> Term:
+    """Shrink [N, C, H, W] in the same way, without rounding."""
+    rows = _shares(planes.side(2), height)
+    columns = _shares(planes.side(3), width).op("Transpose", perm=[1, 0])
+    return rows @ (planes @ columns)
+
+
+def _shares(old: Term, new: Term) -> Term:
+    high, low = _weights(old, new)
+    return high * 2.0**-11 + low * 2.0**-22
+
+
 def _weights(old: Term, new: Term) -> tuple[Term, Term]:
     """Return the matrix [new, old] of a triangle filter that widens with the shrinking.
 

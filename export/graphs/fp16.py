@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
-from ...runtime.color import F32
+from ..proof.batches import Batch
 from ..proof.proof import FLOAT16, Proof, prove, torch_answer
 
 _MOST_KEPT = 0.5  # of the layers: beyond that, the file is no FP16 file any more
@@ -30,9 +30,10 @@ class HalvedNetwork(nn.Module):
                     dtype = torch.float32 if name in kept else torch.float16
                     self.network.set_submodule(name, _ComputedIn(layer, dtype))
 
-    def forward(self, L: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, 2, H, W), both float32."""
-        ab: Tensor = self.network(L.half())
+    def forward(self, L: Tensor, hints: Tensor | None = None) -> Tensor:
+        """(B, 1, H, W) and hints (B, 3, H, W), if it takes them -> (B, 2, H, W), all float32."""
+        given = (L,) if hints is None else (L, hints)
+        ab: Tensor = self.network(*(tensor.half() for tensor in given))
         return ab.float()
 
 
@@ -54,11 +55,20 @@ def deployed_network(network: nn.Module, precision: str, kept: Sequence[str] = (
 
     KEPT names the layers that an fp16 network computes in float32.
     """
-    folded: nn.Module = fuse(network.eval())
+    folded = _folded(network)
     return HalvedNetwork(folded, kept) if precision == "fp16" else folded
 
 
-def prove_halved(network: nn.Module, batches: Sequence[F32], kept: Sequence[str] = ()) -> Proof:
+def _folded(network: nn.Module) -> fx.GraphModule:
+    folded = cast(fx.GraphModule, fuse(network.eval()))
+    for node in folded.graph.nodes:
+        if node.op == "placeholder" and not node.users:  # hints of a network that takes none
+            folded.graph.erase_node(node)
+    folded.recompile()
+    return folded
+
+
+def prove_halved(network: nn.Module, batches: Sequence[Batch], kept: Sequence[str] = ()) -> Proof:
     """Compare the halved network with NETWORK on BATCHES; torch rounds to float16 as a GPU does."""
     halved = deployed_network(network, "fp16", kept)
     subject = "torch, float16"
@@ -66,7 +76,7 @@ def prove_halved(network: nn.Module, batches: Sequence[F32], kept: Sequence[str]
 
 
 def halve(
-    network: nn.Module, batches: Sequence[F32], report: Callable[[str], None]
+    network: nn.Module, batches: Sequence[Batch], report: Callable[[str], None]
 ) -> tuple[tuple[str, ...], Proof]:
     """Return the layers to keep in float32, mostly none, and the proof of the halved network.
 
@@ -87,14 +97,11 @@ def halve(
     return kept, proof
 
 
-def rank_layers(network: nn.Module, lightness: F32) -> list[str]:
-    """Return the layers' names, the one that float16 harms most first.
-
-    LIGHTNESS is L* (N, 1, H, W) of photographs.
-    """
-    rounding = _Rounding(fx.symbolic_trace(fuse(network.eval())))
+def rank_layers(network: nn.Module, batch: Batch) -> list[str]:
+    """Return the layers' names, the one that float16 harms most on BATCH first."""
+    rounding = _Rounding(_folded(network))
     with torch.inference_mode():
-        rounding.run(torch.from_numpy(lightness))
+        rounding.run(*map(torch.from_numpy, batch))
     return sorted(rounding.errors, key=lambda name: rounding.errors[name], reverse=True)
 
 
@@ -119,4 +126,5 @@ class _Rounding(fx.Interpreter):
 
 
 def _has_weights(layer: nn.Module) -> bool:
-    return next(layer.parameters(recurse=False), None) is not None
+    is_leaf = next(layer.children(), None) is None
+    return is_leaf and next(layer.parameters(recurse=False), None) is not None

@@ -21,7 +21,8 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from ...runtime.color import F32
 from ...runtime.engines.openvino import shared_core
-from ...runtime.models.contract import INPUT
+from ...runtime.models.contract import HINTS, INPUT
+from ..proof.batches import Batch, named
 from ..proof.distance import ciede2000
 
 _QUANTIZED = ["Conv"]  # where the time goes; TensorRT would refuse int8 of some other operations
@@ -31,13 +32,13 @@ _RANKED_ON = 4  # photographs
 
 
 class _Photographs(CalibrationDataReader):  # type: ignore[misc]  # untyped base
-    """Hands lightness to the calibrator, one batch a call, None at the end."""
+    """Hands pictures to the calibrator, one batch a call, None at the end."""
 
-    def __init__(self, batches: Sequence[F32]) -> None:
+    def __init__(self, batches: Sequence[Batch]) -> None:
         self._batches = iter(batches)
 
     def get_next(self) -> dict[str, F32] | None:
-        return next(({INPUT: batch} for batch in self._batches), None)
+        return next((named(batch) for batch in self._batches), None)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,17 @@ class Calibrated:
 
     @property
     def layers(self) -> list[str]:
-        """The names of the layers that can be quantized."""
-        return [node.name for node in self.model.graph.node if node.op_type in _QUANTIZED]
+        """The names of the layers that can be quantized.
+
+        What hints go into is not: one tensor mixes a* and b* up to 110 with a confidence, and
+        their sums join the first layer.
+        """
+        nodes = [node for node in self.model.graph.node if node.op_type in _QUANTIZED]
+        if HINTS not in {value.name for value in self.model.graph.input}:
+            return [node.name for node in nodes]
+        exact = _fed_by(self.model.graph, HINTS, _QUANTIZED)
+        exact |= _fed_by(self.model.graph, INPUT, _QUANTIZED)
+        return [node.name for node in nodes if node.name not in exact]
 
     def quantized(self, kept: Sequence[str]) -> onnx.ModelProto:
         """Return the network with all layers in 8 bits but those KEPT in float32."""
@@ -74,8 +84,21 @@ class Calibrated:
         return result
 
 
-def calibrate(network: Path, batches: Sequence[F32]) -> Calibrated:
-    """Return the float32 NETWORK with its ranges over BATCHES of L* (N, 1, H, W)."""
+def _fed_by(graph: onnx.GraphProto, name: str, operators: Sequence[str]) -> set[str]:
+    """Return the first nodes of these OPERATORS on every way that leads on from NAME."""
+    reached, found = {name}, set()
+    for node in graph.node:  # in the order in which they compute
+        if reached.isdisjoint(node.input):
+            continue
+        if node.op_type in operators:
+            found.add(node.name)
+        else:
+            reached.update(node.output)
+    return found
+
+
+def calibrate(network: Path, batches: Sequence[Batch]) -> Calibrated:
+    """Return the float32 NETWORK with its ranges over BATCHES."""
     with TemporaryDirectory() as folder, _quiet():
         calibrator = create_calibrator(
             network,
@@ -88,7 +111,7 @@ def calibrate(network: Path, batches: Sequence[F32]) -> Calibrated:
 
 
 def quantize(
-    network: Calibrated, batches: Sequence[F32], most: float
+    network: Calibrated, batches: Sequence[Batch], most: float
 ) -> tuple[onnx.ModelProto, list[str]]:
     """Return the quantized network and the layers kept in float32.
 
@@ -109,7 +132,7 @@ def quantize(
     return network.quantized(ranked[:count]), ranked[:count]
 
 
-def _rank(network: Calibrated, batches: Sequence[F32], truths: Sequence[F32]) -> list[str]:
+def _rank(network: Calibrated, batches: Sequence[Batch], truths: Sequence[F32]) -> list[str]:
     """Return the layers, the one first whose quantization alone changes the picture most."""
     layers = network.layers
     losses = {
@@ -119,28 +142,28 @@ def _rank(network: Calibrated, batches: Sequence[F32], truths: Sequence[F32]) ->
     return sorted(layers, key=lambda name: losses[name], reverse=True)
 
 
-def loss(model: onnx.ModelProto, batches: Sequence[F32], truths: Sequence[F32]) -> float:
+def loss(model: onnx.ModelProto, batches: Sequence[Batch], truths: Sequence[F32]) -> float:
     """Return the mean CIEDE2000 between what MODEL answers to BATCHES and TRUTHS."""
     pairs = zip(batches, answers(model, batches), truths, strict=True)
-    return float(np.mean([ciede2000(L, ab, truth).mean() for L, ab, truth in pairs]))
+    return float(np.mean([ciede2000(batch[0], ab, truth).mean() for batch, ab, truth in pairs]))
 
 
-def answers(model: onnx.ModelProto, batches: Sequence[F32]) -> list[F32]:
-    """Return ab (N, 2, H, W) for each batch of L* (N, 1, H, W), computed by OpenVINO.
+def answers(model: onnx.ModelProto, batches: Sequence[Batch]) -> list[F32]:
+    """Return ab (N, 2, H, W) for each batch, computed by OpenVINO.
 
     It is the default on CPUs, and its int8 rounds more coarsely than that of ONNX Runtime.
     """
     core = shared_core()
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU")
-    return [compiled([batch])[0] for batch in batches]
+    return [compiled(named(batch))[0] for batch in batches]
 
 
-def float32_answers(model: onnx.ModelProto, batches: Sequence[F32]) -> list[F32]:
+def float32_answers(model: onnx.ModelProto, batches: Sequence[Batch]) -> list[F32]:
     """Return the same, computed by ONNX Runtime, in float32 on every CPU."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    return [session.run(None, {INPUT: batch})[0] for batch in batches]
+    return [session.run(None, named(batch))[0] for batch in batches]
 
 
 @contextmanager

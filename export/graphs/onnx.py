@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from ...runtime.models.contract import INPUT, OUTPUT, ModelInfo
+from ...runtime.models.contract import CHANNELS, HINTS, INPUT, OUTPUT, ModelInfo
 from ...train.checkpoints.checkpoint import Checkpoint
 from .fp16 import deployed_network
 
@@ -38,8 +38,10 @@ def export_onnx(
     """
     network = deployed_network(checkpoint.network, precision, kept)
     multiple = checkpoint.network.size_multiple
-    example = torch.rand(2, 1, 2 * multiple, 3 * multiple) * 100
-    model = to_onnx(network, example, multiple, (INPUT, OUTPUT))
+    inputs = (INPUT, HINTS) if checkpoint.takes_hints else (INPUT,)
+    sides = 2 * multiple, 3 * multiple
+    examples = tuple(100 * torch.rand(2, CHANNELS[name], *sides) for name in inputs)
+    model = to_onnx(network, examples, multiple, (*inputs, OUTPUT))
     strip_source_notes(model)
     _name_sides(model)
     if compact:
@@ -54,6 +56,7 @@ def export_onnx(
         data_fingerprint=checkpoint.origin.data_fingerprint,
         license=checkpoint.origin.license,
         toolkit_version=version("colorize-toolkit"),
+        takes_hints=checkpoint.takes_hints,
     )
     # In the file and not only beside it: without these names nobody can prove it again.
     layers = {FLOAT32_LAYERS: " ".join(kept)} if kept else {}
@@ -64,13 +67,13 @@ def export_onnx(
 
 def to_onnx(
     network: nn.Module,
-    example: Tensor,
+    examples: tuple[Tensor, ...],
     multiple: int | None,
-    names: tuple[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> onnx.ModelProto:
     """Return the ONNX graph of NETWORK, for any batch; for any H and W, if MULTIPLE of them.
 
-    EXAMPLE is what it is traced with; NAMES are those of its input and its output.
+    EXAMPLES are the inputs that it is traced with; NAMES are those of them and of its output.
     """
     sides: dict[int, Dim] = {0: Dim("N", min=1, max=1024)}
     if multiple is not None:
@@ -79,12 +82,12 @@ def to_onnx(
     with quiet_exporter():
         program = torch.onnx.export(
             network,
-            (example,),
+            examples,
             dynamo=True,
             opset_version=OPSET,
-            dynamic_shapes=(sides,),
-            input_names=names[:1] if names else None,
-            output_names=names[1:] if names else None,
+            dynamic_shapes=(sides,) * len(examples),
+            input_names=names[:-1] if names else None,
+            output_names=names[-1:] if names else None,
             verbose=False,
         )
     assert program is not None  # None is for the old exporter, which writes files itself

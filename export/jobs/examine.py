@@ -6,11 +6,11 @@ from pathlib import Path
 
 import onnx
 
-from ...runtime.color import F32
 from ...runtime.engines.openvino import OpenVINOEngine
 from ...runtime.errors import ColorizeError, EngineError, ProofError
 from ...train.checkpoints.checkpoint import Checkpoint
 from ..graphs.fp16 import deployed_network
+from ..proof.batches import Batch, sample_batches, square_batch
 from ..proof.proof import (
     BFLOAT16,
     FLOAT16,
@@ -21,8 +21,6 @@ from ..proof.proof import (
     onnxruntime_answer,
     prove,
     reference_answer,
-    sample_batches,
-    square_batch,
     torch_answer,
 )
 
@@ -71,10 +69,10 @@ def examine(
     return Examination(proofs, bfloat16)
 
 
-def native_batches(checkpoint: Checkpoint) -> list[F32]:
-    """Return sample photographs as L* (N, 1, H, W) at the size for which the network was made."""
+def native_batches(checkpoint: Checkpoint) -> list[Batch]:
+    """Return sample photographs at the size for which the network was made."""
     multiple, size = checkpoint.network.size_multiple, checkpoint.origin.native_size
-    return sample_batches(multiple, (size,))
+    return sample_batches(multiple, (size,), hints=checkpoint.takes_hints)
 
 
 def tell(proof: Proof, report: Report) -> Proof:
@@ -92,7 +90,7 @@ def _file_proofs(
 ) -> Iterator[Proof]:
     truth, multiple = torch_answer(checkpoint.network), checkpoint.network.size_multiple
     bound = FLOAT16 if precision == "fp16" or is_compact(file) else FLOAT32
-    batches = sample_batches(multiple)
+    batches = sample_batches(multiple, hints=checkpoint.takes_hints)
     if precision == "int8":
         bound, batches = INT8, native_batches(checkpoint)  # it was calibrated at that size
     yield prove("ONNX Runtime", onnxruntime_answer(file), truth, batches, bound)
@@ -101,7 +99,8 @@ def _file_proofs(
         yield prove("OpenVINO, float32", engine.infer, truth, batches, bound)
     if precision == "fp16":
         halved = torch_answer(deployed_network(checkpoint.network, "fp16", kept))
-        small = [square_batch(multiple, _REFERENCE_SIZE, _REFERENCE_PHOTOS)]
+        size, photos = _REFERENCE_SIZE, _REFERENCE_PHOTOS
+        small = [square_batch(multiple, size, photos, hints=checkpoint.takes_hints)]
         answer = reference_answer(file)
         yield prove("onnx.reference, float16", answer, halved, small, SAME_FLOAT16)
 

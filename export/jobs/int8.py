@@ -23,8 +23,9 @@ from ...runtime.models.contract import ModelInfo
 from ...runtime.photo.reader import read_photo
 from ...runtime.resize import seen_shape
 from ..graphs.int8 import calibrate, quantize
+from ..proof.batches import Batch, hinted, lightness_of
 from ..proof.distance import ciede2000
-from ..proof.proof import INT8, lightness_of
+from ..proof.proof import INT8
 from .output import check_target, proven_file, refused_path, write_card
 
 MOST_DIFFERENCE = INT8.mean
@@ -122,20 +123,20 @@ def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figur
             for kind in (OpenVINOEngine, OnnxRuntimeEngine):
                 opened = stack.enter_context(kind(path))
                 engines[f"{opened.name} {precision or opened.precision}"] = opened
-        truths = [engines["onnxruntime fp32"].infer(batch) for batch in batches]
+        truths = [engines["onnxruntime fp32"].infer(*batch) for batch in batches]
         difference = max(
             float(
                 np.mean(
                     [
-                        ciede2000(L, e.infer(L), ab).mean()
-                        for L, ab in zip(batches, truths, strict=True)
+                        ciede2000(batch[0], e.infer(*batch), ab).mean()
+                        for batch, ab in zip(batches, truths, strict=True)
                     ]
                 )
             )
             for name, e in engines.items()
             if name.endswith("int8")
         )
-        seconds = time_in_turns(engines, np.repeat(batches[0], _BATCH, axis=0))
+        seconds = time_in_turns(engines, np.repeat(batches[0][0], _BATCH, axis=0))
     milliseconds = {name: 1000 * value for name, value in seconds.items()}
     return Figures(difference, speedup(seconds), milliseconds, _BATCH, kept)
 
@@ -146,10 +147,11 @@ def speedup(seconds: Mapping[str, float]) -> float:
     return min(value for name, value in seconds.items() if not name.endswith("int8")) / int8
 
 
-def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[F32]:
-    """Return each photograph as L* (1, 1, H, W) at the size that the model takes."""
+def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[Batch]:
+    """Return each photograph at the size that the model takes; with hints, if it takes those."""
     grays = (read_photo(path).gray() for path in photographs)
-    return [lightness_of(gray, seen_shape(info, *gray.shape)) for gray in grays]
+    lightness = [lightness_of(gray, seen_shape(info, *gray.shape)) for gray in grays]
+    return hinted(lightness, hints=info.takes_hints)
 
 
 def time_in_turns(engines: dict[str, Engine], lightness: F32) -> dict[str, float]:

@@ -11,19 +11,12 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from ...runtime.color import F32, U8, gray_to_lightness
-from ...runtime.files import photo_files
-from ...runtime.models.catalog import SAMPLES
-from ...runtime.models.contract import INPUT
-from ...runtime.photo.reader import read_photo
-from ...runtime.resize import shrink, working_shape
+from ...runtime.color import F32
+from .batches import Batch, named
 from .distance import MEASURES, Unit
 
-PHOTOS = 6
-SIZES = (64, 128, 192)  # short sides in pixels, the smallest also in a batch
-
-Answer = Callable[[F32], F32]
-"""Computes ab (N, 2, H, W) from L* (N, 1, H, W)."""
+Answer = Callable[..., F32]
+"""Computes ab (N, 2, H, W) from the arrays of a Batch."""
 
 
 @dataclass(frozen=True)
@@ -75,58 +68,33 @@ class Proof:
 
 
 def prove(
-    subject: str, candidate: Answer, reference: Answer, batches: Sequence[F32], bound: Bound
+    subject: str, candidate: Answer, reference: Answer, batches: Sequence[Batch], bound: Bound
 ) -> Proof:
-    """Compare CANDIDATE with REFERENCE on BATCHES of L* (N, 1, H, W)."""
-    answers, truths = ([answer(L) for L in batches] for answer in (candidate, reference))
+    """Compare CANDIDATE with REFERENCE on BATCHES."""
+    answers, truths = ([answer(*batch) for batch in batches] for answer in (candidate, reference))
     return compare(subject, batches, answers, truths, bound)
 
 
 def compare(
     subject: str,
-    batches: Sequence[F32],
+    batches: Sequence[Batch],
     answers: Sequence[F32],
     truths: Sequence[F32],
     bound: Bound,
 ) -> Proof:
     """Compare ANSWERS, ab (N, 2, H, W) to each of BATCHES, with TRUTHS."""
     measure, pairs = MEASURES[bound.unit], zip(batches, truths, answers, strict=True)
-    distances = np.concatenate([measure(L, truth, answer).ravel() for L, truth, answer in pairs])
+    distances = np.concatenate(
+        [measure(batch[0], truth, answer).ravel() for batch, truth, answer in pairs]
+    )
     tail = np.quantile(distances, bound.quantile)
     return Proof(subject, float(distances.mean()), float(tail), bound)
-
-
-def sample_batches(multiple: int, sizes: Sequence[int] = SIZES, photos: int = PHOTOS) -> list[F32]:
-    """Return L* (N, 1, H, W) of sample photographs: each size alone, the smallest in a batch."""
-    alone = [
-        lightness_of(gray, working_shape(height, width, size, multiple))
-        for gray in sample_grays(photos)
-        for height, width in [gray.shape]
-        for size in sizes
-    ]
-    return [*alone, square_batch(multiple, min(sizes), photos)]
-
-
-def square_batch(multiple: int, size: int, photos: int = PHOTOS) -> F32:
-    """Return L* (PHOTOS, 1, SIZE, SIZE) of sample photographs; SIZE is rounded to MULTIPLE."""
-    shape = working_shape(1, 1, size, multiple)
-    return np.concatenate([lightness_of(gray, shape) for gray in sample_grays(photos)])
-
-
-def sample_grays(photos: int) -> list[U8]:
-    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as grays."""
-    return [read_photo(path).gray() for path in photo_files(SAMPLES / "test")[:photos]]
-
-
-def lightness_of(gray: U8, shape: tuple[int, int]) -> F32:
-    """Return L* (1, 1, *SHAPE) of a gray (H, W), shrunk as the runtime does."""
-    return gray_to_lightness(shrink(gray, shape))[None, None]
 
 
 def onnxruntime_answer(path: Path) -> Answer:
     """Return the file at PATH as a function, computed by ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda lightness: session.run(None, {INPUT: lightness})[0]
+    return lambda *batch: session.run(None, named(batch))[0]
 
 
 def reference_answer(path: Path) -> Answer:
@@ -136,8 +104,8 @@ def reference_answer(path: Path) -> Answer:
     """
     evaluator = ReferenceEvaluator(str(path))
 
-    def answer(lightness: F32) -> F32:
-        [result] = evaluator.run(None, {INPUT: lightness})
+    def answer(*batch: F32) -> F32:
+        [result] = evaluator.run(None, named(batch))
         return np.asarray(result)
 
     return answer
@@ -146,9 +114,9 @@ def reference_answer(path: Path) -> Answer:
 def torch_answer(network: nn.Module) -> Answer:
     """Return a torch network as a function of arrays."""
 
-    def answer(lightness: F32) -> F32:
+    def answer(*batch: F32) -> F32:
         with torch.inference_mode():
-            result: F32 = network(torch.from_numpy(lightness)).numpy()
+            result: F32 = network(*map(torch.from_numpy, batch)).numpy()
         return result
 
     return answer

@@ -17,11 +17,11 @@ from colorize.export.graphs.fp16 import deployed_network
 from colorize.export.graphs.onnx import export_onnx, strip_source_notes
 from colorize.export.jobs.checkpoint import ExportJob
 from colorize.export.jobs.output import check_target
+from colorize.export.proof.batches import sample_batches
 from colorize.export.proof.proof import (
     FLOAT32,
     onnxruntime_answer,
     prove,
-    sample_batches,
     torch_answer,
 )
 from colorize.export.tensorrt import builder as tensorrt
@@ -49,7 +49,7 @@ def test_onnx_equals_torch_in_every_engine(
         proof = prove(name, answer, truth, batches, FLOAT32)
         assert proof.passed
         assert proof.tail <= 0.01
-    shapes = {batch.shape for batch in batches}
+    shapes = {batch[0].shape for batch in batches}
     assert len(shapes) >= 3
     assert len({shape[0] for shape in shapes}) >= 2
 

@@ -186,12 +186,24 @@ def test_networks_of_zhang(name: str, precision: str, tmp_path: Path) -> None:
     result = run("--import", source, "--engine", precision, "-o", target)
     assert result.exit_code == 0, result.output
     L = np.random.default_rng(1).uniform(5, 95, (2, 1, 64, 96)).astype(np.float32)
+    hints = np.zeros((2, 3, 64, 96), np.float32)
+    hints[0, :, 10:14, 20:30] = np.array([50, -70, 1])[:, None, None]
+    given: list[F32] = [L / np.float32(100) - np.float32(0.5)]
+    if name == "siggraph17":  # it was made to be told colors
+        given.append(hints / np.array([110, 110, 1], np.float32)[:, None, None])
     with torch.inference_mode():
-        expected = 110 * network(torch.from_numpy(L / 100 - 0.5)).numpy()
+        expected = 110 * network(*map(torch.from_numpy, given)).numpy()
     assert np.abs(expected).mean() > 1
     with Colorizer(target, backend="onnxruntime") as colorizer:
         assert (colorizer.info.architecture, colorizer.info.size_multiple) == (name, 8)
-        ab = colorizer.engine.infer(L)
+        assert colorizer.info.takes_hints == (name == "siggraph17")
+        if name == "siggraph17":
+            ab = colorizer.engine.infer(L, hints)
+            unhinted = colorizer.engine.infer(L)
+            assert np.abs(ab - unhinted)[0].max() > 1
+            assert np.abs(ab - unhinted)[1].max() < 1e-3
+        else:
+            ab = colorizer.engine.infer(L)
     if precision == "fp32":
         assert levels(L, ab, expected) <= 1
     else:

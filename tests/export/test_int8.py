@@ -17,6 +17,7 @@ from colorize.export.graphs.int8 import calibrate, float32_answers, loss, quanti
 from colorize.export.jobs import int8 as int8_job
 from colorize.export.jobs.int8 import Figures, Int8Job, as_seen, speedup, time_in_turns
 from colorize.export.listing import exported_files
+from colorize.export.proof.batches import Batch
 from colorize.runtime.color import F32
 from colorize.runtime.engines.base import Engine
 from colorize.runtime.errors import ArgumentError, ProofError
@@ -65,12 +66,12 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_info: ModelInfo) -> P
 
 
 @pytest.fixture(scope="module")
-def batches(tiny_info: ModelInfo) -> list[F32]:
+def batches(tiny_info: ModelInfo) -> list[Batch]:
     return as_seen(photo_files(SAMPLES / "train")[:6], tiny_info)
 
 
 def test_the_layer_that_8_bits_cannot_hold_is_found_and_kept(
-    network: Path, batches: list[F32]
+    network: Path, batches: list[Batch]
 ) -> None:
     calibrated = calibrate(network, batches)
     truths = float32_answers(calibrated.model, batches)
@@ -83,7 +84,7 @@ def test_the_layer_that_8_bits_cannot_hold_is_found_and_kept(
 
 
 def test_the_difference_holds_on_photographs_not_calibrated_on(
-    network: Path, batches: list[F32], tiny_info: ModelInfo
+    network: Path, batches: list[Batch], tiny_info: ModelInfo
 ) -> None:
     model, _ = quantize(calibrate(network, batches), batches, most=0.48)
     others = as_seen(photo_files(SAMPLES / "test")[:6], tiny_info)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from colorize.export.graphs.fp16 import HalvedNetwork, halve, rank_layers
 from colorize.export.jobs import checkpoint as job
 from colorize.export.jobs import examine
+from colorize.export.proof.batches import sample_batches, square_batch
 from colorize.export.proof.proof import (
     FLOAT16,
     FLOAT32,
@@ -23,8 +24,6 @@ from colorize.export.proof.proof import (
     onnxruntime_answer,
     prove,
     reference_answer,
-    sample_batches,
-    square_batch,
 )
 from colorize.runtime.color import F32
 from colorize.runtime.engines.base import Precision
@@ -40,11 +39,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_figures_are_those_of_the_pictures() -> None:
     """CIEDE2000 of the very pictures, computed by hand from their RGB."""
-    lightness = np.clip(square_batch(8, 64, photos=1), 30, 70)  # all its colors are in gamut
+    [sample] = square_batch(8, 64, photos=1)
+    lightness = np.clip(sample, 30, 70)  # all its colors are in gamut
     rng = np.random.default_rng(0)
     truth = rng.uniform(-10, 10, (1, 2, 64, 64)).astype(np.float32)
     other = truth + rng.uniform(-2, 2, truth.shape).astype(np.float32)
-    proof = prove("x", lambda _: other, lambda _: truth, [lightness], FLOAT16)
+    proof = prove("x", lambda _: other, lambda _: truth, [(lightness,)], FLOAT16)
     pictures = [
         rgb2lab(lab2rgb(np.concatenate([lightness, ab], axis=1)[0].transpose(1, 2, 0)))
         for ab in (truth, other)
@@ -52,7 +52,7 @@ def test_figures_are_those_of_the_pictures() -> None:
     expected = deltaE_ciede2000(*pictures)  # type: ignore[no-untyped-call]
     assert proof.mean == pytest.approx(expected.mean(), rel=0.02)
     assert proof.tail == pytest.approx(np.quantile(expected, 0.999), rel=0.05)
-    apart = prove("x", lambda _: other, lambda _: truth, [lightness], FLOAT32)
+    apart = prove("x", lambda _: other, lambda _: truth, [(lightness,)], FLOAT32)
     assert apart.tail == pytest.approx(np.hypot(*(other - truth)[0]).max())
 
 
@@ -313,7 +313,7 @@ def test_bf16_rounds_where_the_cpu_can(exported: dict[str, Path]) -> None:
         engine = OpenVINOEngine(exported["fp32"], "bf16")
     except EngineError as error:
         pytest.skip(str(error))
-    batch = square_batch(32, 64)
+    [batch] = square_batch(32, 64)
     exact = OpenVINOEngine(exported["fp32"], "fp32").infer(batch)
     assert engine.precision == "bf16"
     assert 0.01 < np.abs(engine.infer(batch) - exact).max() < 10

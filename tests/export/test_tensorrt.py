@@ -18,7 +18,8 @@ from helpers.marks import needs_rtx
 from onnx import TensorProto, helper
 
 from colorize.export.graphs.onnx import export_onnx
-from colorize.export.proof.proof import onnxruntime_answer, sample_batches
+from colorize.export.proof.batches import sample_batches
+from colorize.export.proof.proof import onnxruntime_answer
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.export.tensorrt.builder import BuildOptions, Toolkit, build_engine, find_toolkit
 from colorize.runtime.engines import cuda
@@ -328,7 +329,7 @@ def test_standard_tensorrt_gives_onnxruntimes_answers(model: Path) -> None:
     assert read_recipe(engine).compute_capabilities == (cuda.devices()[0].compute_capability,)
     runtime = toolkit.trt.Runtime(toolkit.trt.Logger(toolkit.trt.Logger.ERROR))
     context = runtime.deserialize_cuda_engine(engine.read_bytes()).create_execution_context()
-    lightness = sample_batches(32, (64,))[-1]
+    [lightness] = sample_batches(32, (64,))[-1]
     expected = onnxruntime_answer(model)(lightness)
     given = torch.from_numpy(lightness).cuda()
     answer = torch.empty(expected.shape, device="cuda")

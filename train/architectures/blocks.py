@@ -92,9 +92,9 @@ class HintSpread(nn.Module):
 
     def forward(self, features: Tensor, cells: Tensor) -> Tensor:
         """(B, features, h, w), (B, 3, h, w) of `HintInputs` -> (B, outputs, h, w)."""
-        kind = features.device.type
-        if self.training and torch.is_autocast_enabled(kind):
-            with torch.autocast(kind, enabled=False):  # exp() turns rounding into factors
+        if self.training and torch.is_autocast_enabled(features.device.type):
+            # exp() turns rounding into factors.
+            with torch.autocast(features.device.type, enabled=False):
                 return self._spread(features.float(), cells.float())
         return self._spread(features, cells)
 
@@ -241,10 +241,10 @@ class EncoderDecoder(nn.Module):
 
         HINTS (B, 3, H, W) are a*, b* and confidence in 0..1; None: nothing is hinted.
         """
-        if hints is None:
-            return self.head(self.decoder(self.encoder(L)))  # type: ignore[no-any-return]
-        if self.hints is None:
+        if self.hints is None and isinstance(hints, Tensor):  # no Tensor: torch.fx follows the code
             raise ValueError("this network takes no hints")
+        if self.hints is None or hints is None:
+            return self.head(self.decoder(self.encoder(L)))  # type: ignore[no-any-return]
         features = self.encoder(L, self.hints.at_stem(hints))
         ab: Tensor = self.head(self.decoder(features, self.hints(features, hints)))
         return ab

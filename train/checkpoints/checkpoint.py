@@ -63,6 +63,11 @@ class Checkpoint:
     origin: Origin
     card: str = ""  # Markdown
 
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the network listens to hinted colors."""
+        return self.network.hints is not None
+
     def save(self, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write the weights as DTYPE and everything else into one file, whole or not at all."""
         header = {

@@ -1,0 +1,90 @@
+"""What networks are shown for a proof: sample photographs, for some of them with hints."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ...runtime.color import F32, U8, gray_to_lightness
+from ...runtime.files import photo_files
+from ...runtime.models.catalog import SAMPLES
+from ...runtime.models.contract import HINTS, INPUT
+from ...runtime.photo.reader import read_photo
+from ...runtime.resize import shrink, working_shape
+
+PHOTOS = 6
+SIZES = (64, 128, 192)  # short sides in pixels, the smallest also in a batch
+
+Batch = tuple[F32, ...]
+"""The inputs of a network: L* (N, 1, H, W); of one that takes hints those too (N, 3, H, W)."""
+
+
+def named(batch: Batch) -> dict[str, F32]:
+    """Return the arrays of BATCH by the contract's names."""
+    return dict(zip((INPUT, HINTS), batch, strict=False))
+
+
+def sample_batches(
+    multiple: int, sizes: Sequence[int] = SIZES, photos: int = PHOTOS, *, hints: bool = False
+) -> list[Batch]:
+    """Return batches of sample photographs: each size alone, the smallest in a batch.
+
+    With HINTS every size is seen with none, a few, and dense ones.
+    """
+    alone = [
+        lightness_of(gray, working_shape(height, width, size, multiple))
+        for gray in sample_grays(photos)
+        for height, width in [gray.shape]
+        for size in sizes
+    ]
+    turns = (index // len(sizes) + index % len(sizes) for index in range(len(alone)))
+    batches = [_batch(L, turn, hints=hints) for L, turn in zip(alone, turns, strict=True)]
+    return [*batches, square_batch(multiple, min(sizes), photos, hints=hints)]
+
+
+def square_batch(multiple: int, size: int, photos: int = PHOTOS, *, hints: bool = False) -> Batch:
+    """Return a batch of PHOTOS squares of side SIZE, which is rounded to MULTIPLE."""
+    shape = working_shape(1, 1, size, multiple)
+    lightness = np.concatenate([lightness_of(gray, shape) for gray in sample_grays(photos)])
+    return _batch(lightness, 0, hints=hints)
+
+
+def hinted(lightness: Sequence[F32], *, hints: bool) -> list[Batch]:
+    """Return each L* (N, 1, H, W) as a batch, in turn with no hints, a few, and dense ones."""
+    return [_batch(L, turn, hints=hints) for turn, L in enumerate(lightness)]
+
+
+def _batch(lightness: F32, turn: int, *, hints: bool) -> Batch:
+    if not hints:
+        return (lightness,)
+    count, _, height, width = lightness.shape
+    drawn = [_hints((height, width), turn + picture) for picture in range(count)]
+    return lightness, np.stack(drawn)
+
+
+def _hints(shape: tuple[int, int], turn: int) -> F32:
+    """Return hints (3, *SHAPE) of strong colors: none, a few squares, or most of the picture."""
+    chance = np.random.default_rng(turn)
+    hints = np.zeros((3, *shape), np.float32)
+    if turn % 3 == 1:
+        side = max(1, round(min(shape) / 36))
+        for _ in range(8):
+            top, left = (chance.integers(0, length - side) for length in shape)
+            color = np.array([*chance.uniform(-60, 60, 2), 1])
+            hints[:, top : top + side, left : left + side] = color[:, None, None]
+    elif turn % 3 == 2:
+        coarse = chance.uniform(-1, 1, (6, 6, 3)).astype(np.float32)
+        fields = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC).transpose(2, 0, 1)
+        hints[2] = np.clip(0.5 + fields[2], 0, 1)
+        hints[:2] = 60 * fields[:2] * (hints[2] > 0)
+    return hints
+
+
+def sample_grays(photos: int) -> list[U8]:
+    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as grays."""
+    return [read_photo(path).gray() for path in photo_files(SAMPLES / "test")[:photos]]
+
+
+def lightness_of(gray: U8, shape: tuple[int, int]) -> F32:
+    """Return L* (1, 1, *SHAPE) of a gray (H, W), shrunk as the runtime does."""
+    return gray_to_lightness(shrink(gray, shape))[None, None]
