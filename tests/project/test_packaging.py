@@ -1,6 +1,8 @@
 """What pip installs, in an environment of its own."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -75,15 +77,19 @@ def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
 
 
 def test_the_base_install_colorizes_without_torch(base: Path, tmp_path: Path) -> None:
+    """As the README's first command does, after its first two steps."""
     assert run(base / "colorize-run", "--help", cwd=tmp_path).returncode == 0
     for absent in ("torch", "onnxruntime", "onnx"):
         assert run(base / "python", "-c", f"import {absent}", cwd=tmp_path).returncode != 0
-    photo = ROOT / "runtime" / "samples" / "test" / "temple.jpg"
-    clip = ROOT / "runtime" / "samples" / "clip.mp4"
-    result = run(base / "colorize-run", str(photo), str(clip), "-o", "out", cwd=tmp_path)
+    samples = shutil.copytree(ROOT / "runtime" / "samples", tmp_path / "runtime" / "samples")
+    command = re.search(r"&& \.venv/bin/(colorize-run .*)", (ROOT / "README.md").read_text())
+    assert command is not None
+    name, *arguments = shlex.split(command[1])
+    result = run(base / name, *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"temple_colorized.jpg", "clip_colorized.mp4"}
+    photos = {f"{path.stem}_colorized.jpg" for path in (samples / "test").iterdir()}
+    written = {path.name for path in (tmp_path / "colored").iterdir()}
+    assert written == {"clip_colorized.mp4"} | photos
 
 
 @pytest.mark.parametrize("name", ["train", "export", "bench"])

@@ -28,6 +28,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PAGES = [
     README,
     ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "runtime" / "models").glob("*.md")),
 ]
@@ -103,7 +104,8 @@ def _check(command: list[str]) -> None:
         main = import_module(_main_of(ours[0])).main
         assert isinstance(main, click.Command)
         try:
-            main.make_context(command[0], list(ours[1]))
+            if ours[1]:  # one that is only named stands for what it does
+                main.make_context(command[0], list(ours[1]))
         except click.exceptions.Exit:  # --help, --version
             pass
         except click.UsageError as error:
