@@ -108,14 +108,14 @@ def _path(*, folder: bool = True) -> click.Path:
     "videos",
     multiple=True,
     type=_path(folder=False),
-    help="Film to color whole: fps, stages, the bound, whether colors hold still.",
+    help="Video to color whole: its fps, stages and bound, and how steady its colors are.",
 )
 @click.option(
     "--video-frames",
     type=click.IntRange(min=6),
     default=100,
     show_default=True,
-    help="Frames of a film whose colors are measured.",
+    help="Frames of a video whose colors are measured.",
 )
 @click.option(
     "--lpips",
@@ -190,6 +190,7 @@ def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) 
         from .run import compare_files
 
         return compare_files(*documents, tolerance)
-    from .run import Request, run
+    from .run import run
+    from .settings import Settings
 
-    return run(Request(**options), console())
+    return run(Settings(**options), console())

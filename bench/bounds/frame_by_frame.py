@@ -1,4 +1,4 @@
-"""How most colorizers do a film: torch eager, whole RGB pictures, OpenCV's writer, in turns."""
+"""A video as most colorizers do it: torch eager, RGB frames, OpenCV's writer, no overlap."""
 
 from contextlib import closing
 from pathlib import Path

@@ -1,11 +1,10 @@
 """How fast a film is colored against the two things that cannot be left out of it.
 
 The bound: transcoding alone with the same encoder settings, then the network alone on the same
-frames. What is transcoded is the film in color: an encoder has more work with that than with the
-source. Two other ways to do the same, on the same network and film, stand beside it.
+frames. What is transcoded is the colored video: it gives an encoder more work than the source
+does. Two other ways to do the same, on the same network and video, stand beside it.
 """
 
-import statistics
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -31,18 +30,9 @@ COLORIZE_RUN, NETWORK = "colorize-run", "network alone"
 TRANSCODE, TRANSCODE_SOURCE = "transcoding the colored film", "transcoding the source"
 ONNXRUNTIME = "colorize-run --backend onnxruntime"
 FRAME_BY_FRAME = "torch eager, frame by frame, OpenCV's writer"
-# Of the film in color that is transcoded: so low that it keeps its noise, and transcoding writes
-# as many bytes as the road: a film that has lost its noise is easier to encode.
+# Of the colored video that is transcoded. A video that has lost its noise is easier to encode, so
+# this is low enough to keep it: transcoding then writes as many bytes as colorize-run.
 _FAITHFUL_CRF = 12
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The road over the bound's two parts, one after another, each repeat by itself."""
-
-    median: float
-    least: float
-    most: float
 
 
 @dataclass(frozen=True)
@@ -56,15 +46,14 @@ class VideoSpeed:
     engine: str
     costs: dict[str, tuple[Cost, ...]]
     megabytes: dict[str, float]  # written; those who encode alike write as much
-    stages: tuple[dict[str, float], ...]  # of the road: seconds of work, which overlap
+    stages: tuple[dict[str, float], ...]  # of colorize-run: seconds of work, which overlap
 
-    def ratio(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> Ratio:
-        """Return the road's FIGURE over that of TRANSCODE plus the network."""
+    def ratios(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> list[float]:
+        """Return colorize-run's FIGURE over that of TRANSCODE plus the network, each repeat's."""
         parts = zip(
             self.costs[COLORIZE_RUN], self.costs[transcode], self.costs[NETWORK], strict=True
         )
-        ratios = [figure(road) / (figure(video) + figure(net)) for road, video, net in parts]
-        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
+        return [figure(run) / (figure(video) + figure(net)) for run, video, net in parts]
 
 
 def measure_video_speed(
@@ -110,14 +99,14 @@ def measure_video_speed(
         context = video_stream(opened).codec_context
         width, height = context.width, context.height
     return VideoSpeed(
-        video.name,
-        width,
-        height,
-        len(lightness),
-        engine,
-        {name: tuple(runs) for name, runs in costs.items()},
-        megabytes,
-        tuple(report.stages for report in reports),
+        video=video.name,
+        width=width,
+        height=height,
+        frames=len(lightness),
+        engine=engine,
+        costs={name: tuple(runs) for name, runs in costs.items()},
+        megabytes=megabytes,
+        stages=tuple(report.stages for report in reports),
     )
 
 

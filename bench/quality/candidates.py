@@ -1,4 +1,4 @@
-"""Those whose colors are judged: models, folders of colored pictures, and two references."""
+"""Candidates: models, folders of colored pictures, and the two references gray and truth."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from ...runtime.files import photo_files
 from ...runtime.jobs import MARK
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import UNREADABLE, limited, read_photo
-from ..settings import Settings, Subject, nothing_less
+from ..settings import Model, Settings, nothing_less
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
 
 _ORIENTATION = 0x0112
@@ -28,7 +28,7 @@ TRUTH = "truth"
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Candidate:
     """One row of the quality table: a model under settings, or a folder of colored pictures."""
 
     name: str
@@ -36,7 +36,7 @@ class Entrant:
     precision: Precision = "auto"
     device: str = "auto"
     size: int | None = None
-    subject: Subject | None = None
+    model: Model | None = None
     pictures: tuple[Path, ...] = ()  # one for each photograph of the data set
 
     @property
@@ -46,27 +46,34 @@ class Entrant:
         return f"{self.name}{size}" + (f" {self.precision}" if self.precision != "auto" else "")
 
 
-Painter = Callable[[U8, int], U8]
-"""Returns the truth (H, W, 3), the so-manieth photograph of the data set, in its own colors."""
+Colorize = Callable[[U8, int], U8]
+"""Takes a truth (H, W, 3) and its index in the data set; returns it in the candidate's colors."""
 
 
-def entrants(
-    subjects: Sequence[Subject], folders: Sequence[Path], data: DataSet, settings: Settings
-) -> list[Entrant]:
+def find_candidates(models: Sequence[Model], data: DataSet, settings: Settings) -> list[Candidate]:
     """Return every model x precision x size, and every folder; InputError if one does not fit."""
-    models = [
-        Entrant(subject.name, settings.backends[0], precision, settings.device, size, subject)
-        for subject, precision, size in product(subjects, settings.precisions, settings.sizes)
+    rows = [
+        Candidate(
+            name=model.name,
+            backend=settings.backends[0],
+            precision=precision,
+            device=settings.device,
+            size=size,
+            model=model,
+        )
+        for model, precision, size in product(models, settings.precisions, settings.sizes)
     ]
     colored = [
-        Entrant(folder.resolve().name, pictures=_match(folder, data.photos, settings.protocol))
-        for folder in folders
+        Candidate(
+            name=folder.resolve().name, pictures=_match(folder, data.photos, settings.protocol)
+        )
+        for folder in settings.colored
     ]
-    titles = [entrant.title for entrant in (*models, *colored)] + [GRAY, TRUTH]
+    titles = [candidate.title for candidate in (*rows, *colored)] + [GRAY, TRUTH]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:
         raise InputError(f"two rows would be called {twice[0]}; rename the folder of pictures")
-    return [*models, *colored]
+    return [*rows, *colored]
 
 
 def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Path, ...]:
@@ -98,7 +105,7 @@ def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Pat
 
 
 def _size(content: bytes) -> tuple[int, int] | None:
-    """Return (width, height) as shown; None if it cannot be read, which judging will report."""
+    """Return (width, height) as shown; None if it cannot be read, which scoring reports."""
     try:
         with limited(), Image.open(io.BytesIO(content)) as image:
             turned = image.getexif().get(_ORIENTATION, 1) >= _TURNED_FROM
@@ -112,22 +119,24 @@ def _size_after(protocol: str, size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def painter(entrant: Entrant, protocol: str, stack: ExitStack) -> tuple[Painter, str | None]:
-    """Return what paints for ENTRANT, closed by STACK, and its arithmetic's precision.
+def open_candidate(
+    candidate: Candidate, protocol: str, stack: ExitStack
+) -> tuple[Colorize, str | None]:
+    """Return what colorizes as CANDIDATE does, closed by STACK, and the precision it computes in.
 
     ColorizeError if its model cannot be loaded.
     """
-    if entrant.subject is None:
+    if candidate.model is None:
         return lambda truth, index: _cut(
-            read_photo(entrant.pictures[index]).rgb, truth, protocol
+            read_photo(candidate.pictures[index]).rgb, truth, protocol
         ), None
     colorizer = stack.enter_context(
         Colorizer(
-            entrant.subject.path,
-            backend=entrant.backend or "auto",
-            precision=entrant.precision,
-            device=entrant.device,
-            size=entrant.size,
+            candidate.model.path,
+            backend=candidate.backend or "auto",
+            precision=candidate.precision,
+            device=candidate.device,
+            size=candidate.size,
             on_note=nothing_less,
         )
     )

@@ -15,9 +15,9 @@ from ...runtime.files import PHOTO_SUFFIXES, photo_files, sha256
 from ...runtime.photo.reader import read_photo
 
 MANIFEST = "SHA256SUMS"
-"""Lines of `sha256sum`; where a data set has one, its photographs must be exactly those."""
+"""The output of `sha256sum`: a data set that holds this file must hold exactly its photographs."""
 
-_NAMED = 5  # how many names a complaint lists
+_NAMED = 5  # names that an error message lists
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _center_256(rgb: U8) -> U8:
 
 
 PROTOCOLS: dict[str, Callable[[U8], U8]] = {"imagenet256": _center_256, "native": lambda rgb: rgb}
-"""What is done to a truth before it is measured on; results are 8-bit, as PNG stores them."""
+"""What is done to a truth before it is colored and compared; results are 8-bit."""
 
 PROTOCOL_VERSIONS = {"imagenet256": 1, "native": 1}
-"""Rises when the same name would give other pixels: figures of two versions do not compare."""
+"""Raised when a protocol gives other pixels: figures of two versions cannot be compared."""

@@ -1,6 +1,5 @@
-"""Film: how fast a whole one is colored, what bounds that, and whether its colors hold still."""
+"""Videos: how fast a whole one is colored, what bounds that, and how steady its colors are."""
 
-import math
 import statistics
 import tempfile
 import time
@@ -21,7 +20,8 @@ from ...runtime.video.options import VideoOptions
 from ...runtime.video.reader import open_video, video_stream
 from ...train.metrics import colorfulness
 from ..quality.candidates import GRAY, TRUTH
-from ..settings import Failure, Settings, Subject, noise, nothing_less
+from ..quality.metrics import finite
+from ..settings import Failure, Model, Settings, noise, nothing_less
 from ..speed.cost import cost_of
 from .temporal import VideoColors, motion
 from .transcode import transcode
@@ -73,67 +73,64 @@ class Video:
     colors: tuple[VideoColorRow, ...]
 
 
-def measure_video(
-    subjects: Sequence[Subject], source: Path, settings: Settings, frames: int
-) -> Video:
-    """Color SOURCE with each of SUBJECTS; the colors of its first FRAMES frames are measured.
+def measure_video(models: Sequence[Model], source: Path, settings: Settings) -> Video:
+    """Color SOURCE with each of MODELS; the colors of its first frames are measured.
 
     InputError if SOURCE is no film; a model that fails gets a Failure and the others go on. All
     get one where SOURCE is damaged within: colorize-run steps over that, a comparison cannot.
     """
     open_video(source).close()
     try:
-        return _measured(subjects, source, settings, frames)
+        return _measured(models, source, settings)
     except (av.error.FFmpegError, ColorizeError) as error:
         reason = f"{source.name}: cannot be measured ({error})"
         backend = settings.backends[0]
-        return Video(source.name, tuple(Failure(s.name, backend, reason) for s in subjects), ())
+        return Video(source.name, tuple(Failure(s.name, backend, reason) for s in models), ())
 
 
-def _measured(subjects: Sequence[Subject], source: Path, settings: Settings, frames: int) -> Video:
+def _measured(models: Sequence[Model], source: Path, settings: Settings) -> Video:
     speed: list[VideoRow | Failure] = []
     colored: dict[str, Path] = {}
     bare: dict[str, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index, subject in enumerate(subjects):
+        for index, model in enumerate(models):
             target = Path(folder, f"{index}.mkv")
             try:
-                speed.append(_color(subject, source, target, settings))
-                colored[subject.name] = target
-                bare[_BARE.format(subject.name)] = target.with_suffix(_UNSTEADY)
+                speed.append(_color(model, source, target, settings))
+                colored[model.name] = target
+                bare[_BARE.format(model.name)] = target.with_suffix(_UNSTEADY)
             except ColorizeError as error:
-                speed.append(Failure(subject.name, settings.backends[0], str(error)))
-        measured = [subject for subject in subjects if subject.name in colored]
-        even = as_colorful(measured, colored | bare, frames, source, settings)
-        colors = video_colors(source, colored | bare | even, frames)
+                speed.append(Failure(model.name, settings.backends[0], str(error)))
+        measured = [model for model in models if model.name in colored]
+        even = as_colorful(measured, colored | bare, source, settings)
+        colors = video_colors(source, colored | bare | even, settings.video_frames)
     return Video(source.name, tuple(speed), colors)
 
 
 def as_colorful(
-    subjects: Sequence[Subject],
+    models: Sequence[Model],
     videos: Mapping[str, Path],
-    frames: int,
     source: Path,
     settings: Settings,
 ) -> dict[str, Path]:
-    """Color SOURCE unstabilized, but as colorful as stabilized, where FILMS differ in that.
+    """Color SOURCE unstabilized, but as colorful as stabilized, where VIDEOS differ in that.
 
-    Means of wavering colors are duller, and dull pictures flicker less: that is no steadiness.
-    FILMS are the stabilized and the other one by their rows' names; so are those returned.
+    The mean of colors that waver is duller, and dull pictures flicker less, steady or not.
+    VIDEOS are the stabilized one and the other by their rows' names, as is what is returned.
     """
     even: dict[str, Path] = {}
-    for subject in subjects:
-        steady, bare = videos[subject.name], videos[_BARE.format(subject.name)]
-        vivid = _mean_colorfulness(bare, frames)
+    for model in models:
+        steady, bare = videos[model.name], videos[_BARE.format(model.name)]
+        vivid = _mean_colorfulness(bare, settings.video_frames)
         if vivid < _NEARLY_GRAY:
             continue
-        share = _mean_colorfulness(steady, frames) / vivid
+        share = _mean_colorfulness(steady, settings.video_frames) / vivid
         if abs(share - 1) <= _AS_COLORFUL:
             continue
         target = steady.with_suffix(_EVEN)
-        with _colorizer(subject, settings, saturation=share) as colorizer:
+        with _colorizer(model, settings, saturation=share) as colorizer:
             colorizer.video(source, target, VideoOptions(stabilize=False))
-        even[f"{_BARE.format(subject.name)}, as colorful"] = target
+        even[f"{_BARE.format(model.name)}, as colorful"] = target
     return even
 
 
@@ -142,9 +139,9 @@ def _mean_colorfulness(video: Path, frames: int) -> float:
         return statistics.fmean(colorfulness(rgb) for rgb, _ in islice(pictures, frames))
 
 
-def _colorizer(subject: Subject, settings: Settings, saturation: float = 1.0) -> Colorizer:
+def _colorizer(model: Model, settings: Settings, saturation: float = 1.0) -> Colorizer:
     return Colorizer(
-        subject.path,
+        model.path,
         backend=settings.backends[0],
         precision=settings.precisions[0],
         device=settings.device,
@@ -154,8 +151,8 @@ def _colorizer(subject: Subject, settings: Settings, saturation: float = 1.0) ->
     )
 
 
-def _color(subject: Subject, source: Path, target: Path, settings: Settings) -> VideoRow:
-    with _colorizer(subject, settings) as colorizer:
+def _color(model: Model, source: Path, target: Path, settings: Settings) -> VideoRow:
+    with _colorizer(model, settings) as colorizer:
         report = colorizer.video(source, target)
         colorizer.video(source, target.with_suffix(_UNSTEADY), VideoOptions(stabilize=False))
         with closing(open_video(target)) as video:
@@ -166,19 +163,19 @@ def _color(subject: Subject, source: Path, target: Path, settings: Settings) -> 
     bare = target.with_suffix(".bare.mkv")
     transcoding = cost_of(lambda: transcode(source, bare, VideoOptions())).wall
     return VideoRow(
-        subject.name,
-        engine.name,
-        engine.precision,
-        report.frames,
-        width,
-        height,
-        report.seconds,
-        report.frames / report.seconds,
-        dict(report.stages),
-        transcoding,
-        network,
-        (transcoding + network) / report.seconds,
-        "network" if network > transcoding else "encoder",
+        model=model.name,
+        backend=engine.name,
+        precision=engine.precision,
+        frames=report.frames,
+        width=width,
+        height=height,
+        seconds=report.seconds,
+        fps=report.frames / report.seconds,
+        stages=dict(report.stages),
+        transcode_seconds=transcoding,
+        network_seconds=network,
+        bound_share=(transcoding + network) / report.seconds,
+        bound_by="network" if network > transcoding else "encoder",
     )
 
 
@@ -196,7 +193,7 @@ def _network_seconds(colorizer: Colorizer, frames: int, shape: tuple[int, int]) 
 def video_colors(
     source: Path, colored: Mapping[str, Path], frames: int
 ) -> tuple[VideoColorRow, ...]:
-    """Compare the first FRAMES frames of COLORED films, by name, with those of SOURCE, the truth.
+    """Compare the first FRAMES frames of COLORED videos, by name, with those of SOURCE, the truth.
 
     Rows of the truth itself and of gray follow. Where SOURCE is black and white, it is no truth.
     """
@@ -237,16 +234,12 @@ def _frames(path: Path) -> Generator[tuple[U8, U8]]:
 
 
 def _color_row(name: str, frames: int, means: Mapping[str, float]) -> VideoColorRow:
-    def known(figure: str) -> float | None:
-        value = means.get(figure)
-        return value if value is not None and math.isfinite(value) else None
-
     return VideoColorRow(
-        name,
-        frames,
-        known("psnr_db"),
-        known("temporal_psnr_db"),
-        known("cdc"),
-        known("flicker"),
-        means["colorfulness"],
+        model=name,
+        frames=frames,
+        psnr_db=finite(means.get("psnr_db")),
+        temporal_psnr_db=finite(means.get("temporal_psnr_db")),
+        cdc=finite(means.get("cdc")),
+        flicker=finite(means.get("flicker")),
+        colorfulness=means["colorfulness"],
     )

@@ -1,4 +1,4 @@
-"""Transcoding alone: what any program must do to a film that it writes anew."""
+"""Transcoding alone: what any program must do that writes a video again."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,7 +29,9 @@ def transcode(source: Path, target: Path, options: VideoOptions) -> int:
         sounds: dict[Stream, Stream] = {}
         for item in _items(source_video):
             if isinstance(item, av.Packet):
-                if video is None:  # nothing can be written before the first frame says its format
+                if (
+                    video is None
+                ):  # the first frame tells the format, without which nothing can be written
                     early.append(item)
                 else:
                     _copy(made, item, sounds)
