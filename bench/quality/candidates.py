@@ -128,7 +128,7 @@ def painter(entrant: Entrant, protocol: str, stack: ExitStack) -> tuple[Painter,
             precision=entrant.precision,
             device=entrant.device,
             size=entrant.size,
-            on_note=nothing_less,
+            on_notice=nothing_less,
         )
     )
     return lambda truth, _: colorizer.image(truth), colorizer.engine.precision
