@@ -75,9 +75,7 @@ class MemoryFallback:
         height, width = (max(1, round(side / divisor / multiple)) * multiple for side in shape)
         return height, width
 
-    def _batches(
-        self, lightness: F32, hints: F32 | None, about: Notice, tell: OnNotice
-    ) -> F32:
+    def _batches(self, lightness: F32, hints: F32 | None, about: Notice, tell: OnNotice) -> F32:
         """Return ab (N, 2, h, w) for L* (N, h, w) and HINTS (N, 3, h, w)."""
         answers: list[F32] = []
         start = 0
