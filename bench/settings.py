@@ -13,6 +13,7 @@ from ..runtime.engines.select import available_backends
 from ..runtime.errors import EngineError, ModelError, OutOfMemoryError
 from ..runtime.files import sha256
 from ..runtime.models.catalog import DEFAULT_MODEL, bundled_models, find_model
+from ..runtime.notices import Notice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,10 @@ def choose_backends(names: Sequence[str], device: str = "auto") -> tuple[str, ..
     return tuple(name for name in available if name in names or not names)
 
 
-def nothing_less(note: str) -> None:
-    """Raise what a Colorizer notes when memory ends: slower ways are not what was asked for."""
-    raise OutOfMemoryError(f"cannot be measured as asked: {note}")
+def nothing_less(notice: Notice) -> None:
+    """Refuse a Colorizer's notice that it tries less: figures of that would be of another thing."""
+    if notice.topic == "memory":
+        raise OutOfMemoryError(f"cannot be measured as asked: {notice}")
 
 
 def noise(batch: int, shape: tuple[int, int]) -> F32:

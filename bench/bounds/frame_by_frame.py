@@ -9,7 +9,7 @@ import numpy as np
 from ...runtime.colorizer import Colorizer
 from ...runtime.engines.base import Engine
 from ...runtime.errors import InputError
-from ...runtime.video.reader import open_video
+from ...runtime.video.source import open_video
 
 
 def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, target: Path) -> int:

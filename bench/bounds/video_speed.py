@@ -19,7 +19,7 @@ from ...runtime.resize import shrink
 from ...runtime.video.colorize import VideoReport
 from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import open_video, video_stream
+from ...runtime.video.source import open_video, video_stream
 from ..speed.cost import Cost, cost_of
 from ..speed.torch_eager import checkpoint_of, open_eager
 from ..video.transcode import transcode

@@ -137,7 +137,7 @@ def open_candidate(
             precision=candidate.precision,
             device=candidate.device,
             size=candidate.size,
-            on_note=nothing_less,
+            on_notice=nothing_less,
         )
     )
     return lambda truth, _: colorizer.image(truth), colorizer.engine.precision

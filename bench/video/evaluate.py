@@ -17,7 +17,7 @@ from ...runtime.colorizer import Colorizer
 from ...runtime.errors import ColorizeError
 from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import open_video, video_stream
+from ...runtime.video.source import open_video, video_stream
 from ...train.metrics import colorfulness
 from ..quality.candidates import GRAY, TRUTH
 from ..quality.metrics import finite
@@ -147,7 +147,7 @@ def _colorizer(model: Model, settings: Settings, saturation: float = 1.0) -> Col
         device=settings.device,
         size=settings.sizes[0],
         saturation=saturation,
-        on_note=nothing_less,
+        on_notice=nothing_less,
     )
 
 

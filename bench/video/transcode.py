@@ -13,7 +13,8 @@ from ...runtime.errors import ArgumentError
 from ...runtime.video.codecs import choose_encoder, encoder_settings, pixel_format
 from ...runtime.video.frames import layout_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import AnyPacket, open_video, video_stream
+from ...runtime.video.reader import AnyPacket
+from ...runtime.video.source import open_video, video_stream
 
 
 def transcode(source: Path, target: Path, options: VideoOptions) -> int:
