@@ -215,14 +215,14 @@ def test_one_onnxruntime_is_fine(names: list[str], pretend_installed: Callable[.
     refuse_two_onnxruntimes()
 
 
-def test_two_onnxruntimes_are_refused_with_the_mend(
+def test_two_onnxruntimes_are_refused_with_the_fix(
     pretend_installed: Callable[..., None], tiny_model: Path
 ) -> None:
     pretend_installed("onnxruntime", "onnxruntime-gpu")
-    mend = r"pip uninstall -y onnxruntime onnxruntime-gpu && pip install"
-    with pytest.raises(EngineError, match=mend):
+    fix = r"pip uninstall -y onnxruntime onnxruntime-gpu && pip install"
+    with pytest.raises(EngineError, match=fix):
         refuse_two_onnxruntimes()
-    with pytest.raises(EngineError, match=mend):
+    with pytest.raises(EngineError, match=fix):
         open_engine(tiny_model, "onnxruntime")
 
 
