@@ -37,8 +37,8 @@ def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
     """Yield a path beside TARGET to write to; it becomes TARGET only if nothing was raised.
 
     The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
-    it to the disk before that, so that a power failure cannot leave it half written. OutputError if the folder cannot
-    be written to.
+    it to the disk before that, so that a power failure cannot leave it half written. OutputError
+    if the folder cannot be written to.
     """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:

@@ -148,7 +148,7 @@ class OpenVINOEngine(Engine):
 def shared_core() -> openvino.Core:
     """Return the process's one Core, which is never freed.
 
-    Its CPU plugin gives the thread that creates it a signal stack, and frees that stack in whichever
+    Its CPU plugin gives the thread that creates it a signal stack, and frees that in whichever
     thread drops the last Core: the next signal, such as Ctrl-C, would crash the process.
     """
     return openvino.Core()

@@ -112,7 +112,7 @@ def _idle_gpus(gpus: list[cuda.Device]) -> str:
 
 
 def has_intel_gpu(cards: Path = Path("/sys/class/drm")) -> bool:
-    """Whether Linux lists an Intel GPU; False on other systems. Asking OpenVINO takes over 0.1 s."""
+    """Whether Linux lists an Intel GPU; False on other systems. OpenVINO takes 0.1 s to tell."""
     for file in cards.glob("card*/device/vendor"):
         with suppress(OSError):
             if file.read_text().strip() == _INTEL:

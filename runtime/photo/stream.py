@@ -80,7 +80,8 @@ class _Stream(Generic[Item, Result]):
 
     def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, "Future[Result]"]]:
         failure: list[Exception] = []
-        flight: deque[list[_Entry[Item, Result]]] = deque()  # all but the last went through the network
+        # The last group in flight is the only one that the network has not seen yet.
+        flight: deque[list[_Entry[Item, Result]]] = deque()
         for group in self._groups(_until_error(items, failure)):
             while flight and (len(flight) == _GROUPS or _too_many(*flight, group)):
                 if len(flight) == 1:

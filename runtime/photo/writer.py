@@ -15,8 +15,8 @@ from PIL.TiffTags import TAGS_V2_GROUPS
 from ..color import Codes
 from ..errors import OutputError
 from ..files import HEIF_SUFFIXES, whole_file
+from .decoding import register_heif
 from .photo import Photo
-from .reader import register_heif
 
 _JPEG_QUALITY = 95
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,12 @@ from colorize.runtime.engines.select import engine_devices, open_engine
 from colorize.runtime.engines.tensorrt import memory as gpu
 from colorize.runtime.engines.tensorrt import session as trt_session
 from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
-from colorize.runtime.engines.tensorrt.plan import Profile, engine_path, read_recipe, store_engine
+from colorize.runtime.engines.tensorrt.plan import (
+    Profile,
+    engine_path,
+    read_build_config,
+    store_engine,
+)
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
 
@@ -74,7 +79,7 @@ def test_hints_go_with_their_pictures(
     info = replace(tiny_info, takes_hints=True)
     at_least_three = replace(LANDSCAPE, low=(3, 1, 16, 16), inputs=info.inputs)
     model = store(at_least_three, network=tiny_hint_model, info=info, inputs=info.inputs)
-    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+    with opened(model, cuda_graph=cuda_graph) as engine:
         for seed, count in enumerate((1, 8, 8, 19)):  # filled up, whole, and split
             lightness = noise(count, 1, 32, 64, seed=seed)
             hints = noise(count, 3, 32, 64, seed=seed + 9) / np.float32(100)
@@ -302,7 +307,7 @@ def test_engines_that_tensorrt_cannot_load_leave_nothing_behind(
 ) -> None:
     model = store()
     plan = engine_path(model, "tensorrt")
-    store_engine(plan, b"no plan", read_recipe(plan), tiny_info.to_metadata())
+    store_engine(plan, b"no plan", read_build_config(plan), tiny_info.to_metadata())
     with pytest.raises(EngineError, match="cannot load it: Serialization assertion magicTagRead"):
         TensorRTEngine(model)
 
@@ -358,7 +363,7 @@ def test_the_command_runs_on_it_within_its_memory(
     assert run.returncode == 0, run.stderr
     assert bool(launched) == bool(more)
     assert "tensorrt on cuda:1, fp16" in run.stderr
-    assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
+    assert "out of memory with 8 pictures at once; continuing with 4" in run.stderr
     with av.open(str(target)) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 10
