@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = ["runtime", "train", "export", "bench"]  # each may use those before it
 ROOMS = {  # in each floor: each may use those before it; a room is a folder or a single file
-    "runtime": "errors color files resize command models photo video engines steering colorizer "
+    "runtime": "samples errors color files resize command models photo video engines steering colorizer "
     "__init__ jobs cli",
     "train": "architectures config data interrupt curves metrics schedule devices checkpoints "
     "losses loop run cli",

@@ -20,6 +20,7 @@ from ...models.contract import CHANNELS, INPUT
 Shape = tuple[int, int, int, int]
 """(N, C, H, W) of an input of the network."""
 
+_OLDER_NAMES = {"flavour": "variant"}
 SUFFIXES = {"tensorrt": ".engine", "tensorrt_rtx": ".rtx.engine"}
 """What an engine's name ends in, by variant of TensorRT."""
 
@@ -66,7 +67,8 @@ class BuildConfig:
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Self:
-        """Read what `store_engine` wrote."""
+        """Read what `store_engine` wrote, now or under older names."""
+        card = {_OLDER_NAMES.get(name, name): value for name, value in card.items()}
         profiles = tuple(
             Profile(**{name: tuple(sides) for name, sides in profile.items()})
             for profile in card["profiles"]
