@@ -94,6 +94,11 @@ class Colorizer:
         """What the model's file says of itself."""
         return self.engine.info
 
+    @property
+    def best_batch(self) -> int:
+        """How many pictures the engine computes fastest together."""
+        return self.engine.best_batch
+
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a picture of this size."""
         return seen_shape(self.info, height, width, self.size)

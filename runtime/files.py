@@ -1,4 +1,4 @@
-"""Files: whole or not at all when written, known by their content when read."""
+"""Write files whole or not at all; know files by their content."""
 
 import hashlib
 import os
@@ -36,8 +36,9 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 def part_file(target: Path) -> Iterator[Path]:
     """Yield a hidden path beside TARGET to write to; whatever is left under it is deleted.
 
-    It keeps TARGET's suffix, by which libraries choose a format. OutputError if the folder cannot
-    be written to.
+    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
+    it to the disk before that, so that a power failure cannot leave it half written. OutputError
+    if the folder cannot be written to.
     """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:

@@ -27,19 +27,11 @@ class TensorRTEngine(Engine):
     """A TensorRT engine on one NVIDIA GPU; it is never built here.
 
     Inputs of any batch are taken: larger ones than the engine's are split, smaller ones filled up.
-    With CUDA_GRAPH the work for a shape is captured once and then launched as a whole.
     """
 
     name = "tensorrt"
 
-    def __init__(
-        self,
-        model: Path,
-        precision: Precision = "auto",
-        device: str = "auto",
-        *,
-        cuda_graph: bool = False,
-    ) -> None:
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
         problem = cuda.absence() if device == "auto" else ""
@@ -64,15 +56,14 @@ class TensorRTEngine(Engine):
         self.best_batch = config.profiles[0].best[0]
         self._profiles = config.profiles
         try:
-            from .session import Session  # only here: it imports pycuda
+            from .session import Session  # imports pycuda, which loads the driver
 
-            fixed = self.info.fixed_size
             self._session: Session | None = Session(
-                trt, plan, ordinal, self.info.inputs, fixed, cuda_graph
+                trt, plan, ordinal, self.info.inputs, self.info.fixed_size
             )
         except ColorizeError:
             raise
-        except Exception as error:  # pycuda's own, or that it cannot be loaded
+        except Exception as error:  # pycuda's own errors; also where its library cannot be loaded
             raise EngineError(f"tensorrt on {self.device}: {last_line(error)}") from error
 
     @classmethod
@@ -91,7 +82,7 @@ class TensorRTEngine(Engine):
             session.close()
 
     def capture_graphs(self) -> None:
-        """See Engine; as the argument cuda_graph does."""
+        """See Engine: each shape's work is captured once, then launched as a whole."""
         self._open().cuda_graph = True
 
     def timeline(self, lightness: F32, hints: F32 | None = None) -> Timeline:
@@ -132,7 +123,7 @@ class TensorRTEngine(Engine):
 
 
 def _missing() -> str:
-    """Return what lacks to run engines, and the mend; "" if nothing."""
+    """Return what is missing to run engines, and the fix; "" if nothing is."""
     lacking = [] if importlib.util.find_spec("pycuda") else ["pycuda"]
     if not _variants():
         lacking.append("tensorrt")

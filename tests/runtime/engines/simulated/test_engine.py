@@ -53,10 +53,18 @@ def check(engine: TensorRTEngine, *shape: int, seed: int = 0) -> None:
     np.testing.assert_allclose(engine.infer(lightness), truth(lightness), atol=1e-4)
 
 
+def opened(model: Path, *, cuda_graph: bool = True) -> TensorRTEngine:
+    """Load MODEL's engine; with CUDA_GRAPH the work for each shape is captured."""
+    engine = TensorRTEngine(model)
+    if cuda_graph:
+        engine.capture_graphs()
+    return engine
+
+
 @both_ways
 def test_answers_of_many_shapes_are_the_networks(cuda_graph: bool, store: Store) -> None:
     model = store()
-    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+    with opened(model, cuda_graph=cuda_graph) as engine:
         for seed, shape in enumerate(SHAPES * 3):
             check(engine, *shape, seed=seed)
         lightness = noise(4, 1, 32, 64)
@@ -71,7 +79,7 @@ def test_hints_go_with_their_pictures(
     info = replace(tiny_info, takes_hints=True)
     at_least_three = replace(LANDSCAPE, low=(3, 1, 16, 16), inputs=info.inputs)
     model = store(at_least_three, network=tiny_hint_model, info=info, inputs=info.inputs)
-    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+    with opened(model, cuda_graph=cuda_graph) as engine:
         for seed, count in enumerate((1, 8, 8, 19)):  # filled up, whole, and split
             lightness = noise(count, 1, 32, 64, seed=seed)
             hints = noise(count, 3, 32, 64, seed=seed + 9) / np.float32(100)
@@ -87,7 +95,7 @@ def test_hints_go_with_their_pictures(
 @both_ways
 def test_answers_stay_what_they_were(cuda_graph: bool, store: Store) -> None:
     """The pinned memory is used again; what was answered must not be in it."""
-    with TensorRTEngine(store(), cuda_graph=cuda_graph) as engine:
+    with opened(store(), cuda_graph=cuda_graph) as engine:
         inputs = [noise(2, 1, 32, 32, seed=seed) for seed in range(4)]
         answers = [engine.infer(lightness) for lightness in inputs]
     for lightness, answer in zip(inputs, answers, strict=True):
@@ -98,7 +106,7 @@ def test_answers_stay_what_they_were(cuda_graph: bool, store: Store) -> None:
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 17, 30])
 def test_any_batch_is_split_or_filled_up(cuda_graph: bool, count: int, store: Store) -> None:
     at_least_three = Profile((3, 1, 16, 16), (4, 1, 32, 64), (8, 1, 64, 128))
-    with TensorRTEngine(store(at_least_three), cuda_graph=cuda_graph) as engine:
+    with opened(store(at_least_three), cuda_graph=cuda_graph) as engine:
         assert engine.best_batch == 4
         check(engine, count, 1, 16, 32)
 
@@ -128,7 +136,7 @@ def test_too_little_memory_is_told_and_less_is_still_possible(
     cuda_graph: bool, store: Store, driver: Driver
 ) -> None:
     driver.set_memory(4 * 64 * 128 * 28 + 1000)
-    with TensorRTEngine(store(), cuda_graph=cuda_graph) as engine:
+    with opened(store(), cuda_graph=cuda_graph) as engine:
         check(engine, 2, 1, 64, 128)
         for _ in range(2):
             with pytest.raises(OutOfMemoryError, match="too little GPU memory"):
@@ -157,7 +165,7 @@ def test_a_graph_is_captured_once_for_each_shape(
         return bool(real(context, stream_handle))
 
     monkeypatch.setattr(tensorrt.IExecutionContext, "execute_async_v3", execute)
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for shape in SHAPES[1:3] * 5:
             check(engine, *shape, seed=len(executed))
         # The larger came first: both graphs stay good. Run once, captured once, then launched.
@@ -166,7 +174,7 @@ def test_a_graph_is_captured_once_for_each_shape(
 
 
 def test_graphs_are_captured_anew_when_memory_has_moved(store: Store, driver: Driver) -> None:
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for _ in range(2):
             check(engine, 1, 1, 16, 16)
         for _ in range(2):
@@ -177,7 +185,7 @@ def test_graphs_are_captured_anew_when_memory_has_moved(store: Store, driver: Dr
 
 
 def test_the_number_of_graphs_is_bounded(store: Store, driver: Driver) -> None:
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for count in range(1, 9):
             for width in (16, 24, 32):
                 check(engine, count, 1, 16, width)
