@@ -46,6 +46,7 @@ def image_graph(network: onnx.ModelProto, *, hints: bool = False) -> onnx.ModelP
     # TensorRT takes 8-bit inputs only straight into a Cast.
     levels = formulas.term(gray).to(FLOAT).op("Unsqueeze", np.array([1]))
     inputs, [ab] = {value.name: value for value in graph.inputs}, graph.outputs
+    ab.shape = None  # its H and W are not the picture's, which have these names now
     shape = _working_shape(levels, info)
     inputs[INPUT].replace_all_uses_with(_lightness(shrink(levels, *shape)).value)
     given = [gray]

@@ -35,6 +35,7 @@ class Engine(ABC):
     why: str = ""  # why `auto` chose this engine; "" if the user named it
     info: ModelInfo
     best_batch: int = 8
+    omits_hints: bool = False  # whether no hints cost it less than hints that are all zero
     memory_signs: tuple[str, ...] = ("bad_alloc",)  # parts of the library's out-of-memory messages
 
     @abstractmethod
@@ -90,6 +91,8 @@ class Engine(ABC):
             return (lightness,)
         count, _, height, width = lightness.shape
         shape = (count, CHANNELS[HINTS], height, width)
+        if hints is None and self.omits_hints:
+            return (lightness,)
         if hints is None:
             hints = np.zeros(shape, np.float32)
         if hints.shape != shape or hints.dtype != np.float32:

@@ -11,7 +11,7 @@ from ..notices import Notice, OnNotice
 from ..resize import enlarge, shrink, shrink_hints
 from .base import Engine
 
-Shape = tuple[int, int]
+Size = tuple[int, int]
 """(height, width)"""
 
 

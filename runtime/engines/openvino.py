@@ -10,10 +10,11 @@ from openvino.frontend import FrontEndManager
 
 from ..color import F32
 from ..errors import EngineError, ModelError
-from ..models.contract import INPUT, ModelInfo, TensorSpec, check_signature
+from ..models.contract import HINTS, INPUT, ModelInfo, TensorSpec, check_signature
 from ..models.sidecar import proved_in_bfloat16, refused_precisions
 from .base import Engine, EngineDevice, Precision, last_line
 from .openvino_cache import compile_model
+from .openvino_hints import without_hints
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _HINTS = {name: hint for hint, name in _PRECISIONS.items()}
@@ -58,9 +59,11 @@ class OpenVINOEngine(Engine):
         self._config = (
             {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         )
-        self._requests: dict[str, list[openvino.InferRequest]] = {}
+        self._unhinted = without_hints(self._network) if self.info.takes_hints else None
+        self.omits_hints = self._unhinted is not None
+        self._requests: dict[tuple[str, bool], list[openvino.InferRequest]] = {}
         try:
-            [request] = self._prepared("LATENCY")
+            [request] = self._prepared("LATENCY", hinted=not self.omits_hints)
         except RuntimeError as error:
             raise EngineError(f"{model}: OpenVINO cannot run it ({last_line(error)})") from error
         compiled = request.get_compiled_model()
@@ -91,13 +94,13 @@ class OpenVINOEngine(Engine):
     def close(self) -> None:
         """See Engine; OpenVINO keeps the file mapped as long as the model exists."""
         self._requests.clear()
-        del self._network
+        del self._network, self._unhinted
 
     def _compute(self, lightness: F32, *hints: F32) -> F32:
-        inputs = dict(zip(self.info.inputs, (lightness, *hints), strict=True))
+        inputs = dict(zip(self.info.inputs, (lightness, *hints), strict=False))
         try:
             if len(lightness) == 1 or self._place != "CPU":
-                [request] = self._prepared("LATENCY")
+                [request] = self._prepared("LATENCY", hinted=not self.omits_hints or bool(hints))
                 result: F32 = request.infer(inputs, share_inputs=True)[0]
                 return result
             return self._in_streams(inputs)
@@ -111,7 +114,7 @@ class OpenVINOEngine(Engine):
 
         Measured on 2 cores 1.1 to 1.25 times as fast as batches over all cores, in fp32 and bf16.
         """
-        requests = self._prepared("THROUGHPUT")
+        requests = self._prepared("THROUGHPUT", hinted=not self.omits_hints or HINTS in inputs)
         waiting: list[openvino.InferRequest] = []
         answers: list[F32] = []
         try:
@@ -130,18 +133,27 @@ class OpenVINOEngine(Engine):
             raise
         return np.concatenate(answers)
 
-    def _prepared(self, hint: str) -> list[openvino.InferRequest]:
-        """Return requests on the model compiled for HINT: one over all cores, or one a stream."""
-        if hint not in self._requests:
+    def _prepared(self, hint: str, *, hinted: bool) -> list[openvino.InferRequest]:
+        """Return requests on the model compiled for HINT: one over all cores, or one a stream.
+
+        HINTED is the whole network, else that without hints.
+        """
+        key = hint, hinted
+        if key not in self._requests:
             config = {**self._config, "PERFORMANCE_HINT": hint}
             if hint == "THROUGHPUT":
                 config["PERFORMANCE_HINT_NUM_REQUESTS"] = str(self.best_batch)
-            compiled = compile_model(self._core, self._network, self.model, self._place, config)
+            whole = hinted or self._unhinted is None
+            network = self._network if whole else self._unhinted
+            part = "" if whole else "without hints"
+            compiled = compile_model(
+                self._core, network, self.model, self._place, config, part=part
+            )
             count = 1
             if hint == "THROUGHPUT":
                 count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            self._requests[hint] = [compiled.create_infer_request() for _ in range(count)]
-        return self._requests[hint]
+            self._requests[key] = [compiled.create_infer_request() for _ in range(count)]
+        return self._requests[key]
 
 
 @cache

@@ -19,13 +19,19 @@ _DIGEST = 32  # bytes at the start of a file: SHA-256 of the rest
 
 
 def compile_model(
-    core: openvino.Core, network: openvino.Model, model: Path, place: str, config: dict[str, str]
+    core: openvino.Core,
+    network: openvino.Model,
+    model: Path,
+    place: str,
+    config: dict[str, str],
+    *,
+    part: str = "",
 ) -> openvino.CompiledModel:
-    """Return NETWORK, which was read from the file MODEL, compiled for PLACE, such as CPU.
+    """Return NETWORK, which is PART of what is in the file MODEL, compiled for PLACE, such as CPU.
 
     A damaged entry is rebuilt; a cache that cannot be read or written is not used.
     """
-    file = _file(core, model, place, config)
+    file = _file(core, model, place, config, part)
     with suppress(OSError, RuntimeError):  # RuntimeError: OpenVINO rejects the blob
         content = file.read_bytes()
         digest, blob = content[:_DIGEST], content[_DIGEST:]
@@ -39,12 +45,13 @@ def compile_model(
     return compiled
 
 
-def _file(core: openvino.Core, model: Path, place: str, config: dict[str, str]) -> Path:
+def _file(core: openvino.Core, model: Path, place: str, config: dict[str, str], part: str) -> Path:
     """Return the cache file; its name hashes all that a compiled model depends on."""
     able = [
         core.get_property(place, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     ]
-    key = repr((openvino.__version__, place, able, sorted(config.items()), known_sha256(model)))
+    content = known_sha256(model), part
+    key = repr((openvino.__version__, place, able, sorted(config.items()), content))
     return user_cache_path("colorize") / "openvino" / f"{sha256(key.encode())[:32]}.blob"
 
 

@@ -278,7 +278,7 @@ def test_a_model_that_fails_in_bf16_is_run_in_float32(
     with OpenVINOEngine(target) as engine:
         assert engine.precision == "fp32"
         assert (
-            engine._requests["LATENCY"][0]
+            engine._requests["LATENCY", True][0]
             .get_compiled_model()
             .get_property("INFERENCE_PRECISION_HINT")
             .to_string()

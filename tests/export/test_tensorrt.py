@@ -23,7 +23,7 @@ from colorize.export.proof.proof import onnxruntime_answer
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.export.tensorrt.builder import BuildOptions, Toolkit, build_engine, find_toolkit
 from colorize.runtime.engines import cuda
-from colorize.runtime.engines.cuda import Device, device_count
+from colorize.runtime.engines.cuda import Device, devices
 from colorize.runtime.engines.tensorrt.log import error_log
 from colorize.runtime.engines.tensorrt.plan import engine_path, read_build_config
 from colorize.runtime.errors import EngineError
@@ -316,7 +316,7 @@ def test_a_tensorrt_without_strong_typing_says_so(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(device_count() == 0, reason="no NVIDIA driver reports a GPU")
+@pytest.mark.skipif(not devices(), reason="no NVIDIA driver reports a GPU")
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is None, reason="no tensorrt here")
 def test_standard_tensorrt_gives_onnxruntimes_answers(model: Path) -> None:
     """Builds, loads and runs on the GPU at hand, launch by launch and as one CUDA graph.

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = ["runtime", "train", "export", "bench"]  # each may use those before it
 ROOMS = {  # in each floor: each may use those before it; a room is a folder or a single file
-    "runtime": "samples errors color files resize command models photo video engines steering colorizer "
-    "__init__ jobs cli",
+    "runtime": "samples errors color files resize notices command models photo video engines "
+    "steering colorizer __init__ jobs cli",
     "train": "architectures config data interrupt curves metrics schedule devices checkpoints "
     "losses loop run cli",
     "export": "listing proof tensorrt graphs jobs foreign cli",

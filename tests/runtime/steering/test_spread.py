@@ -32,7 +32,8 @@ def kernel_regression(lightness: F32, ab: F32, hints: F32) -> F32:
     squared = (thinned**2).sum(1)[:, None] + (sources**2).sum(1) - 2 * thinned @ sources.T
     kernel = np.exp(-0.5 * np.maximum(squared, 0)) * hints[2].ravel()[there]
     few = ab[THINNED]
-    return few + (kernel @ residual / (kernel.sum(1)[:, None] + 0.1)).reshape(few.shape)
+    spread = few + (kernel @ residual / (kernel.sum(1)[:, None] + 0.1)).reshape(few.shape)
+    return np.asarray(spread, np.float32)
 
 
 def patches(truth: F32, count: int, seed: int) -> F32:
