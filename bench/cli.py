@@ -108,14 +108,14 @@ def _path(*, folder: bool = True) -> click.Path:
     "videos",
     multiple=True,
     type=_path(folder=False),
-    help="Video to color whole: its fps, stages and bound, and how steady its colors are.",
+    help="Film to color whole: fps, stages, the bound, whether colors hold still.",
 )
 @click.option(
     "--video-frames",
     type=click.IntRange(min=6),
     default=100,
     show_default=True,
-    help="Frames of a video whose colors are measured.",
+    help="Frames of a film whose colors are measured.",
 )
 @click.option(
     "--lpips",
@@ -190,7 +190,6 @@ def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) 
         from .run import compare_files
 
         return compare_files(*documents, tolerance)
-    from .run import run
-    from .settings import Settings
+    from .run import Request, run
 
-    return run(Settings(**options), console())
+    return run(Request(**options), console())

@@ -1,7 +1,7 @@
-"""Training runs compared by their colors on the photographs that all of them held out.
+"""What training runs are worth: their colors on the photographs that none of them was trained on.
 
-Every run colors the whole held-out photographs, at several working sizes: the figures in a run's
-own log depend on its crops and its loss, and cannot be compared with another's.
+Every run is shown the whole held-out photographs at several working sizes, whatever its crops were:
+the figures in a run's own log depend on its crops and on its loss, and cannot be compared.
 
 Example: python -m colorize.bench.compare_runs runs/wide runs/narrow --size 128,160
 """
@@ -36,7 +36,7 @@ from ..train.data.photos import Photo, collect
 from ..train.metrics import colorfulness, psnr
 from ..train.run import read_config, read_settings
 from .quality.candidates import GRAY, TRUTH, without_colors
-from .quality.metrics import RunningMeans, ciede2000
+from .quality.metrics import Tally, ciede2000
 from .quality.perceptual import Lpips, find_lpips
 
 _COLUMNS = {  # name in the figures: title, format
@@ -53,7 +53,7 @@ _COLUMNS = {  # name in the figures: title, format
 
 
 @dataclass(frozen=True)
-class RunCandidate:
+class Contender:
     """One network under one setting, and what its run had seen."""
 
     run: str
@@ -65,7 +65,7 @@ class RunCandidate:
 
     @property
     def head(self) -> dict[str, Any]:
-        """The row's first columns, which tell it from the others."""
+        """What tells this row from the others."""
         return {
             "run": self.run,
             "photos_seen": self.photos_seen,
@@ -74,8 +74,8 @@ class RunCandidate:
             "saturation": self.saturation,
         }
 
-    def colorize(self, truth: U8) -> U8:
-        """Return TRUTH, 8-bit (H, W, 3), in the network's colors, by the runtime's own steps."""
+    def paint(self, truth: U8) -> U8:
+        """Return TRUTH, 8-bit (H, W, 3), in the network's colors, painted as the runtime does."""
         gray = rgb_to_gray(truth)
         shape = working_shape(gray.shape[0], gray.shape[1], self.size, self.network.size_multiple)
         lightness = torch.from_numpy(gray_to_lightness(shrink(gray, shape)))
@@ -84,9 +84,9 @@ class RunCandidate:
         return join(truth, np.ascontiguousarray(ab), self.saturation)
 
 
-def run_candidates(
+def contenders(
     folder: Path, sizes: Sequence[int], saturations: Sequence[float], *, raw: bool
-) -> Iterator[RunCandidate]:
+) -> Iterator[Contender]:
     """Yield the run in FOLDER at each size and saturation; RAW: its last weights, not averaged."""
     checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
     network = _last_weights(folder) if raw else checkpoint.network
@@ -95,14 +95,7 @@ def run_candidates(
         seconds = max(float(row["seconds"]) for row in csv.DictReader(file))
     name = folder.name + (" raw" if raw else "")
     for size, saturation in product(sizes, saturations):
-        yield RunCandidate(
-            run=name,
-            network=network,
-            size=size,
-            saturation=saturation,
-            photos_seen=seen,
-            pace=seen / seconds,
-        )
+        yield Contender(name, network, size, saturation, seen, seen / seconds)
 
 
 def _last_weights(folder: Path) -> EncoderDecoder:
@@ -113,7 +106,7 @@ def _last_weights(folder: Path) -> EncoderDecoder:
 
 
 def held_out(folders: Sequence[Path]) -> list[Photo]:
-    """Return the photographs that all runs held out for validation.
+    """Return what all runs held back for validation.
 
     ArgumentError if they were trained on different photographs, or if those have changed since.
     """
@@ -131,18 +124,16 @@ def held_out(folders: Sequence[Path]) -> list[Photo]:
     return photos.split(share, limit)[1]
 
 
-def score(
-    photos: Sequence[Photo], rows: Sequence[RunCandidate], lpips: Lpips | None
-) -> list[dict[str, float]]:
+def judge(photos: Sequence[Photo], rows: Sequence[Contender], lpips: Lpips | None) -> list[Tally]:
     """Return the figures of each of ROWS, then those of gray and of the truth."""
-    scores = [RunningMeans() for _ in range(len(rows) + 2)]
+    tallies = [Tally() for _ in range(len(rows) + 2)]
     for photo in photos:
         truth = read_photo(Path(photo.name), photo.read()).rgb
-        pictures = [*(row.colorize(truth) for row in rows), without_colors(truth)]
-        for means, picture in zip(scores, pictures, strict=False):
-            means.add(_figures(picture, truth, lpips))
-        scores[-1].add({"colorfulness": colorfulness(truth)})
-    return [means.means() for means in scores]
+        pictures = [*(row.paint(truth) for row in rows), without_colors(truth)]
+        for tally, picture in zip(tallies, pictures, strict=False):
+            tally.add(_figures(picture, truth, lpips))
+        tallies[-1].add({"colorfulness": colorfulness(truth)})
+    return tallies
 
 
 def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
@@ -198,13 +189,10 @@ def main(
     photos = held_out(runs)[:limit]
     kinds = (False, True) if raw else (False,)
     rows = [
-        row
-        for run in runs
-        for kind in kinds
-        for row in run_candidates(run, size, saturation, raw=kind)
+        row for run in runs for kind in kinds for row in contenders(run, size, saturation, raw=kind)
     ]
     lpips = None if isinstance(weights, str) else Lpips("squeeze", weights)
-    means = score(photos, rows, lpips)
+    means = [tally.means() for tally in judge(photos, rows, lpips)]
     heads = [row.head for row in rows] + [{"run": GRAY}, {"run": TRUTH}]
     figures = [head | own for head, own in zip(heads, means, strict=True)]
     console().print(_table(figures, f"{len(photos)} held-out photographs"))

@@ -1,4 +1,4 @@
-"""The machine that figures were measured on."""
+"""Where figures were measured: without it they say nothing."""
 
 import os
 import platform
@@ -33,9 +33,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": usable_cores(),
         "gpus": [gpu.name for gpu in devices()],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "omp_num_threads": os.environ.get(
-            "OMP_NUM_THREADS"
-        ),  # some engines take their threads from it
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),  # some engines obey it
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
     }

@@ -1,9 +1,8 @@
-"""The options of colorize-bench, the models that they name, and the row of one that failed."""
+"""What is measured, under which settings, and what happens to a model that fails."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,63 +12,30 @@ from ..runtime.engines.select import available_backends
 from ..runtime.errors import EngineError, ModelError, OutOfMemoryError
 from ..runtime.files import sha256
 from ..runtime.models.catalog import DEFAULT_MODEL, bundled_models, find_model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The options of the command, which has their help texts and defaults, by their names."""
-
-    models: tuple[str, ...]
-    against: tuple[str, ...]
-    colored: tuple[Path, ...]
-    data: Path
-    protocol: str
-    backends: tuple[str, ...]  # resolved: the fastest first, which colors the photographs
-    device: str
-    precisions: tuple[Precision, ...]
-    sizes: tuple[int | None, ...]  # short sides in pixels; None: each model's own
-    batches: tuple[int, ...]
-    runs: int
-    warmup: int  # at least
-    roofline: bool
-    videos: tuple[Path, ...]
-    video_frames: int
-    lpips: tuple[str, ...]
-    lpips_weights: tuple[Path, ...]
-    fid_weights: Path | None
-    download: bool
-    limit_images: int | None
-    seed: int
-    workers: int  # processes that share the photographs
-    wall: Path | None
-    output: Path
-    every_backend: tuple[str, ...] | None = None  # models timed on all of them; None: all models
-
-    def resolve(self) -> "Settings":
-        """Return these with the backends that are here; without names, few models get them all.
-
-        EngineError if one that was named is not here.
-        """
-        named = bool(self.models or self.backends)
-        return replace(
-            self,
-            backends=choose_backends(self.backends, self.device),
-            every_backend=None if named else (DEFAULT_MODEL, *self.against),
-        )
-
-    def document(self) -> dict[str, Any]:
-        """Return those that change figures, as results.json holds them."""
-        return {name: getattr(self, name) for name in _IN_RESULTS}
-
-
-_IN_RESULTS = (
-    *("backends", "device", "precisions", "sizes", "batches", "runs", "warmup"),
-    *("protocol", "limit_images", "seed", "workers", "lpips", "every_backend"),
-)
+from ..runtime.notices import Notice
 
 
 @dataclass(frozen=True)
-class Model:
+class Settings:
+    """What the user chose; it stands in the results."""
+
+    backends: tuple[str, ...]  # the fastest first: it colors the photographs
+    device: str = "auto"
+    precisions: tuple[Precision, ...] = ("auto",)
+    sizes: tuple[int | None, ...] = (None,)  # short sides in pixels; None: each model's own
+    batches: tuple[int, ...] = (1, 8)
+    runs: int = 30
+    warmup: int = 5  # at least
+    protocol: str = "native"
+    limit_images: int | None = None
+    seed: int = 0
+    workers: int = 1  # processes that share the photographs
+    lpips: tuple[str, ...] = ("squeeze",)
+    every_backend: tuple[str, ...] | None = None  # models timed on all of them; None: all models
+
+
+@dataclass(frozen=True)
+class Subject:
     """One model to measure, by the name that the user gave it."""
 
     name: str
@@ -86,7 +52,7 @@ class Failure:
     error: str
 
 
-def find_models(names: Sequence[str], against: Sequence[str] = ()) -> list[Model]:
+def find_subjects(names: Sequence[str], against: Sequence[str] = ()) -> list[Subject]:
     """Return the models called NAMES, all bundled ones if empty, and those AGAINST them.
 
     ModelError if there are none or one is missing.
@@ -95,7 +61,7 @@ def find_models(names: Sequence[str], against: Sequence[str] = ()) -> list[Model
     if not chosen:
         raise ModelError("no bundled model in this installation; name an ONNX file with --model")
     paths = {name: find_model(name) for name in chosen}
-    return [Model(name, path, sha256(path)) for name, path in paths.items()]
+    return [Subject(name, path, sha256(path)) for name, path in paths.items()]
 
 
 def _bundled() -> list[str]:
@@ -119,12 +85,13 @@ def choose_backends(names: Sequence[str], device: str = "auto") -> tuple[str, ..
     return tuple(name for name in available if name in names or not names)
 
 
-def nothing_less(note: str) -> None:
-    """Raise what a Colorizer notes when memory ends: slower ways are not what was asked for."""
-    raise OutOfMemoryError(f"cannot be measured as asked: {note}")
+def nothing_less(notice: Notice) -> None:
+    """Refuse a Colorizer's notice that it tries less: figures of that would be of another thing."""
+    if notice.topic == "memory":
+        raise OutOfMemoryError(f"cannot be measured as asked: {notice}")
 
 
 def noise(batch: int, shape: tuple[int, int]) -> F32:
-    """Return random L* (batch, 1, *shape): the time of an inference does not depend on values."""
+    """Return L* (batch, 1, *shape) to measure with; what it shows does not change the time."""
     values = np.random.default_rng(0).uniform(0, 100, (batch, 1, *shape))
     return values.astype(np.float32)

@@ -33,7 +33,7 @@ _WARMUP = 2  # steps that a rate leaves out
 
 
 class SyntheticCrops(CropDataset):
-    """The same crop for every draw, so that training reads nothing."""
+    """The same crop for every draw: what a training costs when nothing is read."""
 
     def __init__(self, photos: list[Photo], size: int) -> None:
         super().__init__(photos, size)
@@ -77,11 +77,11 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     network = build(config).network
     return Speed(
-        reading=statistics.median(rates["reading"]),
-        synthetic=statistics.median(rates["synthetic"]),
-        peak_gib=peak,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        flops=count_flops(network),
+        statistics.median(rates["reading"]),
+        statistics.median(rates["synthetic"]),
+        peak,
+        sum(parameter.numel() for parameter in network.parameters()),
+        count_flops(network),
     )
 
 

@@ -15,11 +15,12 @@ from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
 from .jobs import PIPE, Job, plan, run_all
 from .models.catalog import DEFAULT_MODEL, ModelCard, listed_models
+from .notices import Notice
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .video.colorize import Progress as VideoProgress
+    from .video.colorize import VideoProgress
     from .video.options import VideoOptions
 
 NOTHING_PRODUCED = 1
@@ -147,9 +148,6 @@ def main(
 
     terminal = console()
 
-    def note(line: str) -> None:
-        terminal.print(line, soft_wrap=True, markup=False)
-
     with (
         _without_converter(),
         Colorizer(
@@ -161,12 +159,16 @@ def main(
             saturation=saturation,
             refine=refine,
             cuda_graph=cuda_graph,
-            on_note=note,
+            on_notice=partial(_say, terminal),
         ) as colorizer,
     ):
-        line = f"{model}: {colorizer.engine}; working size {colorizer.size}"
-        note(line)
-        code = _run(jobs, colorizer, VideoOptions(codec, crf, preset, stabilize), terminal)
+        _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
+        code = _run(
+            jobs,
+            colorizer,
+            VideoOptions(codec=codec, crf=crf, preset=preset, stabilize=stabilize),
+            terminal,
+        )
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
@@ -222,8 +224,8 @@ def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
     return show
 
 
-def _say(terminal: Console, job: Job, remark: str) -> None:
-    terminal.print(f"{job.source}: {remark}", soft_wrap=True, markup=False)
+def _say(terminal: Console, line: Notice | str) -> None:
+    terminal.print(str(line), soft_wrap=True, markup=False)
 
 
 def _run(
@@ -240,24 +242,22 @@ def _run(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as bar:
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
-        say = partial(_say, terminal)
-        for job, outcome in run_all(jobs, colorizer, options, partial(_show_video, bar), say):
+        for job, outcome in run_all(jobs, colorizer, options, partial(_show_video, bar)):
             try:
-                for remark in outcome.result():
-                    say(job, remark)
+                for notice in outcome.result():
+                    _say(terminal, notice)
                 if job.target != PIPE:
                     click.echo(job.target)
             except ColorizeError as error:
                 if len(jobs) == 1:
                     raise
                 failed += 1
-                terminal.print(f"colorize-run: {error}", soft_wrap=True, markup=False)
+                _say(terminal, f"colorize-run: {error}")
             except Exception as error:  # a night's work must not end with one strange file
                 if len(jobs) == 1:
                     raise
                 failed += 1
-                line = f"colorize-run: {job.source}: {type(error).__name__}: {error}"
-                terminal.print(line, soft_wrap=True, markup=False)
+                _say(terminal, f"colorize-run: {job.source}: {type(error).__name__}: {error}")
             bar.advance(overall)
     if failed == len(jobs):
         return NOTHING_PRODUCED

@@ -1,9 +1,6 @@
 """The object that Python users hold: pictures in, pictures out."""
 
-import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 
@@ -12,31 +9,24 @@ from numpy.typing import NDArray
 
 from .color import F32, U8, Codes, Depth, gray_to_lightness
 from .engines.base import Engine, Precision
-from .engines.memory_fallback import MemoryFallback, OnNote
+from .engines.memory_fallback import MemoryFallback
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
 from .files import known_sha256
 from .models.catalog import DEFAULT_MODEL, find_model
 from .models.contract import ModelInfo
+from .notices import Notice, OnNotice, warn
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
-from .video.options import VideoOptions
-from .video.stabilizer import Stabilizer
+from .video.options import VideoOptions, VideoSettings
 
 if TYPE_CHECKING:
-    from .video.colorize import Progress, VideoReport
+    from .video.colorize import VideoProgress, VideoReport
+    from .video.protocols import Batch
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colors do not get better."""
-
-
-@dataclass
-class _VideoProgress:
-    name: str
-    resumed: int = 0  # frames that an earlier run finished
-    frames: int = 0
-    halvings: int = 0  # of the working size, where memory ended
 
 
 class Colorizer:
@@ -59,7 +49,7 @@ class Colorizer:
         saturation: float = 1.0,
         refine: bool = False,
         cuda_graph: bool = False,
-        on_note: OnNote | None = None,
+        on_notice: OnNotice = warn,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
 
@@ -67,8 +57,9 @@ class Colorizer:
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
         photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
-        alone can. ON_NOTE gets what must be known at once, such as a smaller size where
-        memory ends (default: a warning). Raises ModelError, EngineError or ArgumentError.
+        alone can. ON_NOTICE gets what the user should know as it arises, such as a smaller size
+        where memory runs out (default: those of severity warning become Python warnings). Raises
+        ModelError, EngineError or ArgumentError.
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
@@ -77,7 +68,8 @@ class Colorizer:
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
         self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device)
-        self._fallback = MemoryFallback(self.engine, on_note or _warn)
+        self._fallback = MemoryFallback(self.engine)
+        self._on_notice = on_notice
         if cuda_graph:
             try:
                 self.engine.capture_graphs()
@@ -106,24 +98,21 @@ class Colorizer:
         """Return the (height, width) at which the network sees a picture of this size."""
         return seen_shape(self.info, height, width, self.size)
 
-    def chroma(
-        self, grays: Sequence[U8], video: "_VideoProgress | None" = None
-    ) -> list[tuple[F32, F32]]:
+    def shrink(self, grays: Sequence[U8]) -> U8:
+        """Return 8-bit grays (H, W) of one size as the network sees them: (N, h, w)."""
+        shape = self.working_shape(*grays[0].shape)
+        return np.stack([shrink(gray, shape) for gray in grays])
+
+    def chroma(self, grays: Sequence[U8]) -> list[tuple[F32, F32]]:
         """Return L* (h, w) and ab (h, w, 2), working size, for 8-bit grays (H, W) of one such.
 
-        Where memory ends, the network sees smaller pictures, but the planes keep their size, so
-        that a stabilizer goes on; FILM remembers that for the frames to come.
+        If memory runs out, the network sees smaller pictures, but the planes keep their size.
         """
-        shape = self.working_shape(*grays[0].shape)
-        small = np.stack([shrink(gray, shape) for gray in grays])
-        if video is None:
-            height, width = grays[0].shape
-            what = f"picture of {width}x{height}" if len(grays) == 1 else f"{len(grays)} pictures"
-            ab, _ = self._fallback.infer(small, 0, what)
-        else:
-            what = f"{video.name}: from frame {video.resumed + video.frames} on"
-            ab, video.halvings = self._fallback.infer(small, video.halvings, what)
-            video.frames += len(grays)
+        small = self.shrink(grays)
+        height, width = grays[0].shape
+        what = f"picture of {width}x{height}" if len(grays) == 1 else f"{len(grays)} pictures"
+        about = Notice(what, topic="memory", severity="warning")
+        ab, _ = self._fallback.infer(small, 0, about, self._on_notice)
         return list(zip(gray_to_lightness(small), ab, strict=True))
 
     def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
@@ -163,61 +152,36 @@ class Colorizer:
         source: str | Path | BinaryIO,
         target: str | Path | BinaryIO,
         options: VideoOptions | None = None,
-        on_progress: Callable[["Progress"], None] = lambda _: None,
-        on_remark: Callable[[str], None] | None = None,
+        on_progress: Callable[["VideoProgress"], None] = lambda _: None,
     ) -> "VideoReport":
-        """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize.
+        """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
-        A run that was stopped is gone on with: the same call again finishes the film. A binary
-        stream in place of a path is read or written as raw y4m.
-        Colors are held still from frame to frame unless OPTIONS say stabilize=False.
+        If a run was stopped, the same call resumes it. A binary stream in place of a path is read
+        or written as raw y4m. Colors are held still from frame to frame unless OPTIONS say
+        stabilize=False. The report's notices are also given to `on_notice` as they arise.
         """
-        from .video.colorize import (  # photographs do not wait for PyAV
-            colorize_to_y4m,
-            colorize_video,
-        )
+        from .video.colorize import colorize_video  # photographs do not wait for PyAV
+        from .video.sinks import FileSink
+        from .video.source import Source
+        from .video.y4m import Y4MSink
 
-        options, engine = options or VideoOptions(), self.engine
-        pipe = None if isinstance(source, str | Path) else source
-        path = source if isinstance(source, str | Path) else "-"
-        video = _VideoProgress(str(path))
-        chroma = partial(self.chroma, video=video)
-
-        def report(progress: "Progress") -> None:
-            video.resumed = progress.resumed
-            on_progress(progress)
-
-        stabilizer = Stabilizer() if options.stabilize else None
-        if not isinstance(target, str | Path):
-            if options.codec or options.crf is not None or options.preset:
-                raise ArgumentError("y4m is raw: it takes no codec, crf or preset")
-            return colorize_to_y4m(
-                chroma,
-                Path(path),
-                target,
+        engine, origin = self.engine, Source.of(source)
+        return colorize_video(
+            _VideoNetwork(self, str(origin.path)),
+            origin,
+            FileSink(Path(target)) if isinstance(target, str | Path) else Y4MSink(target),
+            VideoSettings(
+                options=options or VideoOptions(),
                 batch=engine.best_batch,
                 saturation=self.saturation,
-                stabilizer=stabilizer,
-                segment_frames=options.segment_frames,
-                on_progress=report,
-                pipe=pipe,
-            )
-        return colorize_video(
-            chroma,
-            Path(path),
-            Path(target),
-            options,
-            batch=engine.best_batch,
-            saturation=self.saturation,
-            stabilizer=stabilizer,
-            on_progress=report,
-            pipe=pipe,
-            on_remark=on_remark,
-            made_by={
-                "model": known_sha256(engine.model),
-                "engine": f"{engine.name} on {engine.device}, {engine.precision}",
-                "working size": str(self.size),
-            },
+                made_by={
+                    "model": known_sha256(engine.model),
+                    "engine": f"{engine.name} on {engine.device}, {engine.precision}",
+                    "working size": str(self.size),
+                },
+            ),
+            on_progress=on_progress,
+            on_notice=self._on_notice,
         )
 
     def close(self) -> None:
@@ -233,8 +197,28 @@ class Colorizer:
         self.close()
 
 
-def _warn(note: str) -> None:
-    warnings.warn(note, RuntimeWarning, stacklevel=2)
+class _VideoNetwork:
+    """The network for the frames of one video; where memory runs out, it stays smaller."""
+
+    def __init__(self, colorizer: Colorizer, source: str) -> None:
+        self._colorizer, self._source = colorizer, source
+        self._halvings = 0  # of the working size
+
+    def shrink(self, grays: Sequence[U8]) -> U8:
+        return self._colorizer.shrink(grays)
+
+    def infer(self, batch: "Batch", hints: F32 | None, tell: OnNotice) -> F32:
+        about = Notice(
+            f"from frame {batch.first} on",
+            topic="memory",
+            severity="warning",
+            source=self._source,
+            frame=batch.first,
+            time=batch.time,
+        )
+        fallback = self._colorizer._fallback
+        ab, self._halvings = fallback.infer(batch.small, self._halvings, about, tell, hints)
+        return ab
 
 
 def _as_photo(rgb: object) -> Photo:

@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
 from .files import PHOTO_SUFFIXES
+from .notices import Notice
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .photo.photo import Photo
-    from .video.colorize import Progress
+    from .video.colorize import VideoProgress
     from .video.options import VideoOptions
 
 VIDEO_SUFFIXES = frozenset(
@@ -62,10 +62,12 @@ class Job:
         self,
         colorizer: "Colorizer",
         options: "VideoOptions",
-        on_progress: Callable[["Progress"], None],
-        on_remark: Callable[[str], None] | None = None,
-    ) -> list[str]:
-        """Do it and return remarks for the user. A file is what its content says, not its name."""
+        on_progress: Callable[["VideoProgress"], None],
+    ) -> list[Notice]:
+        """Do it and return what is to be said at its end; COLORIZER tells the rest as it arises.
+
+        A file is what its content says, not its name.
+        """
         from .photo.reader import is_photo
         from .video.y4m import SIGNATURE, Prefixed
 
@@ -76,35 +78,34 @@ class Job:
             content = sys.stdin.buffer.read(len(SIGNATURE))
             if content == SIGNATURE:
                 video = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
-                return self._video(colorizer, video, options, on_progress, on_remark)
+                return self._video(colorizer, video, options, on_progress)
             content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         if content is not None:
             raise InputError("-: standard input is neither a picture known here nor y4m")
-        return self._video(colorizer, video, options, on_progress, on_remark)
+        return self._video(colorizer, video, options, on_progress)
 
     def _video(
         self,
         colorizer: "Colorizer",
         source: Path | BinaryIO,
         options: "VideoOptions",
-        on_progress: Callable[["Progress"], None],
-        on_remark: Callable[[str], None] | None,
-    ) -> list[str]:
+        on_progress: Callable[["VideoProgress"], None],
+    ) -> list[Notice]:
         target = sys.stdout.buffer if self.target == PIPE else self.target
-        report = colorizer.video(source, target, options, on_progress, on_remark)
+        report = colorizer.video(source, target, options, on_progress)
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
         frames = report.frames - report.resumed
         rate = frames / max(report.seconds, 1e-9)
         speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
-        return [*report.remarks, speed]
+        return [Notice(speed, topic="speed", source=str(self.source))]
 
     def _check_target(self) -> None:
         if self.target.exists() and not self.overwrite:
             raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
 
-    def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[str]:
+    def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[Notice]:
         return self.write(colorizer.photo(self.read(content)))
 
     def read(self, content: bytes | None = None) -> "Photo":
@@ -118,8 +119,8 @@ class Job:
         limit = MAX_PIXELS if self.max_pixels is None else self.max_pixels
         return read_photo(self.source, content, limit)
 
-    def write(self, photo: "Photo") -> list[str]:
-        """Write the colored photograph and return remarks for the user."""
+    def write(self, photo: "Photo") -> list[Notice]:
+        """Write the colored photograph and return what is to be said of it."""
         from .photo.writer import encode_photo, pipe_format, write_photo
 
         if self.target == PIPE:
@@ -128,25 +129,22 @@ class Job:
             sys.stdout.buffer.write(whole.getbuffer())
         else:
             write_photo(self.target, photo)
+        messages = list(photo.remarks)
         if photo.pictures > 1:
-            return [
-                *photo.remarks,
-                f"only the first of its {photo.pictures} pictures was colored",
-            ]
-        return list(photo.remarks)
+            messages.append(f"only the first of its {photo.pictures} pictures was colored")
+        return [Notice(said, topic="output", source=str(self.source)) for said in messages]
 
 
 def run_all(
     jobs: Iterable[Job],
     colorizer: "Colorizer",
     options: "VideoOptions",
-    on_progress: Callable[[Job], Callable[["Progress"], None]],
-    on_remark: Callable[[Job, str], None],
-) -> Iterator[tuple[Job, "Future[list[str]]"]]:
-    """Do the jobs and yield each with its finished remarks or error, in order.
+    on_progress: Callable[[Job], Callable[["VideoProgress"], None]],
+) -> Iterator[tuple[Job, "Future[list[Notice]]"]]:
+    """Do the jobs and yield each with its finished notices or error, in order.
 
-    Photographs that follow each other are streamed; ON_PROGRESS returns what is told of a film, and
-    ON_REMARK gets at once what must be known while one is colored.
+    Photographs that follow each other are streamed; ON_PROGRESS returns what gets the progress of a
+    video.
     """
     from .photo.reader import is_photo, pixels_of
     from .photo.stream import Steps, stream
@@ -154,7 +152,7 @@ def run_all(
     def streamed(job: Job) -> bool:
         return job.source != PIPE and is_photo(job.source)
 
-    steps = Steps[Job, list[str]](
+    steps = Steps[Job, list[Notice]](
         lambda job: pixels_of(job.source), Job.read, lambda job, photo: job.write(photo)
     )
     for photos, group in groupby(jobs, streamed):
@@ -162,10 +160,9 @@ def run_all(
             yield from stream(colorizer, group, steps)
             continue
         for job in group:
-            done: Future[list[str]] = Future()
+            done: Future[list[Notice]] = Future()
             try:
-                say = partial(on_remark, job)
-                done.set_result(job.run(colorizer, options, on_progress(job), say))
+                done.set_result(job.run(colorizer, options, on_progress(job)))
             except Exception as error:  # the caller's to judge, as that of a photograph
                 done.set_exception(error)
             yield job, done

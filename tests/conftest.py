@@ -1,29 +1,34 @@
 """Shared by all tests: a tiny model with recognisable colors, and ways to run a command."""
 
+import contextlib
+import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+import onnx
 import pytest
 from av.video.stream import VideoStream
-from helpers.commands import Finished, run_command
-from helpers.onnx_models import write_model
+from onnx import TensorProto, helper
 from PIL import Image
 
 from colorize.runtime.models.catalog import SAMPLES
-from colorize.runtime.models.contract import ModelInfo
+from colorize.runtime.models.contract import HINTS, INPUT, OUTPUT, ModelInfo
 
 if TYPE_CHECKING:
-    from helpers.bench import Quick
+    from click.testing import Result
 
     from colorize.runtime.colorizer import Colorizer
     from colorize.train.checkpoints.checkpoint import Checkpoint
+
+Finished = subprocess.CompletedProcess[str]
 
 INFO = ModelInfo(
     architecture="unet",
@@ -36,6 +41,56 @@ INFO = ModelInfo(
     license="Apache-2.0",
     toolkit_version="0.1.0",
 )
+
+
+def _save_model(
+    path: Path,
+    metadata: dict[str, str],
+    *,
+    input_name: str = INPUT,
+    channels: int = 2,
+    sides: tuple[str | int, str | int, str | int] = ("N", "H", "W"),
+    hints: bool = False,
+) -> Path:
+    """Write a 1x1 convolution: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*, which is never neutral.
+
+    HINTS adds that input: hinted a*, b* times their confidence come on top.
+    """
+    batch, height, width = sides
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 1, 1, 1], [0.2, -0.6])
+    bias = helper.make_tensor("b", TensorProto.FLOAT, [2], [20.0, 40.0])
+    nodes = [helper.make_node("Conv", [input_name, "w", "b"], [OUTPUT])]
+    if channels == 3:
+        nodes[0].output[0] = "two"
+        nodes.append(helper.make_node("Concat", ["two", input_name], [OUTPUT], axis=1))
+    inputs = {input_name: 1}
+    if hints:
+        inputs[HINTS] = 3
+        nodes[0].output[0] = "guess"
+        nodes += [
+            helper.make_node("Split", [HINTS, "planes"], ["known", "sure"], axis=1),
+            helper.make_node("Mul", ["known", "sure"], ["change"]),
+            helper.make_node("Add", ["guess", "change"], [OUTPUT]),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, wide, height, width])
+            for name, wide in inputs.items()
+        ],
+        [
+            helper.make_tensor_value_info(
+                OUTPUT, TensorProto.FLOAT, [batch, channels, height, width]
+            )
+        ],
+        [weight, bias, helper.make_tensor("planes", TensorProto.INT64, [2], [2, 1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,13 +110,13 @@ def tiny_info() -> ModelInfo:
 @pytest.fixture(scope="session")
 def save_model() -> Callable[..., Path]:
     """`save_model(path, metadata, input_name=, channels=, sides=, hints=)` writes an ONNX file."""
-    return write_model
+    return _save_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX file that keeps the contract: a* = 20 + 0.2 L*, b* = 40 - 0.6 L*."""
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", INFO.to_metadata())
+    return _save_model(tmp_path_factory.mktemp("model") / "tiny.onnx", INFO.to_metadata())
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +124,7 @@ def tiny_hint_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`tiny_model` with hints: their a*, b* times their confidence come on top."""
     info = replace(INFO, takes_hints=True)
     path = tmp_path_factory.mktemp("model") / "tiny-hints.onnx"
-    return write_model(path, info.to_metadata(), hints=True)
+    return _save_model(path, info.to_metadata(), hints=True)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +132,8 @@ def colorizer(tiny_model: Path) -> Iterator["Colorizer"]:
     """A Colorizer that runs `tiny_model` in float32."""
     from colorize.runtime.colorizer import Colorizer
 
-    with Colorizer(tiny_model, backend="openvino", precision="fp32") as opened:
+    quiet: dict[str, Any] = {"on_notice": lambda _: None}  # the reports have them
+    with Colorizer(tiny_model, backend="openvino", precision="fp32", **quiet) as opened:
         yield opened
 
 
@@ -96,7 +152,20 @@ def clip() -> Path:
 @pytest.fixture(scope="session")
 def in_process() -> Callable[..., Finished]:
     """`in_process(main, *arguments)` runs a click command here: exit code, stdout and stderr."""
-    return run_command
+
+    def run(main: Callable[..., object], *arguments: object) -> Finished:
+        words = [str(argument) for argument in arguments]
+        out, err = io.StringIO(), io.StringIO()
+        code: str | int | None = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main(words, prog_name=getattr(main, "name", None))
+            except SystemExit as leaving:
+                code = leaving.code
+        assert isinstance(code, int)
+        return Finished(words, code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -291,22 +360,39 @@ def exported(
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """The model that colorize-bench measures."""
-    from helpers.bench import INFO
+    from helpers.bench import write_model
 
-    return write_model(tmp_path / "tiny.onnx", INFO.to_metadata())
+    return write_model(tmp_path / "tiny.onnx")
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two small photographs in color."""
-    from helpers.bench import small_photos
+    from colorize.runtime.files import photo_files
 
-    return small_photos(tmp_path / "photos")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photo_files(SAMPLES / "test")[:2]:
+        with Image.open(path) as image:
+            image.resize((60, 45)).save(folder / f"{path.stem}.png")
+    return folder
 
 
 @pytest.fixture
-def quick(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> "Quick":
+def quick(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple["Result", dict[str, Any]]]:
     """Return what runs colorize-bench on the two photographs and reads its JSON."""
-    from helpers.bench import quick_bench
+    import torch
+    from helpers.bench import bench
 
-    return quick_bench(tmp_path, photos, monkeypatch)
+    monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+
+    def call(*arguments: object) -> tuple["Result", dict[str, Any]]:
+        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", tmp_path / "report")
+        result = bench(*few, *arguments)
+        target = tmp_path / "report" / "results.json"
+        return result, json.loads(target.read_text()) if target.exists() else {}
+
+    return call

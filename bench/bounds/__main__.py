@@ -25,7 +25,7 @@ from ..speed.cost import Cost
 from .clips import make_clip
 from .cold_start import ColdStart, measure_cold_start
 from .video_memory import video_memory
-from .video_speed import COLORIZE_RUN, TRANSCODE_SOURCE, VideoSpeed, measure_video_speed
+from .video_speed import COLORIZE_RUN, TRANSCODE_SOURCE, Ratio, VideoSpeed, measure_video_speed
 
 VIDEO_BOUND = 1.15
 """A film's wall seconds over those of transcoding alone plus the network alone."""
@@ -41,19 +41,14 @@ _BEYOND = 1
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """What was measured over its reference; without a bound it only explains another ratio."""
+class Bound:
+    """One figure and the bound it is held against; None: it only explains another."""
 
     name: str
-    value: float  # the median of the repeats
-    least: float
+    value: float
+    least: float  # over the repeats
     most: float
     bound: float | None = None
-
-    @classmethod
-    def of(cls, name: str, repeats: Sequence[float], bound: float | None = None) -> "Ratio":
-        """Sum up the ratios of REPEATS."""
-        return cls(name, statistics.median(repeats), min(repeats), max(repeats), bound)
 
     def beyond(self) -> bool:
         """Return whether it is worse than its bound."""
@@ -109,11 +104,11 @@ def main(
 ) -> int:
     """Hold colorize-run against its bounds on FILM; default: the bundled clip.
 
-    Everything is done in turns, so that other programs slow all alike; their share is printed. Exit
+    Everything is done in turns, so that a busy machine hits all alike; its share is told. Exit
     codes: 0 all within, 1 one is beyond its bound, 2 bad arguments or unusable input.
     """
     path, kinds, terminal = find_model(model), only or _KINDS, console()
-    ratios: list[Ratio] = []
+    bounds: list[Bound] = []
     document: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
@@ -129,26 +124,26 @@ def main(
                 speed = measure_video_speed(
                     path, clip, folder, options, repeats=repeats, others=others
                 )
-                ratios += show_video(speed, terminal)
+                bounds += show_video(speed, terminal)
                 document["videos"].append(asdict(speed))
         if "start" in kinds:
             photo = sorted((SAMPLES / "test").glob("*.jpg"))[0]
             start = measure_cold_start(path, photo, folder / photo.name, repeats)
-            ratios.append(show_start(start, terminal))
+            bounds.append(show_start(start, terminal))
             document["start"] = asdict(start)
         if "memory" in kinds:
             peaks = _memory(path, video, folder, memory_frames)
             document["memory_mb"] = peaks
-            ratios += _memory_ratio(peaks, terminal)
-        document["bounds"] = [asdict(ratio) for ratio in ratios]
+            bounds += _memory_bounds(peaks, terminal)
+        document["bounds"] = [asdict(bound) for bound in bounds]
         part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for ratio in ratios:
-        click.echo(ratio.line())
+    for bound in bounds:
+        click.echo(bound.line())
     click.echo(output)
-    return _BEYOND if any(ratio.beyond() for ratio in ratios) else 0
+    return _BEYOND if any(bound.beyond() for bound in bounds) else 0
 
 
-def show_video(speed: VideoSpeed, terminal: Console) -> list[Ratio]:
+def show_video(speed: VideoSpeed, terminal: Console) -> list[Bound]:
     """Print what each way cost; return the ratios of wall and of processor seconds."""
     title = f"{speed.width}x{speed.height}, {speed.frames} frames, {speed.engine}"
     table = Table("", "wall s", "fps", "processor s", "others %", "MB", title=title)
@@ -168,22 +163,32 @@ def show_video(speed: VideoSpeed, terminal: Console) -> list[Ratio]:
     _warn_of_others([cost for costs in speed.costs.values() for cost in costs], terminal)
     video = f"film {speed.width}x{speed.height}"
     return [
-        Ratio.of(f"{video}, wall over its parts'", speed.ratios(_wall), VIDEO_BOUND),
-        Ratio.of(f"{video}, processor seconds over its parts'", speed.ratios(_cpu)),
-        Ratio.of(
+        _bound(f"{video}, wall over its parts'", speed.ratio(_wall), VIDEO_BOUND),
+        _bound(f"{video}, processor seconds over its parts'", speed.ratio(_cpu)),
+        _bound(
             f"{video}, wall over {TRANSCODE_SOURCE} and the network",
-            speed.ratios(_wall, TRANSCODE_SOURCE),
+            speed.ratio(_wall, TRANSCODE_SOURCE),
         ),
     ]
 
 
-def show_start(start: ColdStart, terminal: Console) -> Ratio:
-    """Print both starts; return their ratio."""
+def _bound(name: str, ratio: Ratio, bound: float | None = None) -> Bound:
+    return Bound(name, ratio.median, ratio.least, ratio.most, bound)
+
+
+def show_start(start: ColdStart, terminal: Console) -> Bound:
+    """Print both starts; return the bound on their ratio."""
     whole, floor = (_median(costs, _wall) for costs in (start.whole, start.floor))
     terminal.print(f"cold start {whole:.2f} s; its libraries and the model {floor:.2f} s")
     _warn_of_others([*start.whole, *start.floor], terminal)
     ratios = [a.wall / b.wall for a, b in zip(start.whole, start.floor, strict=True)]
-    return Ratio.of("cold start over its parts'", ratios, START_BOUND)
+    return Bound(
+        "cold start over its parts'",
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        START_BOUND,
+    )
 
 
 def _memory(model: Path, video: Path, folder: Path, lengths: Sequence[int]) -> dict[int, float]:
@@ -197,14 +202,14 @@ def _memory(model: Path, video: Path, folder: Path, lengths: Sequence[int]) -> d
     return peaks
 
 
-def _memory_ratio(peaks: dict[int, float], terminal: Console) -> list[Ratio]:
+def _memory_bounds(peaks: dict[int, float], terminal: Console) -> list[Bound]:
     if len(peaks) < 2:
         terminal.print("memory: this system does not say what a process took")
         return []
     told = ", ".join(f"{frames} frames {peak:.0f} MB" for frames, peak in peaks.items())
     terminal.print(f"peak memory of a film: {told}")
     ratio = peaks[max(peaks)] / peaks[min(peaks)]
-    return [Ratio.of("memory of the long film over the short", [ratio], MEMORY_BOUND)]
+    return [Bound("memory of the long film over the short", ratio, ratio, ratio, MEMORY_BOUND)]
 
 
 def _warn_of_others(costs: Sequence[Cost], terminal: Console) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 
 from ...runtime.errors import InputError
-from ...runtime.video.reader import open_video, video_stream
+from ...runtime.video.source import open_video, video_stream
 
 CRF, PRESET = 16, "veryfast"
 """Of what is read again: only its loss matters."""

@@ -1,4 +1,4 @@
-"""The cold start of colorize-run against its unavoidable part: libraries and the model."""
+"""The cold start of colorize-run, against what it cannot do without: libraries and the model."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from ...runtime.errors import ColorizeError
 from ..speed.cost import Cost, cost_of
 
-# Imports what coloring a photograph needs of other libraries, and loads the model.
+# What coloring a photograph takes from others, and the model made ready; nothing of our own.
 _FLOOR = """
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ open_engine(Path(sys.argv[1]))
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What each repeat cost, in new processes, in turns."""
+    """Each repeat of both, in new processes, in turns."""
 
     whole: tuple[Cost, ...]  # colorize-run photo.jpg
     floor: tuple[Cost, ...]  # importing its libraries and compiling the model

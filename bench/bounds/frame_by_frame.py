@@ -1,4 +1,4 @@
-"""A video as most colorizers do it: torch eager, RGB frames, OpenCV's writer, no overlap."""
+"""How most colorizers do a film: torch eager, whole RGB pictures, OpenCV's writer, in turns."""
 
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from ...runtime.colorizer import Colorizer
 from ...runtime.engines.base import Engine
 from ...runtime.errors import InputError
-from ...runtime.video.reader import open_video
+from ...runtime.video.source import open_video
 
 
 def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, target: Path) -> int:

@@ -1,10 +1,11 @@
 """How fast a film is colored against the two things that cannot be left out of it.
 
 The bound: transcoding alone with the same encoder settings, then the network alone on the same
-frames. What is transcoded is the colored video: it gives an encoder more work than the source
-does. Two other ways to do the same, on the same network and video, stand beside it.
+frames. What is transcoded is the film in color: an encoder has more work with that than with the
+source. Two other ways to do the same, on the same network and film, stand beside it.
 """
 
+import statistics
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ...runtime.resize import shrink
 from ...runtime.video.colorize import VideoReport
 from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import open_video, video_stream
+from ...runtime.video.source import open_video, video_stream
 from ..speed.cost import Cost, cost_of
 from ..speed.torch_eager import checkpoint_of, open_eager
 from ..video.transcode import transcode
@@ -30,9 +31,18 @@ COLORIZE_RUN, NETWORK = "colorize-run", "network alone"
 TRANSCODE, TRANSCODE_SOURCE = "transcoding the colored film", "transcoding the source"
 ONNXRUNTIME = "colorize-run --backend onnxruntime"
 FRAME_BY_FRAME = "torch eager, frame by frame, OpenCV's writer"
-# Of the colored video that is transcoded. A video that has lost its noise is easier to encode, so
-# this is low enough to keep it: transcoding then writes as many bytes as colorize-run.
+# Of the film in color that is transcoded: so low that it keeps its noise, and transcoding writes
+# as many bytes as the road: a film that has lost its noise is easier to encode.
 _FAITHFUL_CRF = 12
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The road over the bound's two parts, one after another, each repeat by itself."""
+
+    median: float
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,15 @@ class VideoSpeed:
     engine: str
     costs: dict[str, tuple[Cost, ...]]
     megabytes: dict[str, float]  # written; those who encode alike write as much
-    stages: tuple[dict[str, float], ...]  # of colorize-run: seconds of work, which overlap
+    stages: tuple[dict[str, float], ...]  # of the road: seconds of work, which overlap
 
-    def ratios(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> list[float]:
-        """Return colorize-run's FIGURE over that of TRANSCODE plus the network, each repeat's."""
+    def ratio(self, figure: Callable[[Cost], float], transcode: str = TRANSCODE) -> Ratio:
+        """Return the road's FIGURE over that of TRANSCODE plus the network."""
         parts = zip(
             self.costs[COLORIZE_RUN], self.costs[transcode], self.costs[NETWORK], strict=True
         )
-        return [figure(run) / (figure(video) + figure(net)) for run, video, net in parts]
+        ratios = [figure(road) / (figure(video) + figure(net)) for road, video, net in parts]
+        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def measure_video_speed(
@@ -99,14 +110,14 @@ def measure_video_speed(
         context = video_stream(opened).codec_context
         width, height = context.width, context.height
     return VideoSpeed(
-        video=video.name,
-        width=width,
-        height=height,
-        frames=len(lightness),
-        engine=engine,
-        costs={name: tuple(runs) for name, runs in costs.items()},
-        megabytes=megabytes,
-        stages=tuple(report.stages for report in reports),
+        video.name,
+        width,
+        height,
+        len(lightness),
+        engine,
+        {name: tuple(runs) for name, runs in costs.items()},
+        megabytes,
+        tuple(report.stages for report in reports),
     )
 
 

@@ -1,4 +1,4 @@
-"""Candidates: models, folders of colored pictures, and the two references gray and truth."""
+"""Those whose colors are judged: models, folders of colored pictures, and two references."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from ...runtime.files import photo_files
 from ...runtime.jobs import MARK
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import UNREADABLE, limited, read_photo
-from ..settings import Model, Settings, nothing_less
+from ..settings import Settings, Subject, nothing_less
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
 
 _ORIENTATION = 0x0112
@@ -28,7 +28,7 @@ TRUTH = "truth"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Entrant:
     """One row of the quality table: a model under settings, or a folder of colored pictures."""
 
     name: str
@@ -36,7 +36,7 @@ class Candidate:
     precision: Precision = "auto"
     device: str = "auto"
     size: int | None = None
-    model: Model | None = None
+    subject: Subject | None = None
     pictures: tuple[Path, ...] = ()  # one for each photograph of the data set
 
     @property
@@ -46,34 +46,27 @@ class Candidate:
         return f"{self.name}{size}" + (f" {self.precision}" if self.precision != "auto" else "")
 
 
-Colorize = Callable[[U8, int], U8]
-"""Takes a truth (H, W, 3) and its index in the data set; returns it in the candidate's colors."""
+Painter = Callable[[U8, int], U8]
+"""Returns the truth (H, W, 3), the so-manieth photograph of the data set, in its own colors."""
 
 
-def find_candidates(models: Sequence[Model], data: DataSet, settings: Settings) -> list[Candidate]:
+def entrants(
+    subjects: Sequence[Subject], folders: Sequence[Path], data: DataSet, settings: Settings
+) -> list[Entrant]:
     """Return every model x precision x size, and every folder; InputError if one does not fit."""
-    rows = [
-        Candidate(
-            name=model.name,
-            backend=settings.backends[0],
-            precision=precision,
-            device=settings.device,
-            size=size,
-            model=model,
-        )
-        for model, precision, size in product(models, settings.precisions, settings.sizes)
+    models = [
+        Entrant(subject.name, settings.backends[0], precision, settings.device, size, subject)
+        for subject, precision, size in product(subjects, settings.precisions, settings.sizes)
     ]
     colored = [
-        Candidate(
-            name=folder.resolve().name, pictures=_match(folder, data.photos, settings.protocol)
-        )
-        for folder in settings.colored
+        Entrant(folder.resolve().name, pictures=_match(folder, data.photos, settings.protocol))
+        for folder in folders
     ]
-    titles = [candidate.title for candidate in (*rows, *colored)] + [GRAY, TRUTH]
+    titles = [entrant.title for entrant in (*models, *colored)] + [GRAY, TRUTH]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:
         raise InputError(f"two rows would be called {twice[0]}; rename the folder of pictures")
-    return [*rows, *colored]
+    return [*models, *colored]
 
 
 def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Path, ...]:
@@ -105,7 +98,7 @@ def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Pat
 
 
 def _size(content: bytes) -> tuple[int, int] | None:
-    """Return (width, height) as shown; None if it cannot be read, which scoring reports."""
+    """Return (width, height) as shown; None if it cannot be read, which judging will report."""
     try:
         with limited(), Image.open(io.BytesIO(content)) as image:
             turned = image.getexif().get(_ORIENTATION, 1) >= _TURNED_FROM
@@ -119,25 +112,23 @@ def _size_after(protocol: str, size: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def open_candidate(
-    candidate: Candidate, protocol: str, stack: ExitStack
-) -> tuple[Colorize, str | None]:
-    """Return what colorizes as CANDIDATE does, closed by STACK, and the precision it computes in.
+def painter(entrant: Entrant, protocol: str, stack: ExitStack) -> tuple[Painter, str | None]:
+    """Return what paints for ENTRANT, closed by STACK, and its arithmetic's precision.
 
     ColorizeError if its model cannot be loaded.
     """
-    if candidate.model is None:
+    if entrant.subject is None:
         return lambda truth, index: _cut(
-            read_photo(candidate.pictures[index]).rgb, truth, protocol
+            read_photo(entrant.pictures[index]).rgb, truth, protocol
         ), None
     colorizer = stack.enter_context(
         Colorizer(
-            candidate.model.path,
-            backend=candidate.backend or "auto",
-            precision=candidate.precision,
-            device=candidate.device,
-            size=candidate.size,
-            on_note=nothing_less,
+            entrant.subject.path,
+            backend=entrant.backend or "auto",
+            precision=entrant.precision,
+            device=entrant.device,
+            size=entrant.size,
+            on_notice=nothing_less,
         )
     )
     return lambda truth, _: colorizer.image(truth), colorizer.engine.precision

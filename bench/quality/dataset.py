@@ -15,9 +15,9 @@ from ...runtime.files import PHOTO_SUFFIXES, photo_files, sha256
 from ...runtime.photo.reader import read_photo
 
 MANIFEST = "SHA256SUMS"
-"""The output of `sha256sum`: a data set that holds this file must hold exactly its photographs."""
+"""Lines of `sha256sum`; where a data set has one, its photographs must be exactly those."""
 
-_NAMED = 5  # names that an error message lists
+_NAMED = 5  # how many names a complaint lists
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _center_256(rgb: U8) -> U8:
 
 
 PROTOCOLS: dict[str, Callable[[U8], U8]] = {"imagenet256": _center_256, "native": lambda rgb: rgb}
-"""What is done to a truth before it is colored and compared; results are 8-bit."""
+"""What is done to a truth before it is measured on; results are 8-bit, as PNG stores them."""
 
 PROTOCOL_VERSIONS = {"imagenet256": 1, "native": 1}
-"""Raised when a protocol gives other pixels: figures of two versions cannot be compared."""
+"""Rises when the same name would give other pixels: figures of two versions do not compare."""

@@ -1,7 +1,8 @@
 """Color of the results: photographs colored from their own lightness, against the truth."""
 
+import math
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from ...runtime.errors import InputError
 from ...runtime.files import fingerprint, sha256
 from ...runtime.photo.reader import is_photo
 from ..settings import Failure
-from .candidates import GRAY, TRUTH, Candidate
+from .candidates import GRAY, TRUTH, Entrant
 from .dataset import PROTOCOL_VERSIONS, DataSet
-from .metrics import METRICS, RunningMeans, finite
+from .metrics import METRICS, Tally
 from .perceptual import FID_PHOTOS, Fid
-from .scoring import PhotoScores, Scorer, ScoringConfig, score_in_worker
+from .scoring import Job, Judge, Verdict, judge_elsewhere
 
 KEPT = 1000
 """Photographs whose own figures are kept, for comparisons in pairs; the rest count in the means."""
@@ -54,9 +55,9 @@ class Quality:
 
 @dataclass
 class _Sums:
-    """The scores added up, in memory that does not grow with the photographs."""
+    """Everything that is known so far, in memory that does not grow with the photographs."""
 
-    means: dict[str, RunningMeans] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     fids: dict[str, Fid] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
@@ -66,74 +67,73 @@ class _Sums:
     count: int = 0
     left_out_count: int = 0
 
-    def add(self, scores: PhotoScores) -> None:
-        if scores.sha256:
-            self.hashes.append(scores.sha256)
-        if scores.left_out is not None:
+    def add(self, verdict: Verdict) -> None:
+        if verdict.sha256:
+            self.hashes.append(verdict.sha256)
+        if verdict.left_out is not None:
             self.left_out_count += 1
-            self.left_out += [(scores.name, scores.left_out)][: KEPT - len(self.left_out)]
+            self.left_out += [(verdict.name, verdict.left_out)][: KEPT - len(self.left_out)]
             return
         self.count += 1
-        self.failures |= scores.failures
-        for title, figures in scores.figures.items():
-            self.means.setdefault(title, RunningMeans()).add(figures)
+        self.failures |= verdict.failures
+        for title, figures in verdict.figures.items():
+            self.tallies.setdefault(title, Tally()).add(figures)
         if self.count <= KEPT:
-            self.photos.append(scores.name)
-            for title, figures in scores.figures.items():
+            self.photos.append(verdict.name)
+            for title, figures in verdict.figures.items():
                 own = self.kept.setdefault(title, {})
                 for name, value in figures.items():
-                    own.setdefault(name, []).append(finite(value))
-        for title, features in scores.features.items():
-            self.fids.setdefault(title, Fid()).add(features, scores.features[TRUTH])
+                    own.setdefault(name, []).append(_finite(value))
+        for title, features in verdict.features.items():
+            self.fids.setdefault(title, Fid()).add(features, verdict.features[TRUTH])
 
 
 def measure_quality(
-    config: ScoringConfig,
+    job: Job,
     whole: DataSet,
     not_measured: dict[str, str],
-    watch: Callable[[Iterator[PhotoScores]], Iterable[PhotoScores]],
+    on_verdict: Callable[[Verdict], None] = lambda _: None,
 ) -> Quality:
-    """Color the photographs of CONFIG with each of its candidates and measure them.
+    """Color the photographs of JOB with each of its entrants and measure them.
 
-    WHOLE is the data set that CONFIG's is a part of. WATCH hands on the scores, one by one.
-    InputError if none can be used; a candidate that fails gets a Failure and the others go on.
+    WHOLE is the data set that JOB's is a part of. ON_VERDICT is called after each photograph.
+    InputError if none can be used; an entrant that fails gets a Failure and the others go on.
     """
     sums = _Sums()
-    with _all_scores(config) as (found, precisions, failures):
+    with _verdicts(job) as (verdicts, precisions, failures):
         sums.failures |= failures
-        for scores in watch(found):
-            sums.add(scores)
+        for verdict in verdicts:
+            sums.add(verdict)
+            on_verdict(verdict)
     if sums.count == 0:
         reasons = "; ".join(f"{name}: {why}" for name, why in sums.left_out[:3])
         raise InputError(
-            f"{config.data.name}: no usable photograph among {len(config.data.photos)} "
-            f"({reasons}); --data needs color photographs"
+            f"{job.data.name}: no usable photograph among {len(job.data.photos)} ({reasons}); "
+            "--data needs color photographs"
         )
-    if config.inception and sums.count < FID_PHOTOS:
+    if job.inception and sums.count < FID_PHOTOS:
         not_measured = {**not_measured, "fid": fid_refusal(sums.count)}
         sums.fids = {}
     # A part of the training pictures is training pictures too, so the whole set is looked at.
-    rest = set(whole.photos) - set(config.data.photos)
+    rest = set(whole.photos) - set(job.data.photos)
     hashes = sums.hashes + [
         sha256(ref.content()) for ref in rest if ref.length is not None or is_photo(ref.path)
     ]
-    measured = [
-        _row(candidate, sums, precisions.get(candidate.title)) for candidate in config.candidates
-    ]
-    references = [_row(Candidate(name=name), sums, None) for name in (GRAY, TRUTH)]
+    measured = [_row(entrant, sums, precisions.get(entrant.title)) for entrant in job.entrants]
+    references = [_row(Entrant(name), sums, None) for name in (GRAY, TRUTH)]
     return Quality(
-        data_name=config.data.name,
+        data_name=job.data.name,
         data_fingerprint=fingerprint(hashes),
         manifest_sha256=whole.manifest_sha256,
-        protocol=f"{config.protocol}@{PROTOCOL_VERSIONS[config.protocol]}",
+        protocol=f"{job.protocol}@{PROTOCOL_VERSIONS[job.protocol]}",
         count=sums.count,
         photos=tuple(sums.photos),
         left_out=tuple(sums.left_out),
         left_out_count=sums.left_out_count,
         rows=(*measured, *references),
         not_measured=not_measured,
-        weights={f"lpips_{net}": weights.sha256 for net, weights in config.lpips}
-        | ({"fid": config.inception.sha256} if config.inception else {}),
+        weights={f"lpips_{net}": weights.sha256 for net, weights in job.lpips}
+        | ({"fid": job.inception.sha256} if job.inception else {}),
     )
 
 
@@ -143,42 +143,47 @@ def fid_refusal(photos: int) -> str:
 
 
 @contextmanager
-def _all_scores(
-    config: ScoringConfig,
-) -> Iterator[tuple[Iterator[PhotoScores], dict[str, str | None], dict[str, str]]]:
-    """Yield the scores in order, each candidate's precision, and why others were not loaded."""
-    indices = range(len(config.data.photos))
-    with Scorer(config) as own:
-        if config.workers == 1:
+def _verdicts(
+    job: Job,
+) -> Iterator[tuple[Iterator[Verdict], dict[str, str | None], dict[str, str]]]:
+    """Yield the verdicts in order, each model's precision, and who could not be loaded."""
+    indices = range(len(job.data.photos))
+    with Judge(job) as own:
+        if job.workers == 1:
             yield map(own.photo, indices), own.precisions, own.failures
             return
     spawn = multiprocessing.get_context("spawn")  # engines and torch do not survive a fork
-    pool = ProcessPoolExecutor(config.workers, mp_context=spawn)
+    pool = ProcessPoolExecutor(job.workers, mp_context=spawn)
     try:
-        found = pool.map(partial(score_in_worker, config), indices)
+        found = pool.map(partial(judge_elsewhere, job), indices)
         yield iter(found), own.precisions, own.failures
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _row(candidate: Candidate, sums: _Sums, precision: str | None) -> QualityRow | Failure:
-    title = candidate.title
+def _row(entrant: Entrant, sums: _Sums, precision: str | None) -> QualityRow | Failure:
+    title = entrant.title
     if title in sums.failures:
-        return Failure(candidate.name, candidate.backend or "-", sums.failures[title])
-    means = sums.means[title].means()
+        return Failure(entrant.name, entrant.backend or "-", sums.failures[title])
+    means = sums.tallies[title].means()
     if title in sums.fids and title != TRUTH:
         means["fid"] = sums.fids[title].value()
     if title != TRUTH:
-        truth = sums.means[TRUTH].means()
+        truth = sums.tallies[TRUTH].means()
         for name in ("colorfulness", "colorfulness_ddcolor"):
             means[f"{name}_delta"] = abs(means[name] - truth[name])
     return QualityRow(
-        model=candidate.name,
-        title=title,
-        backend=candidate.backend,
-        precision=precision,
-        size=candidate.size,
-        means={name: finite(means.get(name)) for name in METRICS},
-        errors=sums.means[title].errors(),
-        per_photo=sums.kept[title],
+        entrant.name,
+        title,
+        entrant.backend,
+        precision,
+        entrant.size,
+        {name: _finite(means.get(name)) for name in METRICS},
+        sums.tallies[title].errors(),
+        sums.kept[title],
     )
+
+
+def _finite(value: float | None) -> float | None:
+    """Return VALUE for JSON, which has no infinity: the PSNR of a perfect answer."""
+    return value if value is not None and math.isfinite(value) else None

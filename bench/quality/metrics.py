@@ -44,7 +44,11 @@ METRICS = {
 
 
 def colorfulness_ddcolor(rgb: U8) -> float:
-    """Return DDColor's colorfulness of 8-bit (H, W, 3): M^(3), but lower by absolute opponents."""
+    """Return what DDColor's code calls colorfulness of an 8-bit (H, W, 3) picture.
+
+    Hasler & Suesstrunk's formula over absolute opponents: lower than theirs for colorful
+    pictures, and not comparable with it.
+    """
     r, g, b = np.moveaxis(rgb.astype(np.float64), -1, 0)
     rg, yb = abs(r - g), abs((r + g) / 2 - b)
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
@@ -88,12 +92,7 @@ def ciede2000(picture: U8, truth: U8) -> float:
     return float(difference.mean())
 
 
-def finite(value: float | None) -> float | None:
-    """Return VALUE for JSON, which has no infinity: the PSNR of a perfect answer."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-class RunningMean:
+class Running:
     """Mean and standard error of a figure over photographs, in memory that does not grow."""
 
     def __init__(self) -> None:
@@ -119,16 +118,16 @@ class RunningMean:
         return math.sqrt(self._squares / (self.count - 1) / self.count)
 
 
-class RunningMeans:
-    """A running mean for each figure, by its name."""
+class Tally:
+    """Running figures by name."""
 
     def __init__(self) -> None:
-        self._running: dict[str, RunningMean] = {}
+        self._running: dict[str, Running] = {}
 
     def add(self, figures: Mapping[str, float]) -> None:
         """Count the figures of one photograph."""
         for name, value in figures.items():
-            self._running.setdefault(name, RunningMean()).add(value)
+            self._running.setdefault(name, Running()).add(value)
 
     def means(self) -> dict[str, float]:
         """Return the mean of each figure."""

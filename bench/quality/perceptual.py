@@ -1,4 +1,4 @@
-"""LPIPS and FID from torchmetrics; weights are given or cached, and fetched only on demand."""
+"""LPIPS and FID from torchmetrics, with weights that are given or cached, never just fetched."""
 
 import os
 import tempfile
@@ -21,20 +21,20 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256
 
 FID_PHOTOS = 2000
-"""With fewer, the covariance of 2,048 features has not full rank, and FID is biased."""
+"""Below it the covariance of 2,048 features is not full, and FID is another number."""
 
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 """LPIPS' names of its networks and torchvision's."""
 
 _INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-_INCEPTION_SHA256 = "6726825d"  # its first digits, as in the file's name
+_INCEPTION_SHA256 = "6726825d"  # its first digits, which the file's own name tells
 _FEATURES = 2048
 Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights and its SHA-256."""
+    """A file of weights, known by its content."""
 
     path: Path
     sha256: str
@@ -56,7 +56,7 @@ def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | 
         return f"no {NETWORKS[net]} weights here: give --lpips-weights or allow --download"
     try:
         get_model_weights(NETWORKS[net])["DEFAULT"].get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: the download has another hash
+    except (OSError, RuntimeError) as error:  # the second: what came has another hash
         return f"{NETWORKS[net]} weights could not be fetched ({error})"
     return Weights(cached, sha256(cached))
 
@@ -127,7 +127,7 @@ class Lpips:
     def __call__(self, picture: U8, truth: U8) -> float:
         """Return the distance of two 8-bit (H, W, 3) pictures; 0 if they are equal."""
         value = float(self._metric(_unit(picture), _unit(truth)))
-        self._metric.reset()  # else it keeps every picture's score
+        self._metric.reset()  # it would keep all it has seen
         return value
 
 
@@ -183,7 +183,7 @@ class Fid:
 
 
 class _Given(nn.Module):
-    """Takes Inception's place in torchmetrics: the features are computed in other processes."""
+    """Stands where torchmetrics has Inception: the features come from other processes."""
 
     num_features = _FEATURES
 

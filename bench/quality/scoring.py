@@ -1,4 +1,4 @@
-"""One photograph at a time: every candidate colors it and is measured; works in any process."""
+"""One photograph at a time: every entrant colors it and is measured; works in any process."""
 
 import io
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from ...runtime.errors import ColorizeError, InputError
 from ...runtime.files import sha256
 from ...runtime.photo.contact_sheet import scaled
 from ...train.metrics import colorfulness
-from .candidates import GRAY, TRUTH, Candidate, Colorize, open_candidate, without_colors
+from .candidates import GRAY, TRUTH, Entrant, Painter, painter, without_colors
 from .dataset import PROTOCOLS, DataSet
 from .metrics import SMALLEST, colors, compare
 from .perceptual import Features, Inception, Lpips, Weights, share_threads
@@ -23,11 +23,11 @@ _THUMBNAIL_QUALITY = 82
 
 
 @dataclass(frozen=True)
-class ScoringConfig:
-    """What is scored, and how; the same for every photograph and every process."""
+class Job:
+    """What is judged, how; the same for every photograph and every process."""
 
     data: DataSet
-    candidates: tuple[Candidate, ...]
+    entrants: tuple[Entrant, ...]
     protocol: str
     lpips: tuple[tuple[str, Weights], ...] = ()
     inception: Weights | None = None
@@ -36,8 +36,8 @@ class ScoringConfig:
 
 
 @dataclass(frozen=True)
-class PhotoScores:
-    """What one photograph showed; figures and pictures by the candidate's title."""
+class Verdict:
+    """What one photograph showed; figures and pictures by the entrant's title."""
 
     name: str
     sha256: str = ""  # empty: it could not be read
@@ -48,25 +48,25 @@ class PhotoScores:
     pictures: dict[str, bytes] = field(default_factory=dict)  # JPEG
 
 
-class Scorer:
+class Judge:
     """The models and measuring networks of one process."""
 
-    def __init__(self, config: ScoringConfig) -> None:
-        share_threads(config.workers)
+    def __init__(self, job: Job) -> None:
+        share_threads(job.workers)
         self.precisions: dict[str, str | None] = {}
         self.failures: dict[str, str] = {}
-        self._config, self._stack = config, ExitStack()
-        self._lpips = {f"lpips_{net}": Lpips(net, weights) for net, weights in config.lpips}
-        self._inception = Inception(config.inception) if config.inception else None
-        self._colorize: dict[str, Colorize] = {}
-        for candidate in config.candidates:
+        self._job, self._stack = job, ExitStack()
+        self._lpips = {f"lpips_{net}": Lpips(net, weights) for net, weights in job.lpips}
+        self._inception = Inception(job.inception) if job.inception else None
+        self._painters: dict[str, Painter] = {}
+        for entrant in job.entrants:
             try:
-                colorize, precision = open_candidate(candidate, config.protocol, self._stack)
+                paint, precision = painter(entrant, job.protocol, self._stack)
             except ColorizeError as error:
-                self.failures[candidate.title] = str(error)
+                self.failures[entrant.title] = str(error)
             else:
-                self._colorize[candidate.title] = colorize
-                self.precisions[candidate.title] = precision
+                self._painters[entrant.title] = paint
+                self.precisions[entrant.title] = precision
 
     def __enter__(self) -> Self:
         return self
@@ -74,49 +74,49 @@ class Scorer:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def photo(self, index: int) -> PhotoScores:
-        """Score the photograph at INDEX; a candidate that fails is shown no further one."""
-        ref = self._config.data.photos[index]
+    def photo(self, index: int) -> Verdict:
+        """Judge the photograph of this number; one that fails its model is the model's last."""
+        ref = self._job.data.photos[index]
         try:
             original = ref.read()
         except (InputError, OSError) as error:
-            return PhotoScores(ref.name, left_out=str(error))
+            return Verdict(ref.name, left_out=str(error))
         digest = sha256(ref.content())
-        truth = PROTOCOLS[self._config.protocol](original)
-        if colorfulness(truth) == 0:  # its true colors are unknown, and PSNR would reward gray
-            return PhotoScores(ref.name, digest, "a gray picture, it has no colors to compare with")
+        truth = PROTOCOLS[self._job.protocol](original)
+        if colorfulness(truth) == 0:  # its colors are unknown, and PSNR would reward gray
+            return Verdict(ref.name, digest, "a gray picture, it has no colors to compare with")
         if min(truth.shape[:2]) < SMALLEST:
-            return PhotoScores(ref.name, digest, f"smaller than {SMALLEST} pixels a side")
-        colored = {GRAY: without_colors(truth), **self._colored(truth, index), TRUTH: truth}
-        figures = {title: self._figures(picture, truth) for title, picture in colored.items()}
+            return Verdict(ref.name, digest, f"smaller than {SMALLEST} pixels a side")
+        painted = {GRAY: without_colors(truth), **self._paint(truth, index), TRUTH: truth}
+        figures = {title: self._figures(picture, truth) for title, picture in painted.items()}
         figures[TRUTH] = colors(truth)
-        return PhotoScores(
+        return Verdict(
             ref.name,
             digest,
             figures=figures,
             failures=dict(self.failures),
-            features={t: self._inception(p) for t, p in colored.items()} if self._inception else {},
-            pictures=_thumbnails(colored) if index < self._config.pictures else {},
+            features={t: self._inception(p) for t, p in painted.items()} if self._inception else {},
+            pictures=_thumbnails(painted) if index < self._job.pictures else {},
         )
 
-    def _colored(self, truth: U8, index: int) -> dict[str, U8]:
-        colored = {}
-        for title, colorize in list(self._colorize.items()):
+    def _paint(self, truth: U8, index: int) -> dict[str, U8]:
+        painted = {}
+        for title, paint in list(self._painters.items()):
             try:
-                colored[title] = colorize(truth, index)
+                painted[title] = paint(truth, index)
             except ColorizeError as error:
                 self.failures[title] = str(error)
-                del self._colorize[title]
-        return colored
+                del self._painters[title]
+        return painted
 
     def _figures(self, picture: U8, truth: U8) -> dict[str, float]:
         perceived = {name: lpips(picture, truth) for name, lpips in self._lpips.items()}
         return {**compare(picture, truth), **perceived}
 
 
-def _thumbnails(colored: dict[str, U8]) -> dict[str, bytes]:
+def _thumbnails(painted: dict[str, U8]) -> dict[str, bytes]:
     encoded = {}
-    for title, picture in colored.items():
+    for title, picture in painted.items():
         buffer = io.BytesIO()
         Image.fromarray(scaled(picture, _THUMBNAIL_HEIGHT)).save(
             buffer, "JPEG", quality=_THUMBNAIL_QUALITY, optimize=True
@@ -126,10 +126,10 @@ def _thumbnails(colored: dict[str, U8]) -> dict[str, bytes]:
 
 
 @cache
-def _scorer_of(config: ScoringConfig) -> Scorer:
-    return Scorer(config)
+def _judge_of(job: Job) -> Judge:
+    return Judge(job)
 
 
-def score_in_worker(config: ScoringConfig, index: int) -> PhotoScores:
-    """Score one photograph in a worker process, whose models stay loaded for the next."""
-    return _scorer_of(config).photo(index)
+def judge_elsewhere(job: Job, index: int) -> Verdict:
+    """Judge one photograph in a worker process, whose models stay loaded for the next."""
+    return _judge_of(job).photo(index)

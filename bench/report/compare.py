@@ -1,4 +1,4 @@
-"""Two results documents compared: what changed, and whether by more than noise."""
+"""Two results documents against each other: what changed, and whether it is more than noise."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from .tables import NONE, Cell, Table
 
 Row = dict[str, Any]
 
-_COMPARED = tuple(name for name, metric in METRICS.items() if metric.better)
-# How far one model's figure moves between machines and library versions, by the order of float
-# sums and by bfloat16: a smaller change counts as none.
+_JUDGED = tuple(name for name, metric in METRICS.items() if metric.better)
+# What one model's figure moves by between machines and library versions: sums of floats in
+# another order, bfloat16. A change below it is none.
 _FLOOR = {
     "psnr_db": 0.02,
     "ssim": 0.0005,
@@ -77,7 +77,7 @@ def _quality(old: Document, new: Document) -> Iterator[Change]:
 
     names = old["data"]["names"], new["data"]["names"]
     for title, (before, after) in _pairs(old["quality"], new["quality"], key).items():
-        for figure in _COMPARED:
+        for figure in _JUDGED:
             was, now = (row and row.get("means", {}).get(figure) for row in (before, after))
             if was is None and now is None:
                 continue

@@ -17,13 +17,13 @@ from .tables import quality_table, roofline_table, speed_table, video_tables
 _TEMPLATE = Path(__file__).with_name("page.html")
 _PLOTTED = ("lpips_squeeze", "ciede2000", "psnr_db")  # the first that was measured
 _CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colorfulness")
-_COLORS = 6  # of the page's style sheet
+_COLORS = 6  # that the page's style knows
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class WallPhoto:
-    """One photograph on the wall: JPEGs by the candidate's title."""
+    """One photograph on the wall: JPEGs by the entrant's title."""
 
     name: str
     pictures: Mapping[str, bytes]
@@ -64,7 +64,7 @@ def _round_step(wanted: float) -> float:
 
 
 def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
-    """Return the whole page for DOCUMENT; it fetches nothing from the network."""
+    """Return the whole page for DOCUMENT; it asks the network for nothing."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE.parent),
         autoescape=True,
@@ -88,12 +88,12 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
 
 def scatter(document: Document) -> dict[str, Any] | None:
     """Return what the plot of speed against quality shows; None without points."""
-    scored = [row for row in document["quality"] if "means" in row]
-    [gray] = [row["means"] for row in scored if row["title"] == GRAY]
+    judged = [row for row in document["quality"] if "means" in row]
+    [gray] = [row["means"] for row in judged if row["title"] == GRAY]
     figure = next(name for name in _PLOTTED if gray[name] is not None)
     timed = [row for row in document["speed"] if "error" not in row]
     first = [row for row in timed if row["batch"] == min(row["batch"] for row in timed)]
-    points = [(row, value) for row in first if (value := _quality(row, scored, figure)) is not None]
+    points = [(row, value) for row in first if (value := _quality(row, judged, figure)) is not None]
     if not points:
         return None
     milliseconds = [row["p50_ms"] / row["batch"] for row, _ in points]
@@ -125,12 +125,12 @@ def scatter(document: Document) -> dict[str, Any] | None:
     }
 
 
-def _quality(timed: Row, scored: Sequence[Row], figure: str) -> float | None:
+def _quality(timed: Row, judged: Sequence[Row], figure: str) -> float | None:
     """Return the FIGURE of the colors that belong to a row of speed.
 
-    Colors are scored on one engine; rows of other precisions are shown with its figures.
+    Colors are judged on one engine: another's, in another precision, stand for them.
     """
-    own = [row for row in scored if all(row[key] == timed[key] for key in ("model", "size"))]
+    own = [row for row in judged if all(row[key] == timed[key] for key in ("model", "size"))]
     own.sort(key=lambda row: bool(row["precision"] != timed["precision"]))
     value: float | None = own[0]["means"][figure] if own else None
     return value

@@ -12,13 +12,13 @@ from ...runtime.models.contract import ModelInfo
 from ..machine import describe_machine
 from ..quality.evaluate import Quality
 from ..quality.metrics import METRICS
-from ..settings import Failure, Model, Settings
+from ..settings import Failure, Settings, Subject
 from ..speed.latency import P99_RUNS, SpeedRow
 from ..speed.roofline import RooflineRow
 from ..video.evaluate import Video
 
 SCHEMA = 2
-"""Raised when a field changes its meaning or goes away; see results.schema.json."""
+"""Rises when a field of the JSON changes its meaning or goes away; see results.schema.json."""
 
 PSNR_NOTE = (
     "PSNR alone rewards gray pictures: read it together with colorfulness and a perceptual figure."
@@ -32,7 +32,7 @@ class Results:
     """Everything that one call measured."""
 
     settings: Settings
-    models: Sequence[Model]
+    models: Sequence[Subject]
     infos: dict[str, ModelInfo]  # of the models that loaded, by name
     quality: Quality
     speed: Sequence[SpeedRow | Failure]
@@ -51,7 +51,7 @@ class Results:
         return any(not isinstance(row, Failure) for row in (*own, *self.speed))
 
     def warnings(self) -> list[str]:
-        """Return one line for each reason to trust a figure less."""
+        """Return one line for each thing that makes figures worth less than they look."""
         measured = self.quality.data_fingerprint
         trained = [
             f"{name}: trained on these very photographs (fingerprint {measured}), "
@@ -87,7 +87,7 @@ class Results:
             "schema": SCHEMA,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_machine(),
-            "settings": self.settings.document(),
+            "settings": asdict(self.settings),
             "data": {
                 "name": quality.data_name,
                 "fingerprint": quality.data_fingerprint,
@@ -110,7 +110,7 @@ class Results:
             "notes": self.notes(),
         }
 
-    def _model(self, model: Model) -> dict[str, Any]:
+    def _model(self, model: Subject) -> dict[str, Any]:
         info = self.infos.get(model.name)
         return {
             "name": model.name,

@@ -13,7 +13,7 @@ from ..quality.metrics import METRICS
 from .results import Document
 
 Row = dict[str, Any]
-_PIPED_WIDTH = 160  # where stdout is no terminal: wide enough that no cell is cut
+_PIPED_WIDTH = 160  # a file has no width, and cells must not be cut
 NONE = "-"
 _SPEED = {
     "batch": "batch",
@@ -31,7 +31,7 @@ _SPEED = {
     "to_host_ms": "back ms",
     "device_peak_mb": "GPU MB",
     "device_joules_per_picture": "GPU J /img",
-    "speedup": "",  # its title names the baseline
+    "speedup": "",  # named after what it is against
 }
 _GPU = {  # decimal places
     "to_device_ms": 2,
@@ -48,7 +48,7 @@ _DIGITS = {
     "joules_per_picture": 2,
     **_GPU,
 }
-_OPTIONAL = ("p99_ms", "joules_per_picture", "peak_rss_mb", *_GPU)  # shown where a row has them
+_NOW_AND_THEN = ("p99_ms", "joules_per_picture", "peak_rss_mb", *_GPU)  # where no row has them: out
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def tables(document: Document) -> list[Table]:
 
 
 def quality_table(document: Document) -> Table:
-    """Return a row for each candidate, and every figure that was measured."""
+    """Return a row for each entrant, and every figure that was measured."""
     data, rows = document["data"], document["quality"]
     shown = [
         name
@@ -115,7 +115,7 @@ def speed_table(document: Document, model: str | None = None) -> Table:
     shown = [
         name
         for name in titles
-        if name not in _OPTIONAL or any(row.get(name) is not None for row in timed)
+        if name not in _NOW_AND_THEN or any(row.get(name) is not None for row in timed)
     ]
     cells = [_speed_row(row, shown, several_shapes=len(shapes) > 1) for row in rows]
     runs = document["settings"]["runs"]
@@ -239,7 +239,7 @@ def _rich(table: Table) -> RichTable:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),  # the speed table fits 80 columns
+        padding=(0, 1, 0, 0),  # the speed of an engine fits 80 columns
     )
     for name in table.names:
         drawn.add_column(name, overflow="fold")

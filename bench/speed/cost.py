@@ -1,4 +1,4 @@
-"""Wall and processor seconds of a piece of work, and the share that other programs took."""
+"""What a piece of work costs, and how busy the machine was with other things meanwhile."""
 
 import os
 import time
@@ -12,11 +12,11 @@ _IDLE = (3, 4)  # of the first line's numbers: idle, and waiting for disks
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took. Other programs change its wall seconds, hardly its processor seconds."""
+    """Of one run. Processor seconds hardly change when the machine is shared; wall seconds do."""
 
     wall: float  # seconds
     cpu: float  # seconds on all cores together, of this process and its children
-    others: float | None  # share of the machine that other programs took; None: unknown
+    others: float | None  # share of the machine that others took; None: the system does not say
 
 
 def cost_of(work: Callable[[], object]) -> Cost:

@@ -1,4 +1,4 @@
-"""Energy of the processor by Intel's and AMD's RAPL counters, where the system shows them."""
+"""Energy of the processor, where it tells: Intel's and AMD's RAPL counters."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Joules that the processor packages have used; many systems let only root read them."""
+    """Joules that the processor packages have used; they often only tell it to root."""
 
     def __init__(self, root: Path = _POWERCAP) -> None:
         found = sorted(root.glob("*-rapl:[0-9]*"))
@@ -21,7 +21,7 @@ class EnergyMeter:
         return [reading / 1e6 for reading in readings if reading is not None]
 
     def since(self, before: list[float] | None) -> float | None:
-        """Return the joules used since the reading BEFORE; counters start again at their limit."""
+        """Return the joules used since the reading BEFORE; counters that ran over are mended."""
         now = self.joules()
         if before is None or now is None:
             return None

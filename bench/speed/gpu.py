@@ -1,4 +1,4 @@
-"""One engine on a GPU: copies and network apart, energy, memory."""
+"""What a GPU tells of one engine: where the time goes, the energy, the memory."""
 
 import importlib.util
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _ENERGY_SECONDS = 1.0  # the counter moves some ten times a second
 
 @dataclass(frozen=True)
 class GpuFigures:
-    """Figures of one engine at one batch and size; None: the GPU does not give it."""
+    """Figures of one engine at one batch and size; None: not told."""
 
     to_device_ms: float | None = None
     compute_ms: float | None = None
@@ -62,7 +62,7 @@ class GpuMeter:
 
     @classmethod
     def open(cls, device: str) -> Self | None:
-        """Return the meter of a device such as cuda:1; None without NVIDIA GPU or NVML."""
+        """Return the meter of a device such as cuda:1; None if it is another's or does not tell."""
         kind, _, number = device.partition(":")
         if kind not in ("cuda", "tensorrt") or importlib.util.find_spec("pynvml") is None:
             return None

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ...export.proof.timing import Call, in_turns
 from ...runtime.engines.base import Engine
 from ...runtime.engines.select import engine_class, open_engine
 from ...runtime.errors import ColorizeError
 from ...runtime.resize import seen_shape
-from ..settings import Failure, Model, Settings, noise
+from ..settings import Failure, Settings, Subject, noise
 from .energy import EnergyMeter
 from .gpu import gpu_figures
 from .memory import Footprint, peak_memory
@@ -30,9 +29,7 @@ P99_RUNS = 100
 _BASELINES = ((EAGER, "fp32"), ("onnxruntime", "fp32"))  # the first that was measured
 _WINDOW = 5  # runs whose medians are compared to tell whether a warm-up may end
 _STABLE = 0.05  # relative difference of two medians in a row
-_WARMUP_SECONDS = (
-    5.0  # an engine that is not steady by then is timed all the same, and its row says so
-)
+_WARMUP_SECONDS = 5.0  # an engine that is not stable by then is timed as it is, and the row says so
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Timing:
 
 
 def measure_speed(
-    model: Model, settings: Settings, clock: Clock = time.perf_counter
+    model: Subject, settings: Settings, clock: Clock = time.perf_counter
 ) -> list[SpeedRow | Failure]:
     """Time MODEL on each backend, precision, size and batch; what fails gets a Failure."""
     rows: list[SpeedRow | Failure] = []
@@ -108,14 +105,14 @@ def measure_speed(
     return rows
 
 
-def _backends(model: Model, settings: Settings) -> list[str]:
+def _backends(model: Subject, settings: Settings) -> list[str]:
     if settings.every_backend is not None and model.name not in settings.every_backend:
         return [settings.backends[0]]
     return [*settings.backends, *([EAGER] if checkpoint_of(model.path) else [])]
 
 
 def _load(
-    model: Model,
+    model: Subject,
     backend: str,
     precision: str,
     settings: Settings,
@@ -123,9 +120,7 @@ def _load(
     clock: Clock,
 ) -> _Loaded:
     if backend != EAGER:
-        engine_class(
-            backend
-        ).devices()  # starts the library, which the first model's load_ms must not hold
+        engine_class(backend).devices()  # the library's own start is not the first model's
     start = clock()
     if backend == EAGER:
         engine: Engine = stack.enter_context(open_eager(model.path))
@@ -147,7 +142,7 @@ def _shape(engine: Engine, size: int | None) -> tuple[int, int]:
 
 
 def _time_batch(
-    model: Model,
+    model: Subject,
     loaded: Sequence[_Loaded],
     size: int | None,
     batch: int,
@@ -174,7 +169,7 @@ def _time_batch(
 
 
 def _row(
-    model: Model, one: _Loaded, batch: int, size: int | None, timing: Timing, clock: Clock
+    model: Subject, one: _Loaded, batch: int, size: int | None, timing: Timing, clock: Clock
 ) -> SpeedRow:
     engine, runs = one.engine, len(timing.seconds)
     shape = _shape(engine, size)
@@ -207,20 +202,31 @@ def _without_load(row: SpeedRow | Failure) -> SpeedRow | Failure:
 
 
 def time_in_turns(
-    calls: Sequence[Call], runs: int, warmup: int, clock: Clock, meter: EnergyMeter | None = None
+    calls: Sequence[Callable[[], object]],
+    runs: int,
+    warmup: int,
+    clock: Clock,
+    meter: EnergyMeter | None = None,
 ) -> list[Timing]:
-    """Time RUNS of each call, after at least WARMUP untimed ones and until its pace is steady."""
+    """Time RUNS of each call, after at least WARMUP untimed ones and until its pace is steady.
 
-    def measure(call: Call) -> tuple[float, float | None]:
-        before = meter.joules() if meter else None
-        start = clock()
-        call()
-        return clock() - start, meter.since(before) if meter else None
-
+    The calls take turns, so that whatever else the machine does hits them alike.
+    """
     warm = [warm_up(call, warmup, clock) for call in calls]
+    seconds: list[list[float]] = [[] for _ in calls]
+    joules: list[list[float | None]] = [[] for _ in calls]
+    for _ in range(runs):
+        for call, taken, spent in zip(calls, seconds, joules, strict=True):
+            # Untimed: the engine before still spins its threads and holds the caches.
+            call()
+            before = meter.joules() if meter else None
+            start = clock()
+            call()
+            taken.append(clock() - start)
+            spent.append(meter.since(before) if meter else None)
     return [
-        Timing([seconds for seconds, _ in found], _total([joules for _, joules in found]), *warmed)
-        for found, warmed in zip(in_turns(calls, runs, measure), warm, strict=True)
+        Timing(taken, _total(spent), *warmed)
+        for taken, spent, warmed in zip(seconds, joules, warm, strict=True)
     ]
 
 
@@ -229,10 +235,11 @@ def _total(values: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(values) else None
 
 
-def warm_up(call: Call, least: int, clock: Clock) -> tuple[int, bool]:
-    """Call until the medians of two windows in a row differ by at most 5 %, or time is up.
+def warm_up(call: Callable[[], object], least: int, clock: Clock) -> tuple[int, bool]:
+    """Call until two windows of runs in a row have the same median, within 5 %.
 
-    Returns the number of runs, at least LEAST, and whether the pace was steady; 0 warms nothing up.
+    Returns the runs, LEAST of them or more, and whether that was reached within the time allowed.
+    LEAST of 0 warms nothing up.
     """
     taken: list[float] = []
     began = clock()

@@ -55,16 +55,14 @@ def _main(
     used = []
     for _ in range(2):
         engine.infer(lightness)
-        used.append(
-            meter.used_mb() if meter else None
-        )  # engines do not give memory back between calls
+        used.append(meter.used_mb() if meter else None)  # engines keep what they took
     grown = None if before is None else max((now for now in used if now), default=before) - before
     print(json.dumps([peak_mb(), grown]))
 
 
 def peak_mb() -> float | None:
     """Return the peak resident MB of this process; None where the system does not say."""
-    try:  # VmHWM is this program's own; getrusage's peak may be the parent's, from before the exec
+    try:  # VmHWM starts anew with the program; getrusage's figure counts the parent's too
         lines = _STATUS.read_text().splitlines()
     except OSError:
         return None

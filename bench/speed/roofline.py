@@ -10,7 +10,7 @@ import onnx
 import torch
 from onnx import shape_inference
 
-from ..settings import Model
+from ..settings import Subject
 from .latency import SpeedRow
 
 _SIDE = 2048  # of the matrices: large enough that all cores and their caches are busy
@@ -32,26 +32,26 @@ class RooflineRow:
     share: float
 
 
-def roofline(model: Model, rows: list[SpeedRow]) -> list[RooflineRow]:
-    """Return how near the timed ROWS of MODEL come to the measured peak; CPU rows alone.
+def roofline(subject: Subject, rows: list[SpeedRow]) -> list[RooflineRow]:
+    """Return how near the timed ROWS of SUBJECT come to the measured peak; CPU rows alone.
 
     On a GPU torch would have to measure the peak, and torch here is often built for CPUs.
     """
     found = []
     for row in (row for row in rows if row.device == "CPU"):
-        gflop = count_flop(model.path, 1, row.height, row.width) / 1e9
+        gflop = count_flop(subject.path, 1, row.height, row.width) / 1e9
         reached = gflop * row.batch / row.p50_ms * 1000
         peak = measured_peak(row.precision) / 1e9
         found.append(
             RooflineRow(
-                model=row.model,
-                backend=row.backend,
-                precision=row.precision,
-                batch=row.batch,
-                gflop=gflop,
-                gflop_per_second=reached,
-                peak_gflop_per_second=peak,
-                share=reached / peak,
+                row.model,
+                row.backend,
+                row.precision,
+                row.batch,
+                gflop,
+                reached,
+                peak,
+                reached / peak,
             )
         )
     return found

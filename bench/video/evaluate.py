@@ -1,5 +1,6 @@
-"""Videos: how fast a whole one is colored, what bounds that, and how steady its colors are."""
+"""Film: how fast a whole one is colored, what bounds that, and whether its colors hold still."""
 
+import math
 import statistics
 import tempfile
 import time
@@ -17,11 +18,10 @@ from ...runtime.colorizer import Colorizer
 from ...runtime.errors import ColorizeError
 from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import open_video, video_stream
+from ...runtime.video.source import open_video, video_stream
 from ...train.metrics import colorfulness
 from ..quality.candidates import GRAY, TRUTH
-from ..quality.metrics import finite
-from ..settings import Failure, Model, Settings, noise, nothing_less
+from ..settings import Failure, Settings, Subject, noise, nothing_less
 from ..speed.cost import cost_of
 from .temporal import VideoColors, motion
 from .transcode import transcode
@@ -73,64 +73,67 @@ class Video:
     colors: tuple[VideoColorRow, ...]
 
 
-def measure_video(models: Sequence[Model], source: Path, settings: Settings) -> Video:
-    """Color SOURCE with each of MODELS; the colors of its first frames are measured.
+def measure_video(
+    subjects: Sequence[Subject], source: Path, settings: Settings, frames: int
+) -> Video:
+    """Color SOURCE with each of SUBJECTS; the colors of its first FRAMES frames are measured.
 
     InputError if SOURCE is no film; a model that fails gets a Failure and the others go on. All
     get one where SOURCE is damaged within: colorize-run steps over that, a comparison cannot.
     """
     open_video(source).close()
     try:
-        return _measured(models, source, settings)
+        return _measured(subjects, source, settings, frames)
     except (av.error.FFmpegError, ColorizeError) as error:
         reason = f"{source.name}: cannot be measured ({error})"
         backend = settings.backends[0]
-        return Video(source.name, tuple(Failure(s.name, backend, reason) for s in models), ())
+        return Video(source.name, tuple(Failure(s.name, backend, reason) for s in subjects), ())
 
 
-def _measured(models: Sequence[Model], source: Path, settings: Settings) -> Video:
+def _measured(subjects: Sequence[Subject], source: Path, settings: Settings, frames: int) -> Video:
     speed: list[VideoRow | Failure] = []
     colored: dict[str, Path] = {}
     bare: dict[str, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index, model in enumerate(models):
+        for index, subject in enumerate(subjects):
             target = Path(folder, f"{index}.mkv")
             try:
-                speed.append(_color(model, source, target, settings))
-                colored[model.name] = target
-                bare[_BARE.format(model.name)] = target.with_suffix(_UNSTEADY)
+                speed.append(_color(subject, source, target, settings))
+                colored[subject.name] = target
+                bare[_BARE.format(subject.name)] = target.with_suffix(_UNSTEADY)
             except ColorizeError as error:
-                speed.append(Failure(model.name, settings.backends[0], str(error)))
-        measured = [model for model in models if model.name in colored]
-        even = as_colorful(measured, colored | bare, source, settings)
-        colors = video_colors(source, colored | bare | even, settings.video_frames)
+                speed.append(Failure(subject.name, settings.backends[0], str(error)))
+        measured = [subject for subject in subjects if subject.name in colored]
+        even = as_colorful(measured, colored | bare, frames, source, settings)
+        colors = video_colors(source, colored | bare | even, frames)
     return Video(source.name, tuple(speed), colors)
 
 
 def as_colorful(
-    models: Sequence[Model],
+    subjects: Sequence[Subject],
     videos: Mapping[str, Path],
+    frames: int,
     source: Path,
     settings: Settings,
 ) -> dict[str, Path]:
-    """Color SOURCE unstabilized, but as colorful as stabilized, where VIDEOS differ in that.
+    """Color SOURCE unstabilized, but as colorful as stabilized, where FILMS differ in that.
 
-    The mean of colors that waver is duller, and dull pictures flicker less, steady or not.
-    VIDEOS are the stabilized one and the other by their rows' names, as is what is returned.
+    Means of wavering colors are duller, and dull pictures flicker less: that is no steadiness.
+    FILMS are the stabilized and the other one by their rows' names; so are those returned.
     """
     even: dict[str, Path] = {}
-    for model in models:
-        steady, bare = videos[model.name], videos[_BARE.format(model.name)]
-        vivid = _mean_colorfulness(bare, settings.video_frames)
+    for subject in subjects:
+        steady, bare = videos[subject.name], videos[_BARE.format(subject.name)]
+        vivid = _mean_colorfulness(bare, frames)
         if vivid < _NEARLY_GRAY:
             continue
-        share = _mean_colorfulness(steady, settings.video_frames) / vivid
+        share = _mean_colorfulness(steady, frames) / vivid
         if abs(share - 1) <= _AS_COLORFUL:
             continue
         target = steady.with_suffix(_EVEN)
-        with _colorizer(model, settings, saturation=share) as colorizer:
+        with _colorizer(subject, settings, saturation=share) as colorizer:
             colorizer.video(source, target, VideoOptions(stabilize=False))
-        even[f"{_BARE.format(model.name)}, as colorful"] = target
+        even[f"{_BARE.format(subject.name)}, as colorful"] = target
     return even
 
 
@@ -139,20 +142,20 @@ def _mean_colorfulness(video: Path, frames: int) -> float:
         return statistics.fmean(colorfulness(rgb) for rgb, _ in islice(pictures, frames))
 
 
-def _colorizer(model: Model, settings: Settings, saturation: float = 1.0) -> Colorizer:
+def _colorizer(subject: Subject, settings: Settings, saturation: float = 1.0) -> Colorizer:
     return Colorizer(
-        model.path,
+        subject.path,
         backend=settings.backends[0],
         precision=settings.precisions[0],
         device=settings.device,
         size=settings.sizes[0],
         saturation=saturation,
-        on_note=nothing_less,
+        on_notice=nothing_less,
     )
 
 
-def _color(model: Model, source: Path, target: Path, settings: Settings) -> VideoRow:
-    with _colorizer(model, settings) as colorizer:
+def _color(subject: Subject, source: Path, target: Path, settings: Settings) -> VideoRow:
+    with _colorizer(subject, settings) as colorizer:
         report = colorizer.video(source, target)
         colorizer.video(source, target.with_suffix(_UNSTEADY), VideoOptions(stabilize=False))
         with closing(open_video(target)) as video:
@@ -163,19 +166,19 @@ def _color(model: Model, source: Path, target: Path, settings: Settings) -> Vide
     bare = target.with_suffix(".bare.mkv")
     transcoding = cost_of(lambda: transcode(source, bare, VideoOptions())).wall
     return VideoRow(
-        model=model.name,
-        backend=engine.name,
-        precision=engine.precision,
-        frames=report.frames,
-        width=width,
-        height=height,
-        seconds=report.seconds,
-        fps=report.frames / report.seconds,
-        stages=dict(report.stages),
-        transcode_seconds=transcoding,
-        network_seconds=network,
-        bound_share=(transcoding + network) / report.seconds,
-        bound_by="network" if network > transcoding else "encoder",
+        subject.name,
+        engine.name,
+        engine.precision,
+        report.frames,
+        width,
+        height,
+        report.seconds,
+        report.frames / report.seconds,
+        dict(report.stages),
+        transcoding,
+        network,
+        (transcoding + network) / report.seconds,
+        "network" if network > transcoding else "encoder",
     )
 
 
@@ -193,7 +196,7 @@ def _network_seconds(colorizer: Colorizer, frames: int, shape: tuple[int, int]) 
 def video_colors(
     source: Path, colored: Mapping[str, Path], frames: int
 ) -> tuple[VideoColorRow, ...]:
-    """Compare the first FRAMES frames of COLORED videos, by name, with those of SOURCE, the truth.
+    """Compare the first FRAMES frames of COLORED films, by name, with those of SOURCE, the truth.
 
     Rows of the truth itself and of gray follow. Where SOURCE is black and white, it is no truth.
     """
@@ -234,12 +237,16 @@ def _frames(path: Path) -> Generator[tuple[U8, U8]]:
 
 
 def _color_row(name: str, frames: int, means: Mapping[str, float]) -> VideoColorRow:
+    def known(figure: str) -> float | None:
+        value = means.get(figure)
+        return value if value is not None and math.isfinite(value) else None
+
     return VideoColorRow(
-        model=name,
-        frames=frames,
-        psnr_db=finite(means.get("psnr_db")),
-        temporal_psnr_db=finite(means.get("temporal_psnr_db")),
-        cdc=finite(means.get("cdc")),
-        flicker=finite(means.get("flicker")),
-        colorfulness=means["colorfulness"],
+        name,
+        frames,
+        known("psnr_db"),
+        known("temporal_psnr_db"),
+        known("cdc"),
+        known("flicker"),
+        means["colorfulness"],
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...runtime.color import F32, U8, rgb_to_lab
 from ...train.metrics import colorfulness, psnr
-from ..quality.metrics import RunningMeans
+from ..quality.metrics import Tally
 
 F64 = NDArray[np.float64]
 CDC_DISTANCES = (1, 2, 4)
@@ -46,7 +46,7 @@ def motion(previous: U8, current: U8) -> Motion:
 
 
 def _flow(start: U8, end: U8) -> F32:
-    # Farnebäck 2003: not DIS, which the stabilizer follows: it would be measured by its own flow.
+    # Farnebäck 2003: not DIS, so that a stabiliser that follows DIS is not its own judge.
     empty = np.zeros((*start.shape, 2), np.float32)
     flow = cv2.calcOpticalFlowFarneback(
         start,
@@ -99,7 +99,7 @@ class VideoColors:
     """The figures of one colored film, frame by frame, in constant memory."""
 
     def __init__(self) -> None:
-        self._means = RunningMeans()
+        self._tally = Tally()
         self._histograms: deque[F64] = deque(maxlen=max(CDC_DISTANCES))
         self._previous: tuple[U8, U8, F32] | None = None
 
@@ -125,12 +125,12 @@ class VideoColors:
                 figures["flicker"] = change
             if truth is not None:
                 figures["temporal_psnr_db"] = temporal_psnr(rgb_before, rgb, truth_before, truth)
-        self._means.add(figures)
+        self._tally.add(figures)
         self._previous = (rgb, rgb if truth is None else truth, ab)
 
     def means(self) -> dict[str, float]:
         """Return the mean of each figure; CDC is the mean over its distances (Liu et al. 2021)."""
-        means = self._means.means()
+        means = self._tally.means()
         parts = [means.pop(f"cdc_{distance}", None) for distance in CDC_DISTANCES]
         known = [part for part in parts if part is not None]
         return {**means, "cdc": sum(known) / len(known)} if len(known) == len(parts) else means

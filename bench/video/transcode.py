@@ -1,4 +1,4 @@
-"""Transcoding alone: what any program must do that writes a video again."""
+"""Transcoding alone: what any program must do to a film that it writes anew."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +13,8 @@ from ...runtime.errors import ArgumentError
 from ...runtime.video.codecs import choose_encoder, encoder_settings, pixel_format
 from ...runtime.video.frames import layout_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import AnyPacket, open_video, video_stream
+from ...runtime.video.reader import AnyPacket
+from ...runtime.video.source import open_video, video_stream
 
 
 def transcode(source: Path, target: Path, options: VideoOptions) -> int:
@@ -29,9 +30,7 @@ def transcode(source: Path, target: Path, options: VideoOptions) -> int:
         sounds: dict[Stream, Stream] = {}
         for item in _items(source_video):
             if isinstance(item, av.Packet):
-                if (
-                    video is None
-                ):  # the first frame tells the format, without which nothing can be written
+                if video is None:  # nothing can be written before the first frame says its format
                     early.append(item)
                 else:
                     _copy(made, item, sounds)

@@ -1,17 +1,15 @@
 """Out of memory: first the batch is halved, then the working size, and each time a line says so."""
 
 import threading
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from ..color import F32, U8, gray_to_lightness
 from ..errors import OutOfMemoryError
+from ..notices import Notice, OnNotice
 from ..resize import enlarge, shrink, shrink_hints
 from .base import Engine
-
-OnNote = Callable[[str], None]
-"""Takes a line that the user must see at once."""
 
 Shape = tuple[int, int]
 """(height, width)"""
@@ -24,36 +22,43 @@ class MemoryFallback:
     it, so whoever calls says how far it was halved before.
     """
 
-    def __init__(self, engine: Engine, on_note: OnNote) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.batch = engine.best_batch
         self._engine = engine
-        self._on_note = on_note
         self._lock = threading.Lock()  # an engine takes one caller at a time
 
     def infer(
-        self, grays: U8, halvings: int, what: str, hints: F32 | None = None
+        self,
+        grays: U8,
+        halvings: int,
+        about: Notice,
+        tell: OnNotice,
+        hints: F32 | None = None,
     ) -> tuple[F32, int]:
         """Return ab (N, h, w, 2) for 8-bit grays (N, h, w), and how far the size was halved.
 
-        HINTS (N, 3, h, w) are for an engine that takes them. WHAT begins the lines.
-        OutOfMemoryError, with the mend, where nothing smaller is left.
+        HINTS (N, 3, h, w) are for an engine that takes them. ABOUT says what is colored: TELL gets
+        it, completed, each time that less is tried. OutOfMemoryError, with the fix, where nothing
+        smaller is left.
         """
         whole = grays.shape[1], grays.shape[2]
         shape = self._halved(whole, halvings)
         while True:
             try:
-                ab = self._batches(_lightness(grays, shape), _hints(hints, shape), what)
+                ab = self._batches(_lightness(grays, shape), _hints(hints, shape), about, tell)
             except OutOfMemoryError as error:
                 smaller = self._halved(whole, halvings + 1)
                 if min(smaller) == min(shape):
                     raise OutOfMemoryError(
-                        f"{what}: out of memory even for one picture at working size {min(shape)}: "
-                        "close other programs or give a smaller --size, or another --device"
+                        f"{about}: out of memory even for one picture at working size "
+                        f"{min(shape)}: close other programs or give a smaller --size, or another "
+                        "--device"
                     ) from error
-                self._on_note(
-                    f"{what}: out of memory at working size {min(shape)}: colored at "
+                message = (
+                    f"{about.message}: out of memory at working size {min(shape)}: colored at "
                     f"{min(smaller)}, more coarsely"
                 )
+                tell(replace(about, message=message))
                 halvings, shape = halvings + 1, smaller
             else:
                 return _enlarged(ab, whole), halvings
@@ -70,7 +75,7 @@ class MemoryFallback:
         height, width = (max(1, round(side / divisor / multiple)) * multiple for side in shape)
         return height, width
 
-    def _batches(self, lightness: F32, hints: F32 | None, what: str) -> F32:
+    def _batches(self, lightness: F32, hints: F32 | None, about: Notice, tell: OnNotice) -> F32:
         """Return ab (N, 2, h, w) for L* (N, h, w) and HINTS (N, 3, h, w)."""
         answers: list[F32] = []
         start = 0
@@ -85,10 +90,11 @@ class MemoryFallback:
                 if len(part) == 1:
                     raise
                 self.batch = len(part) // 2
-                self._on_note(
-                    f"{what}: out of memory with {len(part)} pictures at once; going on with "
-                    f"{self.batch}, the colors stay the same"
+                message = (
+                    f"{about.message}: out of memory with {len(part)} pictures at once; continuing "
+                    f"with {self.batch}, the colors stay the same"
                 )
+                tell(replace(about, message=message))
             else:
                 start += len(part)
         return np.concatenate(answers)

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -20,31 +18,12 @@ from .codecs import ENCODERS, device_of, encoder_settings, pixel_format
 from .frames import FrameLayout
 from .interlacing import BOTTOM_FIRST, TOP_FIRST
 from .options import VideoOptions
-from .reader import video_stream as video_stream
-
-_FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
-
+from .source import StreamFacts
 
 _INTERLACED_FLAGS = "+ildct+ilme"
 
 EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
-
-
-@dataclass(frozen=True)
-class StreamFacts:
-    """What the encoder must know of the source's stream."""
-
-    rate: Fraction
-    time_base: Fraction
-    aspect: Fraction | None
-
-    @classmethod
-    def of(cls, stream: VideoStream) -> "StreamFacts":
-        """Read them from the film's stream."""
-        rate = stream.average_rate or _FALLBACK_RATE
-        base = stream.time_base or 1 / rate
-        return cls(rate, base, stream.sample_aspect_ratio or None)
 
 
 def create_container(part: Path, target: Path) -> OutputContainer:

@@ -9,6 +9,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from ..color import U8, Matrix, luma_to_gray
+from ..notices import Notice
 from .interlacing import top_field_first
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -65,17 +66,19 @@ class FrameLayout:
         return np.uint8 if self.depth == 8 else np.uint16
 
     @property
-    def remarks(self) -> list[str]:
-        """What of the source's frames is not written as it was, for the user."""
-        source, said = av.VideoFormat(self.source_format), list[str]()
+    def notices(self) -> list[Notice]:
+        """What of the source's frames is not written as it was."""
+        source, said = av.VideoFormat(self.source_format), list[Notice]()
         planar = self.source_format.replace("yuvj", "yuv").replace("yuva", "yuv")
         same = self.format.removesuffix("le") in (planar, planar.removesuffix("le"))
         if source.is_rgb or source.has_palette:
-            said.append(f"{source.name} was converted to {self.format} by the {self.matrix} matrix")
+            message = f"{source.name} was converted to {self.format} by the {self.matrix} matrix"
+            said.append(Notice(message, topic="output"))
         elif not same and not (source.name.startswith(("gray", *_SEMI)) and self.shift == 0):
-            said.append(f"{source.name} was written as {self.format}")
+            said.append(Notice(f"{source.name} was written as {self.format}", topic="output"))
         if any(component.is_alpha for component in source.components):
-            said.append("the alpha plane was left out")
+            message = "the alpha plane was left out"
+            said.append(Notice(message, topic="output", severity="warning"))
         return said
 
 
@@ -98,11 +101,11 @@ def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
     tagged = frame.color_range in (ColorRange.MPEG, ColorRange.JPEG)
     full = frame.color_range == ColorRange.JPEG if tagged else name.startswith(_FULL_RANGE_NAMES)
     return FrameLayout(
-        frame.width,
-        frame.height,
-        depth,
-        subsampling,
-        matrix,
+        width=frame.width,
+        height=frame.height,
+        depth=depth,
+        subsampling=subsampling,
+        matrix=matrix,
         full_range=full and not rgb,
         tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
         rotation=frame.rotation,

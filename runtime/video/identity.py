@@ -2,20 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import cv2
 import numpy as np
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .options import VideoOptions
+from .options import VideoSettings
+from .source import Source
 
 _HASHED = 1 << 20  # bytes at either end of the source; sound and index lie there, and size counts
 
@@ -33,22 +30,18 @@ def source_identity(source: Path) -> str:
     return f"{facts.st_size} bytes, {facts.st_mtime_ns}, {digest.hexdigest()}"
 
 
-def video_identity(
-    source: Path,
-    options: "VideoOptions",
-    made_by: Mapping[str, str] | None,
-    settings: Mapping[str, object],
-) -> dict[str, str]:
+def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
     """Return the identity of one coloring, by names that the user knows.
 
-    MADE_BY names the network and where it runs; None: nobody can tell, so no two are the same.
+    Where the settings do not say what the network is, or the source is a pipe, no two are the same.
     """
     libraries = (av.__version__, av.library_versions, cv2.__version__, np.__version__)
     facts: dict[str, object] = {
-        **(made_by or {"network": secrets.token_hex(8)}),
-        "source": source_identity(source) if source.exists() else secrets.token_hex(8),
-        **asdict(options),
-        **settings,
+        **(settings.made_by or {"network": secrets.token_hex(8)}),
+        "source": secrets.token_hex(8) if source.pipe else source_identity(source.path),
+        **asdict(settings.options),
+        "saturation": settings.saturation,
+        "batch": settings.batch,
         "toolkit": version("colorize-toolkit"),
         "libraries": libraries,
     }

@@ -1,4 +1,4 @@
-"""The film that is written: its encoder, its container, and the streams that are copied into it."""
+"""The file that is written: segments of video, and the other streams of the source."""
 
 import heapq
 import io
@@ -17,15 +17,16 @@ from av.stream import AttachmentStream, Discard, Disposition, Stream
 
 from ..errors import OutputError
 from ..files import flush
+from ..notices import Notice
 from .audio import Reencoder
 from .codecs import ENCODERS
-from .encoder import EncoderChoice, StreamFacts, add_encoder, create_container
+from .encoder import EncoderChoice, add_encoder, create_container
 from .frames import FrameLayout
 from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
 from .options import VideoOptions
 from .reader import AnyPacket, read_packets
-from .reader import video_stream as video_stream
 from .segments import Segment, WorkFolder, stored_packets
+from .source import StreamFacts, video_stream
 
 COPIED = ("audio", "subtitle")
 """Kinds of streams that are copied packet by packet."""
@@ -63,7 +64,7 @@ def _holds(container: OutputContainer, stream: Stream) -> bool:
 
 
 class Muxer:
-    """Joins finished segments with everything else of the source, without encoding them again."""
+    """Muxes finished segments with all else of the source, without encoding the frames again."""
 
     def __init__(
         self,
@@ -73,8 +74,9 @@ class Muxer:
         options: VideoOptions,
         layout: FrameLayout,
     ) -> None:
-        self.left_out: list[str] = []
-        self.remarks: list[str] = []
+        self._reencodings: list[Notice] = []
+        self._left_out: list[Notice] = []
+        self._damaged = False  # sound or subtitles
         self._source, self._target, self._layout, self._part = source, target, layout, part
         self._aspect: Fraction | None = None  # that is written last
         self._source_video = video_stream(source)
@@ -87,7 +89,7 @@ class Muxer:
         self._covers: set[int] = set()
         for stream in source.streams:
             if stream is not self._source_video and not self._take(stream):
-                self.left_out.append(f"{stream.type} stream {stream.index}")
+                self._leave_out(f"{stream.type} stream {stream.index}")
         self._container.metadata.update(source.metadata)
         self._container.set_chapters(source.chapters())
 
@@ -97,16 +99,26 @@ class Muxer:
         if facts.aspect and facts.aspect != 1 and in_matroska and "aspect" not in tags:
             size = (self._layout.width, self._layout.height)
             if self._layout.rotation or not can_hold(*size, facts.aspect):
-                self.left_out.append(f"the pixel aspect {facts.aspect}")
+                self._leave_out(f"the pixel aspect {facts.aspect}")
             else:
                 self._video.set_display_rotation(PLACEHOLDER_ROTATION)
                 self._aspect = facts.aspect
         tells_fields = self._container.format.name in ("matroska", "mov")
         if self._layout.interlaced and "interlaced" not in tags and not tells_fields:
-            self.left_out.append("the mark that its frames are interlaced")
+            self._leave_out("the mark that its frames are interlaced")
+
+    def _leave_out(self, what: str) -> None:
+        self._left_out.append(Notice(f"{what} was left out", topic="output", severity="warning"))
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What is not as in the source."""
+        message = "damage in its sound or subtitles was skipped"
+        damage = [Notice(message, topic="source", severity="warning")] if self._damaged else []
+        return [*self._layout.notices, *self._reencodings, *damage, *self._left_out]
 
     def _take(self, stream: Stream) -> bool:
-        """Prepare to copy STREAM, or to encode it anew; False if the container takes neither."""
+        """Prepare to copy STREAM, or to encode it again; False if the container takes neither."""
         if isinstance(stream, AttachmentStream):
             return self._attach(stream.name or "attachment", stream.mimetype, stream.data)
         if stream.disposition & Disposition.attached_pic:
@@ -118,10 +130,11 @@ class Muxer:
         elif isinstance(stream, av.AudioStream):
             self._reencoded[stream.index] = Reencoder(stream, self._container)
             copy = self._reencoded[stream.index].stream
-            self.remarks.append(
-                f"audio stream {stream.index} was encoded anew as {copy.codec_context.name}: "
+            message = (
+                f"audio stream {stream.index} was encoded again, as {copy.codec_context.name}: "
                 f"{self._target.suffix} takes no {stream.codec.canonical_name}"
             )
+            self._reencodings.append(Notice(message, topic="output", severity="warning"))
         else:
             return False
         copy.metadata.update(stream.metadata)  # the language, above all
@@ -200,8 +213,7 @@ class Muxer:
             yield from reencoder.packets(None)
 
     def _note_damage(self) -> None:
-        if (remark := "damage in its sound or subtitles was skipped") not in self.remarks:
-            self.remarks.append(remark)
+        self._damaged = True
 
     def _guard(self, write: Callable[[], object]) -> None:
         try:
@@ -215,8 +227,13 @@ def _seconds(packet: AnyPacket) -> Fraction:
     return packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
 
 
-def join(work: WorkFolder, source: InputContainer, target: Path, fit: EncoderChoice) -> list[str]:
-    """Write the segments of WORK and the other streams of SOURCE to TARGET; return remarks."""
+def mux_segments(
+    work: WorkFolder, source: InputContainer, target: Path, choose: EncoderChoice
+) -> list[Notice]:
+    """Write the segments of WORK and the other streams of SOURCE to TARGET.
+
+    Return what of it is not as in the source.
+    """
     needed = int(sum(segment.sizes.sum() for segment in work.segments))
     free = shutil.disk_usage(work.path).free
     if free < needed:
@@ -224,14 +241,14 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: EncoderCho
             f"{target}: its parts take {needed / 1e9:.1f} GB more to be joined, and only "
             f"{free / 1e9:.1f} GB are free; make room"
         )
-    options, layout = fit(work.segments[0].layout)
+    options, layout = choose(work.segments[0].layout)
     part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
     try:
-        writer = Muxer(source, part, target, options, layout)
+        muxer = Muxer(source, part, target, options, layout)
         try:
-            writer.write(work.segments)
+            muxer.write(work.segments)
         finally:
-            writer.close()
+            muxer.close()
         flush(part)  # before the segments go: the power may fail right after
         part.replace(target)
     except OSError as error:
@@ -239,4 +256,4 @@ def join(work: WorkFolder, source: InputContainer, target: Path, fit: EncoderCho
         raise OutputError(f"{target}: cannot write it ({reason})") from error
     finally:
         part.unlink(missing_ok=True)
-    return [*layout.remarks, *writer.remarks, *(f"{what} was left out" for what in writer.left_out)]
+    return muxer.notices

@@ -1,14 +1,30 @@
-"""What the user chooses of a film; photographs must not wait for PyAV, so it stands alone."""
+"""What the user chooses of a video; photographs must not wait for PyAV, so it stands alone."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a film is written; None: the encoder's default here."""
+    """How a video is written; None: the encoder's default here."""
 
     codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, h264_nvenc ...
     crf: int | None = None
     preset: str | None = None
     stabilize: bool = True  # colors are held still from frame to frame
-    segment_frames: int = 240  # that a stopped run loses at most, some 10 seconds of film
+    segment_frames: int = 240  # a run that is stopped loses at most these, some 10 seconds of film
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """All that decides how a video is colored and written, beside the network itself."""
+
+    options: VideoOptions = field(default_factory=VideoOptions)
+    batch: int = 8  # frames that go through the network together
+    saturation: float = 1.0  # multiplies a* and b*
+    made_by: Mapping[str, str] | None = None  # names the network; None: a run cannot be resumed
+
+    @property
+    def segment_frames(self) -> int:
+        """Frames a segment: whole batches, for a network may round a lone frame otherwise."""
+        return self.batch * -(-self.options.segment_frames // self.batch)

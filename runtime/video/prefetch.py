@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,18 +21,22 @@ class Stopwatch:
         """Yield ITEMS; what it takes to make each counts for STAGE."""
         source = iter(items)
         while True:
-            start = time.perf_counter()
-            try:
-                item = next(source)
-            except StopIteration:
-                return
-            finally:
-                self.add(stage, time.perf_counter() - start)
+            with self.stage(stage):
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
             yield item
 
-    def add(self, stage: str, seconds: float) -> None:
-        """Count SECONDS for STAGE."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the seconds inside the context for the stage NAME."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
 
 
 class _End:

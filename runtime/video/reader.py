@@ -6,26 +6,24 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 import av.logging
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import InputError
+from ..notices import Notice
 from .frames import FrameLayout, Plane, layout_of, luma_of
+from .source import Source, video_stream
 
 if TYPE_CHECKING:
     AnyPacket = av.Packet[Any]
 else:
     AnyPacket = av.Packet  # generic in its stub alone
 
-_PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they take any file for a film of one picture
-_Y4M = "yuv4mpegpipe"
 # Where a position is found by the index, and times do not depend on what was read before.
 _SEEKABLE = ("mp4", "matroska")
 _SEEK_BACK_SECONDS = 10  # past open groups of pictures, whose first frames need the group before
@@ -44,8 +42,8 @@ class Flaws:
     misdated: int = 0  # frames whose time was not after the one before
 
     @property
-    def remarks(self) -> list[str]:
-        """Sentences for the user."""
+    def notices(self) -> list[Notice]:
+        """What to tell the user of them."""
         said = []
         if self.damaged:
             said.append(
@@ -55,8 +53,8 @@ class Flaws:
         if self.repaired:
             said.append(f"{self.repaired} frames had damage inside that the decoder filled")
         if self.misdated:
-            said.append(f"{self.misdated} frames had times out of order, which were put right")
-        return said
+            said.append(f"{self.misdated} frames had times out of order, which were corrected")
+        return [Notice(message, topic="source", severity="warning") for message in said]
 
 
 @dataclass(frozen=True)
@@ -83,59 +81,17 @@ class Position:
     @classmethod
     def of(cls, frames: int, picture: Picture) -> "Position":
         """Return the position of PICTURE, the film's FRAMES-th."""
-        return cls(frames, picture.pts, luma_hash(picture.luma), picture.flaws)
+        return cls(
+            frames=frames,
+            pts=picture.pts,
+            luma_sha256=luma_hash(picture.luma),
+            flaws=picture.flaws,
+        )
 
 
 def luma_hash(luma: Plane) -> str:
     """Return the SHA-256 of a luma plane."""
     return hashlib.sha256(luma.tobytes()).hexdigest()
-
-
-def open_video(path: Path) -> InputContainer:
-    """Open a film; InputError if PATH has no video stream, whatever its name says."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    return _video_in(str(path), path, None)
-
-
-def open_y4m(stream: Any) -> InputContainer:
-    """Open raw y4m from a binary STREAM, which need not seek; InputError if it is not."""
-    return _video_in(stream, Path("-"), _Y4M)
-
-
-def _video_in(file: Any, path: Path, kind: str | None) -> InputContainer:
-    try:
-        container: InputContainer = av.open(file, metadata_errors="replace", format=kind)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path}: neither a picture nor a film that can be read") from error
-    try:
-        if any(name in container.format.name for name in _PICTURE_DEMUXERS) and kind is None:
-            raise InputError(f"{path}: neither a picture nor a film that can be read")
-        video_stream(container)
-    except InputError:
-        container.close()
-        raise
-    return container
-
-
-def video_stream(container: InputContainer) -> VideoStream:
-    """Return the film's own stream, not a cover picture; InputError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise InputError(f"{container.name}: no decoder for its video stream")
-            return stream
-    raise InputError(f"{container.name}: has no video stream")
-
-
-def frame_count(container: InputContainer) -> int | None:
-    """Return how many frames the film says that it has; None where it does not."""
-    stream = video_stream(container)
-    if stream.frames:
-        return stream.frames
-    if container.duration is None or stream.average_rate is None:
-        return None
-    return round(container.duration / av.time_base * stream.average_rate)
 
 
 def read_packets(
@@ -164,13 +120,13 @@ def read_packets(
 class VideoReader:
     """Decodes one film: all of it, or what follows the frame at which an earlier run stopped."""
 
-    def __init__(self, source: Path, pipe: InputContainer | None = None) -> None:
-        """Read the file SOURCE, or what comes out of PIPE, once."""
-        self._source, self._pipe = source, pipe
+    def __init__(self, source: Source, container: InputContainer) -> None:
+        """CONTAINER is SOURCE, open; only a pipe is read through it."""
+        self._source, self._container = source, container
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Stop looking for the place to go on at: nobody waits for it any more."""
+        """Stop looking for the frame to resume after: nobody waits for it any more."""
         self._cancelled = True
 
     def pictures(self, after: Position | None = None) -> Iterator[Picture]:
@@ -178,15 +134,12 @@ class VideoReader:
 
         Raises InputError where the film cannot be read, or is not the one that had AFTER.
         """
-        if self._pipe is not None:
-            yield from _Decoding(self._pipe).pictures()
-            return
         if after is None:
-            with open_video(self._source) as container:
+            with self._source.again(self._container) as container:
                 yield from _Decoding(container).pictures()
             return
         for seek in (True, False):
-            with open_video(self._source) as container:
+            with self._source.again(self._container) as container:
                 decoding = _Decoding(container)
                 if seek and not decoding.seek(after):
                     continue
@@ -194,7 +147,8 @@ class VideoReader:
                 if self._reached(pictures, after):
                     yield from pictures
                     return
-        raise InputError(f"{self._source}: its frames are not those of the earlier run any more")
+        path = self._source.path
+        raise InputError(f"{path}: its frames are not those of the earlier run any more")
 
     def _reached(self, pictures: Iterator[Picture], position: Position) -> bool:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
@@ -335,7 +289,14 @@ class _Decoding:
             )
         luma = luma_of(frame, layout)
         duration = max(frame.duration or 0, 0)
-        return Picture(luma, pts, duration, frame.interlaced_frame, layout, self._flaws)
+        return Picture(
+            luma=luma,
+            pts=pts,
+            duration=duration,
+            interlaced=frame.interlaced_frame,
+            layout=layout,
+            flaws=self._flaws,
+        )
 
 
 def _siting_of(container: InputContainer, video: VideoStream) -> str | None:

@@ -1,4 +1,4 @@
-"""Puts a colored film on the disk: segment by segment, then all of them joined."""
+"""Puts a colored video on the disk, segment by segment."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,23 +10,24 @@ import numpy as np
 
 from ..color import F32
 from ..errors import OutputError
-from .encoder import EncoderChoice, StreamFacts, add_encoder, create_container, rehearse
+from .encoder import EncoderChoice, add_encoder, create_container, rehearse
 from .frames import build_frame
 from .interlacing import FieldMarker
 from .options import VideoOptions
+from .protocols import ColoredPicture
 from .reader import AnyPacket, Position
 from .segments import Segment, WorkFolder
-from .stages import ColoredPicture
+from .source import StreamFacts
 
 
 class Recorder:
-    """Cuts a film into segments of one length; what an encoder still holds it finishes aside."""
+    """Cuts a video into segments of one length; a thread of its own ends each of them."""
 
     def __init__(
-        self, work: WorkFolder, target: Path, fit: EncoderChoice, facts: StreamFacts
+        self, work: WorkFolder, target: Path, choose: EncoderChoice, facts: StreamFacts
     ) -> None:
         self.frames = work.frames
-        self._work, self._target, self._fit, self._facts = work, target, fit, facts
+        self._work, self._target, self._choose, self._facts = work, target, choose, facts
         self._number = len(work.segments)
         self._writer: SegmentWriter | None = None
         self._last: ColoredPicture | None = None
@@ -37,7 +38,7 @@ class Recorder:
         """Encode the next frame."""
         if self._writer is None:
             packets = self._work.packets_path(self._number)
-            options, layout = self._fit(item.picture.layout)
+            options, layout = self._choose(item.picture.layout)
             if self._number == 0:
                 rehearse(self._work.path, self._target, options, layout, self._facts)
             self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
@@ -133,15 +134,15 @@ class SegmentWriter:
             self._file.close()
             pts, durations, sizes, keys = zip(*self._rows, strict=True)
             segment = Segment(
-                self._path,
-                np.array(pts, np.int64),
-                np.array(durations, np.int64),
-                np.array(sizes, np.int64),
-                np.array(keys, np.bool_),
-                self._video.codec_context.extradata or b"",
-                end,
-                self._first.layout,
-                state,
+                packets=self._path,
+                pts=np.array(pts, np.int64),
+                durations=np.array(durations, np.int64),
+                sizes=np.array(sizes, np.int64),
+                keyframes=np.array(keys, np.bool_),
+                extradata=self._video.codec_context.extradata or b"",
+                end=end,
+                layout=self._first.layout,
+                state=state,
             )
             segment.save()
         except OSError as error:

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from ..color import F32
 from ..errors import InputError, OutputError
 from ..files import sha256, whole_file
+from ..notices import Notice
 from .frames import FrameLayout
 from .identity import source_identity
+from .protocols import Start
 from .reader import Flaws, Position
 
 _SUFFIX = ".parts"
@@ -80,15 +82,15 @@ class Segment:
                 layout = json.loads(str(stored["layout"]))
                 layout["tags"] = tuple(layout["tags"])
                 segment = cls(
-                    packets,
-                    stored["pts"],
-                    stored["durations"],
-                    stored["sizes"],
-                    stored["keyframes"],
-                    stored["extradata"].tobytes(),
-                    Position(**end),
-                    FrameLayout(**layout),
-                    stored.get("state"),
+                    packets=packets,
+                    pts=stored["pts"],
+                    durations=stored["durations"],
+                    sizes=stored["sizes"],
+                    keyframes=stored["keyframes"],
+                    extradata=stored["extradata"].tobytes(),
+                    end=Position(**end),
+                    layout=FrameLayout(**layout),
+                    state=stored.get("state"),
                 )
             whole = packets.stat().st_size == segment.sizes.sum()
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
@@ -119,7 +121,13 @@ def stored_packets(segments: Sequence[Segment]) -> Iterator[StoredPacket]:
         with segment.packets.open("rb") as file:
             columns = (segment.sizes, segment.pts, segment.durations, segment.keyframes)
             for size, pts, duration, key in zip(*(c.tolist() for c in columns), strict=True):
-                yield StoredPacket(file.read(size), pts, next(times), duration, key)
+                yield StoredPacket(
+                    data=file.read(size),
+                    pts=pts,
+                    dts=next(times),
+                    duration=duration,
+                    is_keyframe=key,
+                )
 
 
 def _decoding_times(segments: Sequence[Segment], late: int) -> Iterator[int]:
@@ -156,14 +164,11 @@ class WorkFolder:
         return self.segments[-1].end.frames if self.segments else 0
 
     @property
-    def end(self) -> Position | None:
-        """The last finished frame."""
-        return self.segments[-1].end if self.segments else None
-
-    @property
-    def state(self) -> F32 | None:
-        """What the stabilizer remembered after the last finished frame."""
-        return self.segments[-1].state if self.segments else None
+    def start(self) -> Start:
+        """Where a run begins that continues the segments."""
+        if not self.segments:
+            return Start()
+        return Start(position=self.segments[-1].end, state=self.segments[-1].state)
 
     def check_source(self, source: Path) -> None:
         """Raise InputError if SOURCE is not the file any more that the segments were made from."""
@@ -221,17 +226,16 @@ class WorkFolder:
             shutil.rmtree(folder, ignore_errors=True)
         self.forget()
 
-    def unused(self) -> list[str]:
-        """Say of which earlier runs the segments are not used, and why."""
-        said = []
+    def unused(self) -> Iterator[Notice]:
+        """Yield of which earlier runs the segments are not used, and why."""
         for folder in self._others():
             theirs = self._manifest(folder)
             differing = [key for key in self._identity if theirs.get(key) != self._identity[key]]
-            said.append(
+            message = (
                 f"finished segments of an earlier run are not used: its {', '.join(differing)} "
                 f"differed ({folder})"
             )
-        return said
+            yield Notice(message, topic="resume", severity="warning")
 
     def _others(self) -> list[Path]:
         start = f".{self._target.name}."

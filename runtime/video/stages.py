@@ -1,56 +1,38 @@
 """The stages of a colored video: decode, shrink, infer, stabilize, enlarge."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
-from ..color import F32, U8
+from ..color import F32, gray_to_lightness
 from .chroma import Scratch, SteadyRounding, chroma_planes
-from .frames import FrameLayout, Plane, gray_of
-from .prefetch import Stopwatch, prefetch
-from .reader import Picture, Position, VideoReader
-from .reader import open_video as open_video
+from .frames import FrameLayout, gray_of
+from .prefetch import prefetch
+from .protocols import Batch, ColoredPicture, Guide, Network, Run, Start
+from .reader import Picture, VideoReader
 from .stabilizer import Stabilizer
-
-Chroma = Callable[[Sequence[U8]], list[tuple[F32, F32]]]
-"""Turns 8-bit grays (H, W) of one size into L* (h, w) and ab (h, w, 2) at the working size."""
-
-
-@dataclass(frozen=True)
-class ColoredPicture:
-    """A frame with its chroma, and what the stabilizer remembers after it."""
-
-    picture: Picture
-    layout: FrameLayout
-    chroma: Plane  # (rows, columns, 2), code values
-    state: F32 | None
-
-
-@dataclass(frozen=True)
-class Painter:
-    """How pictures get their color: everything but where they come from and where they go."""
-
-    chroma: Chroma
-    batch: int
-    saturation: float
-    stabilizer: Stabilizer | None
-    segment_frames: int
-    fit: Callable[[FrameLayout], FrameLayout]  # to what the encoder stores
-    scratch: Scratch = field(default_factory=Scratch)
 
 
 @contextmanager
-def colored(
-    reader: VideoReader, after: Position | None, painter: Painter, watch: Stopwatch
+def colored_pictures(
+    run: Run,
+    start: Start,
+    network: Network,
+    guide: Guide | None,
+    stored: Callable[[FrameLayout], FrameLayout],
 ) -> Iterator[Iterator[ColoredPicture]]:
-    """Yield the pictures that follow AFTER in color; decoding and network work ahead."""
-    pictures = watch.timed("decode", reader.pictures(after))
-    decoded = prefetch(pictures, 2 * painter.batch)
+    """Yield the pictures that follow START in color; decoding and the network work ahead.
+
+    STORED turns the layout of the source's frames into the one in which they are written.
+    """
+    reader = VideoReader(run.source, run.container)
+    colorizer = FrameColorizer(run, start, network, guide, stored)
+    pictures = run.watch.timed("decode", reader.pictures(start.position))
+    decoded = prefetch(pictures, 2 * run.settings.batch)
     # A whole batch, so that the encoder has work while the network has.
-    ahead = prefetch(_paint(decoded, painter, watch), painter.batch)
+    ahead = prefetch(colorizer.colored(decoded), run.settings.batch)
     with closing(decoded), closing(ahead):
         try:
             yield ahead
@@ -58,46 +40,61 @@ def colored(
             reader.cancel()
 
 
-def _paint(
-    pictures: Iterable[Picture], painter: Painter, watch: Stopwatch
-) -> Iterator[ColoredPicture]:
-    """Give pictures their chroma, a batch at a time."""
-    waiting: list[Picture] = []
-    steadier: Stabilizer | None = None
-    rounding: SteadyRounding | None = None
-    for number, picture in enumerate(pictures):
-        if painter.stabilizer is not None and number % painter.segment_frames == 0:
-            # What OpenCV's flow keeps of earlier frames, and the rounding, is not in the state that
-            # is stored: the codes of a frame at full size, for which a segment would double.
-            steadier, rounding = Stabilizer(painter.stabilizer.state), SteadyRounding()
-        waiting.append(picture)
-        if len(waiting) == painter.batch:
-            yield from _paint_batch(waiting, painter, steadier, rounding, watch)
-            waiting = []
-    if waiting:
-        yield from _paint_batch(waiting, painter, steadier, rounding, watch)
+class FrameColorizer:
+    """Colors the frames of one video in order, batch by batch."""
 
+    def __init__(
+        self,
+        run: Run,
+        start: Start,
+        network: Network,
+        guide: Guide | None,
+        stored: Callable[[FrameLayout], FrameLayout],
+    ) -> None:
+        self._run, self._start, self._stored = run, start, stored
+        self._network, self._guide = network, guide
+        self._state = start.state
+        self._stabilizer: Stabilizer | None = None
+        self._rounding: SteadyRounding | None = None
+        self._scratch = Scratch()
 
-def _paint_batch(
-    pictures: list[Picture],
-    painter: Painter,
-    steadier: Stabilizer | None,
-    rounding: SteadyRounding | None,
-    watch: Stopwatch,
-) -> Iterator[ColoredPicture]:
-    layout = painter.fit(pictures[0].layout)
-    start = time.perf_counter()
-    answers = painter.chroma([gray_of(picture.luma, picture.layout) for picture in pictures])
-    watch.add("network", time.perf_counter() - start)
-    for picture, (lightness, fresh) in zip(pictures, answers, strict=True):
-        start = time.perf_counter()
-        ab, state = fresh, None
-        if painter.stabilizer is not None and steadier is not None:
-            ab = steadier.steady(lightness, fresh)
-            state = painter.stabilizer.state = steadier.state
-            watch.add("stabilize", time.perf_counter() - start)
-        steadied = time.perf_counter()
-        saturated = ab * np.float32(painter.saturation)
-        planes = chroma_planes(lightness, saturated, layout, painter.scratch, rounding)
-        watch.add("enlarge", time.perf_counter() - steadied)
-        yield ColoredPicture(picture, layout, planes, state)
+    def colored(self, pictures: Iterable[Picture]) -> Iterator[ColoredPicture]:
+        """Yield the PICTURES that follow the start, in color."""
+        settings, frames, rest = self._run.settings, 0, iter(pictures)
+        while batch := list(islice(rest, settings.batch)):
+            if settings.options.stabilize and frames % settings.segment_frames == 0:
+                # What OpenCV's flow keeps of earlier frames, and the rounding, are not stored with
+                # a segment: the codes of a frame at full size would double it.
+                self._stabilizer, self._rounding = Stabilizer(self._state), SteadyRounding()
+            yield from self._color(batch, self._start.frames + frames)
+            frames += len(batch)
+
+    def _color(self, pictures: Sequence[Picture], first: int) -> Iterator[ColoredPicture]:
+        watch, layout = self._run.watch, self._stored(pictures[0].layout)
+        with watch.stage("network"):
+            answers = self._infer(pictures, first)
+        for picture, lightness, fresh in zip(pictures, *answers, strict=True):
+            ab = fresh
+            if self._stabilizer is not None:
+                with watch.stage("stabilize"):
+                    ab = self._stabilizer.steady(lightness, fresh)
+                self._state = self._stabilizer.state
+            with watch.stage("enlarge"):
+                saturated = ab * np.float32(self._run.settings.saturation)
+                planes = chroma_planes(lightness, saturated, layout, self._scratch, self._rounding)
+            yield ColoredPicture(picture, layout, planes, self._state)
+
+    def _infer(self, pictures: Sequence[Picture], first: int) -> tuple[F32, F32]:
+        """Return L* (N, h, w) and ab (N, h, w, 2)."""
+        grays = [gray_of(picture.luma, picture.layout) for picture in pictures]
+        small = self._network.shrink(grays)
+        batch = Batch(
+            first=first,
+            pictures=pictures,
+            time_base=self._run.facts.time_base,
+            grays=grays,
+            small=small,
+            lightness=gray_to_lightness(small),
+        )
+        hints = None if self._guide is None else self._guide.hints(batch)
+        return batch.lightness, self._network.infer(batch, hints, self._run.tell)

@@ -3,15 +3,20 @@
 It has one frame rate, no sound, and no color matrix.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import OutputError
-from .encoder import StreamFacts
+from ..errors import ArgumentError, OutputError
+from ..notices import Notice
 from .frames import FrameLayout
-from .stages import ColoredPicture
+from .options import VideoSettings
+from .protocols import ColoredPicture, Run, Start
+from .source import Source, StreamFacts
 
 SIGNATURE = b"YUV4MPEG2"
 _SITINGS = {"left": "mpeg2", "center": "jpeg", "topleft": "paldv"}
@@ -31,45 +36,76 @@ class Prefixed:
         return self._rest.read(size)
 
 
-class Y4MWriter:
-    """Writes the frames of one film to a binary stream."""
+@dataclass(frozen=True)
+class Y4MSink:
+    """A binary stream that gets the frames alone, as raw y4m."""
 
-    def __init__(self, sink: BinaryIO, facts: StreamFacts) -> None:
+    stream: BinaryIO
+
+    def check(self, source: Source, settings: VideoSettings) -> None:  # noqa: ARG002  # a Sink's
+        """Raise ArgumentError if an encoder was asked for."""
+        options = settings.options
+        if options.codec or options.crf is not None or options.preset:
+            raise ArgumentError("y4m is raw: it takes no codec, crf or preset")
+
+    @contextmanager
+    def open(self, run: Run) -> Iterator["_Y4MWriter"]:
+        """Yield what writes to the stream."""
+        yield _Y4MWriter(self.stream, run)
+
+
+class _Y4MWriter:
+    """Writes the frames of one video to a binary stream."""
+
+    start = Start()
+
+    def __init__(self, stream: BinaryIO, run: Run) -> None:
         self.frames = 0
-        self.uneven = 0  # frames that play at another time than in the source
-        self._sink, self._facts = sink, facts
+        self._stream, self._run, self._facts = stream, run, run.facts
+        self._uneven = 0  # frames that play at another time than in the source
         self._first = 0
+        self._layout: FrameLayout | None = None
+
+    def stored(self, layout: FrameLayout) -> FrameLayout:
+        """Return LAYOUT: y4m takes every one."""
+        return layout
 
     def add(self, item: ColoredPicture) -> None:
         """Write the next frame; OutputError where nobody reads any more."""
-        if self.frames == 0:
-            self._first = item.picture.pts
-            self._write(_header(item.layout, self._facts))
-        due = self.frames / self._facts.rate
-        if abs((item.picture.pts - self._first) * self._facts.time_base - due) * 2 > (
-            1 / self._facts.rate
-        ):
-            self.uneven += 1
-        luma = item.picture.luma << item.layout.shift
-        planes = (luma, item.chroma[..., 0], item.chroma[..., 1])
-        samples = (np.ascontiguousarray(plane, item.layout.dtype).tobytes() for plane in planes)
-        self._write(b"FRAME\n" + b"".join(samples))
-        self.frames += 1
+        with self._run.watch.stage("write"):
+            if self._layout is None:
+                self._layout, self._first = item.layout, item.picture.pts
+                self._write(_header(item.layout, self._facts))
+            due = self.frames / self._facts.rate
+            shown = (item.picture.pts - self._first) * self._facts.time_base
+            if abs(shown - due) * 2 > 1 / self._facts.rate:
+                self._uneven += 1
+            luma = item.picture.luma << item.layout.shift
+            planes = (luma, item.chroma[..., 0], item.chroma[..., 1])
+            samples = (np.ascontiguousarray(plane, item.layout.dtype).tobytes() for plane in planes)
+            self._write(b"FRAME\n" + b"".join(samples))
+            self.frames += 1
 
     def _write(self, content: bytes) -> None:
         try:
-            self._sink.write(content)
-            self._sink.flush()
+            self._stream.write(content)
+            self._stream.flush()
         except OSError as error:
             raise OutputError(f"-: cannot be written ({error.strerror or error})") from error
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the stream could not hold."""
-        if not self.uneven:
-            return []
-        rate = float(self._facts.rate)
-        return [f"y4m has one frame rate, {rate:.6g}: {self.uneven} frames play at other times"]
+    def finish(self) -> None:
+        """Tell what the stream could not hold."""
+        for notice in self._layout.notices if self._layout else []:
+            self._run.tell(notice)
+        if self._uneven:
+            rate = f"{float(self._facts.rate):.6g}"
+            self._warn(f"y4m has one frame rate, {rate}: {self._uneven} frames play at other times")
+        others = len(self._run.container.streams) - 1
+        if others:
+            self._warn(f"y4m holds no sound: {others} other streams were left out")
+
+    def _warn(self, message: str) -> None:
+        self._run.tell(Notice(message, topic="output", severity="warning"))
 
 
 def _header(layout: FrameLayout, facts: StreamFacts) -> bytes:

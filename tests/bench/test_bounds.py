@@ -1,13 +1,13 @@
 """The bounds of colorize-run: what is compared is the same work, and the ratios are theirs."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from helpers.commands import Finished
 from rich.console import Console
 
 from colorize.bench.bounds import __main__ as bounds
@@ -31,6 +31,8 @@ from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
 from colorize.runtime.video.options import VideoOptions
 
+Finished = subprocess.CompletedProcess[str]
+
 
 def pictures(path: Path) -> list[U8]:
     """Every frame as RGB."""
@@ -49,25 +51,16 @@ def psnr(one: U8, two: U8) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
-def video_speed(wall: list[float]) -> VideoSpeed:
-    """A film whose repeats took WALL seconds, 3 of transcoding and 1 of the network."""
+def video_speed(road: list[float]) -> VideoSpeed:
+    """A film whose repeats took ROAD seconds, 3 of transcoding and 1 of the network."""
     costs = {
-        COLORIZE_RUN: tuple(Cost(seconds, 2 * seconds, 0.0) for seconds in wall),
-        TRANSCODE: (Cost(3, 6, 0.0),) * len(wall),
-        TRANSCODE_SOURCE: (Cost(1, 2, 0.0),) * len(wall),
-        NETWORK: (Cost(1, 1, 0.0),) * len(wall),
+        COLORIZE_RUN: tuple(Cost(seconds, 2 * seconds, 0.0) for seconds in road),
+        TRANSCODE: (Cost(3, 6, 0.0),) * len(road),
+        TRANSCODE_SOURCE: (Cost(1, 2, 0.0),) * len(road),
+        NETWORK: (Cost(1, 1, 0.0),) * len(road),
     }
-    stages = ({"decode": 1.0},) * len(wall)
-    return VideoSpeed(
-        video="film",
-        width=64,
-        height=48,
-        frames=10,
-        engine="engine",
-        costs=costs,
-        megabytes={COLORIZE_RUN: 1.0},
-        stages=stages,
-    )
+    stages = ({"decode": 1.0},) * len(road)
+    return VideoSpeed("film", 64, 48, 10, "engine", costs, {COLORIZE_RUN: 1.0}, stages)
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +70,11 @@ def little(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_ratio_is_taken_repeat_by_repeat() -> None:
-    """4, 5 and 3.6 seconds over 3 + 1; of processor seconds 8, 10 and 7.2 over 6 + 1."""
+    """Road 4, 5, 3.6 over 3 + 1; of processor seconds 8, 10, 7.2 over 6 + 1."""
     speed = video_speed([4, 5, 3.6])
-    assert speed.ratios(lambda cost: cost.wall) == pytest.approx([1.0, 1.25, 0.9])
-    assert speed.ratios(lambda cost: cost.cpu) == pytest.approx([8 / 7, 10 / 7, 7.2 / 7])
-    ratio = bounds.Ratio.of("wall", [1.0, 1.25, 0.9])
-    assert (ratio.value, ratio.least, ratio.most) == (1.0, 0.9, 1.25)
+    wall, cpu = speed.ratio(lambda cost: cost.wall), speed.ratio(lambda cost: cost.cpu)
+    assert (wall.median, wall.least, wall.most) == pytest.approx((1.0, 0.9, 1.25))
+    assert (cpu.median, cpu.least, cpu.most) == pytest.approx((8 / 7, 7.2 / 7, 10 / 7))
 
 
 def test_cost_counts_the_work_and_not_what_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +104,7 @@ def test_ratios_of_starts_and_of_memory_are_the_right_way_round() -> None:
     whole, floor = (tuple(Cost(s, s, 0.0) for s in each) for each in ((3, 4, 5), (2, 2, 2)))
     start = bounds.show_start(ColdStart(whole, floor), Console(quiet=True))
     assert (start.value, start.least, start.most) == (2.0, 1.5, 2.5)
-    [memory] = bounds._memory_ratio({3000: 300.0, 300: 200.0}, Console(quiet=True))
+    [memory] = bounds._memory_bounds({3000: 300.0, 300: 200.0}, Console(quiet=True))
     assert memory.value == 1.5
     assert memory.beyond()
 
@@ -153,15 +145,15 @@ def test_a_clip_of_no_frames_is_refused(tmp_path: Path) -> None:
         make_clip(source, tmp_path / "out.mp4", 48, 3)
 
 
-def test_the_network_alone_sees_what_colorize_run_shows_it(
+def test_the_network_alone_sees_what_the_road_shows_it(
     colorizer: Colorizer, little: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[F32] = []
     infer = colorizer.engine.infer
 
-    def spy(lightness: F32, hints: F32 | None = None) -> F32:
+    def spy(lightness: F32) -> F32:
         seen.append(lightness.copy())
-        return infer(lightness, hints)
+        return infer(lightness)
 
     monkeypatch.setattr(colorizer.engine, "infer", spy)
     colorizer.video(little, tmp_path / "colored.mp4", VideoOptions(preset="ultrafast"))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.bench import FAST, INFO, Quick
-from helpers.onnx_models import write_model
+from helpers.bench import FAST, INFO, Quick, write_model
 from PIL import Image
 
 from colorize.bench.quality.dataset import PROTOCOLS, open_data
@@ -104,7 +103,7 @@ def test_unusable_pictures_are_reported_and_counted(
     Image.new("L", (40, 40), 90).save(photos / "gray.png")
     Image.new("RGB", (20, 40), (200, 0, 0)).save(photos / "small.png")
     result, document = quick("--model", model, *FAST)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.output
     assert document["data"]["photos"] == 2
     left_out = {entry["name"]: entry["reason"] for entry in document["data"]["left_out"]}
     assert set(left_out) == {"broken.jpg", "gray.png", "small.png"}
@@ -118,7 +117,7 @@ def test_a_set_without_usable_pictures_is_refused(model: Path, quick: Quick, pho
     for path in photo_files(photos):
         path.write_bytes(b"no picture")
     result, document = quick("--model", model, *FAST)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "no usable photograph among 2" in result.stderr.splitlines()[-1]
     assert document == {}
 
@@ -128,9 +127,9 @@ def test_figures_of_photographs_are_kept_for_the_first_alone(
 ) -> None:
     _, whole = quick("--model", model, *FAST)
     monkeypatch.setattr("colorize.bench.quality.evaluate.KEPT", 1)
-    monkeypatch.setattr("colorize.bench.measure._WALL_PHOTOS", 1)
+    monkeypatch.setattr("colorize.bench.run._WALL_PHOTOS", 1)
     result, kept = quick("--model", model, *FAST)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.output
     assert kept["data"]["names"] == whole["data"]["names"][:1]
     assert kept["data"]["photos"] == 2
     for row, other in zip(kept["quality"], whole["quality"], strict=True):
@@ -149,10 +148,9 @@ def test_measuring_on_the_training_pictures_warns(
     tmp_path: Path, photos: Path, quick: Quick
 ) -> None:
     seen = fingerprint(sha256(path) for path in photo_files(photos))
-    info = replace(INFO, data_fingerprint=seen)
-    path = write_model(tmp_path / "seen.onnx", info.to_metadata())
+    path = write_model(tmp_path / "seen.onnx", replace(INFO, data_fingerprint=seen))
     result, document = quick("--model", path, "--backend", "onnxruntime", "--batch", "1")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.output
     [warning] = document["warnings"]
     assert "trained on these very photographs" in warning
     assert f"warning: {warning}" in result.stderr.splitlines()

@@ -14,8 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from colorize.bench.quality.candidates import without_colors
 from colorize.bench.quality.metrics import (
-    RunningMean,
-    RunningMeans,
+    Running,
+    Tally,
     ciede2000,
     colorfulness_ddcolor,
     colors,
@@ -154,7 +154,7 @@ def test_no_figure_wraps_around_in_eight_bits() -> None:
 
 def test_running_figures_are_numpys() -> None:
     values = np.random.default_rng(4).normal(20, 3, 50)
-    running = RunningMean()
+    running = Running()
     for value in values:
         running.add(float(value))
     assert running.mean == pytest.approx(values.mean())
@@ -165,11 +165,11 @@ def test_running_figures_are_numpys() -> None:
 
 
 def test_a_tally_keeps_figures_apart() -> None:
-    means = RunningMeans()
-    means.add({"a": 1.0, "b": 10.0})
-    means.add({"a": 3.0})
-    assert means.means() == {"a": 2.0, "b": 10.0}
-    assert means.errors() == {"a": pytest.approx(1.0), "b": None}
+    tally = Tally()
+    tally.add({"a": 1.0, "b": 10.0})
+    tally.add({"a": 3.0})
+    assert tally.means() == {"a": 2.0, "b": 10.0}
+    assert tally.errors() == {"a": pytest.approx(1.0), "b": None}
 
 
 # Film

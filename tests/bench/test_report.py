@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.bench import bench, settings_of
-from helpers.commands import Finished
+from click.testing import CliRunner, Result
 from helpers.video import scratched
 
+from colorize.bench.cli import main
 from colorize.bench.report import compare
 from colorize.bench.report.results import SCHEMA, read_document
 from colorize.bench.report.tables import tables, to_markdown
-from colorize.bench.settings import Failure, Model
+from colorize.bench.settings import Failure, Settings, Subject
 from colorize.bench.video.evaluate import as_colorful, measure_video, video_colors
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
@@ -64,8 +64,8 @@ def test_what_the_command_writes_follows_the_schema(
     monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
     words = f"--model {tiny_model} --limit-images 1 --runs 2 --warmup 0 --batch 1 --roofline"
     words += f" --video {small_video} --video-frames 7 -o {tmp_path}"
-    result = bench(*words.split())
-    assert result.returncode == 0, result.stderr
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "results.json").read_text())
     validate(document)
     [video] = document["videos"]
@@ -91,9 +91,9 @@ def test_a_film_that_is_damaged_within_fails_alone(
     clip: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     source = scratched(clip, tmp_path / "scratched.mp4")
-    settings = settings_of(backends=("openvino",))
-    model = Model("tiny", tiny_model, "")
-    video = measure_video([model], source, settings)
+    settings = Settings(backends=("openvino",))
+    subject = Subject("tiny", tiny_model, "")
+    video = measure_video([subject], source, settings, 100)
     [failure] = video.speed
     assert isinstance(failure, Failure)
     assert failure.error.startswith("scratched.mp4: cannot be measured")
@@ -118,14 +118,11 @@ def test_films_are_compared_at_equal_colorfulness(
     for path, saturation in ((vivid, 1.0), (pale, 0.8)):
         with Colorizer(tiny_model, backend="onnxruntime", saturation=saturation) as colorizer:
             colorizer.video(small_video, path, VideoOptions(stabilize=False))
-    model, settings = (
-        Model("own", tiny_model, ""),
-        settings_of(backends=("onnxruntime",), video_frames=10),
-    )
+    subject, settings = Subject("own", tiny_model, ""), Settings(backends=("onnxruntime",))
 
     def even(steady: Path) -> dict[str, Path]:
         videos = {"own": steady, "own, not stabilized": vivid}
-        return as_colorful([model], videos, small_video, settings)
+        return as_colorful([subject], videos, 10, small_video, settings)
 
     assert even(vivid) == {}
     [(name, made)] = even(pale).items()
@@ -160,15 +157,15 @@ def test_every_cell_with_a_figure_sorts_by_it(golden: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def compared(tmp_path: Path, golden: dict[str, Any]) -> Callable[..., Finished]:
+def compared(tmp_path: Path, golden: dict[str, Any]) -> Callable[..., Result]:
     """`compared(edit)` runs --compare on the golden document and an edited copy of it."""
 
-    def run(edit: Callable[[dict[str, Any]], object], *more: str) -> Finished:
+    def run(edit: Callable[[dict[str, Any]], object], *more: str) -> Result:
         new = copy.deepcopy(golden)
         edit(new)
         (tmp_path / "new.json").write_text(json.dumps(new))
         words = ["--compare", str(GOLDEN), str(tmp_path / "new.json"), *more]
-        return bench(*words)
+        return CliRunner().invoke(main, words)
 
     return run
 
@@ -185,30 +182,28 @@ def worse_colors(document: dict[str, Any], by: float) -> None:
     row["per_photo"]["ciede2000"] = [value + by for value in row["per_photo"]["ciede2000"]]
 
 
-def test_the_same_figures_are_no_regression(compared: Callable[..., Finished]) -> None:
+def test_the_same_figures_are_no_regression(compared: Callable[..., Result]) -> None:
     result = compared(lambda _: None)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.output
     assert "0 regressions among" in result.stdout
     assert "PSNR alone rewards gray pictures" in result.stdout
 
 
 def test_what_lies_beyond_the_noise_is_a_regression_and_exits_with_1(
-    compared: Callable[..., Finished],
+    compared: Callable[..., Result],
 ) -> None:
     result = compared(lambda new: worse_colors(new, 0.5))
-    assert result.returncode == 1
+    assert result.exit_code == 1
     [line] = [line for line in result.stdout.splitlines() if " regression " in line]
     assert line.split()[:2] == ["default", "ΔE2000"]
-    assert compared(lambda new: worse_colors(new, 0.01)).returncode == 0
-    assert compared(lambda new: worse_colors(new, -0.5)).returncode == 0
+    assert compared(lambda new: worse_colors(new, 0.01)).exit_code == 0
+    assert compared(lambda new: worse_colors(new, -0.5)).exit_code == 0
 
 
-def test_a_slower_engine_is_a_regression_unless_tolerated(
-    compared: Callable[..., Finished],
-) -> None:
-    assert compared(lambda new: faster(new, 0.5)).returncode == 1
-    assert compared(lambda new: faster(new, 0.5), "--tolerance", "2").returncode == 0
-    assert compared(lambda new: faster(new, 0.99)).returncode == 0
+def test_a_slower_engine_is_a_regression_unless_tolerated(compared: Callable[..., Result]) -> None:
+    assert compared(lambda new: faster(new, 0.5)).exit_code == 1
+    assert compared(lambda new: faster(new, 0.5), "--tolerance", "2").exit_code == 0
+    assert compared(lambda new: faster(new, 0.99)).exit_code == 0
     assert "better" in compared(lambda new: faster(new, 2)).stdout
 
 
@@ -226,20 +221,20 @@ def test_changes_of_photographs_in_pairs_set_the_noise(golden: dict[str, Any]) -
     assert change.verdict == "same"
 
 
-def test_a_row_that_is_lost_is_a_regression(compared: Callable[..., Finished]) -> None:
+def test_a_row_that_is_lost_is_a_regression(compared: Callable[..., Result]) -> None:
     def lose(new: dict[str, Any]) -> None:
         new["quality"] = [row for row in new["quality"] if row.get("title") != "default"]
 
-    assert compared(lose).returncode == 1
+    assert compared(lose).exit_code == 1
 
 
-def test_other_photographs_and_machines_are_not_compared(compared: Callable[..., Finished]) -> None:
+def test_other_photographs_and_machines_are_not_compared(compared: Callable[..., Result]) -> None:
     def move(new: dict[str, Any]) -> None:
         new["machine"]["cpu"] = "another"
         faster(new, 0.1)
 
     result = compared(move)
-    assert result.returncode == 0
+    assert result.exit_code == 0
     assert "speed was not compared: another machine" in result.stdout
 
     def both(new: dict[str, Any]) -> None:
@@ -247,7 +242,7 @@ def test_other_photographs_and_machines_are_not_compared(compared: Callable[...,
         move(new)
 
     result = compared(both)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "have nothing to compare" in result.stderr
 
 

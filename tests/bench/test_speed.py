@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.bench import settings_of
 
-from colorize.bench.settings import find_models, noise
+from colorize.bench.settings import Settings, find_subjects, noise
 from colorize.bench.speed import energy, latency
 from colorize.bench.speed import memory as footprint
 from colorize.bench.speed.roofline import count_flop, measured_peak, roofline
@@ -22,7 +21,7 @@ from colorize.train.checkpoints.checkpoint import load_checkpoint
 
 torch = pytest.importorskip("torch")
 
-SETTINGS = settings_of(backends=("onnxruntime",), batches=(1, 2), runs=3, warmup=1)
+SETTINGS = Settings(("onnxruntime",), batches=(1, 2), runs=3, warmup=1)
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +117,8 @@ def test_speed_rows_of_a_model_by_a_fake_clock(
     settings = replace(
         SETTINGS, backends=("openvino", "onnxruntime"), precisions=("fp32",), sizes=(44,)
     )
-    [model] = find_models([str(tiny_model)])
-    rows = latency.measure_speed(model, settings, clock)
+    [subject] = find_subjects([str(tiny_model)])
+    rows = latency.measure_speed(subject, settings, clock)
     first, second, *_, last = (row for row in rows if isinstance(row, latency.SpeedRow))
     assert len(rows) == 4
     assert (first.backend, first.batch, first.height, first.width) == ("openvino", 1, 48, 48)
@@ -138,8 +137,8 @@ def test_speed_rows_of_a_model_by_a_fake_clock(
 
 
 def test_no_speedup_without_its_baseline(tiny_model: Path) -> None:
-    [model] = find_models([str(tiny_model)])
-    rows = latency.measure_speed(model, replace(SETTINGS, backends=("openvino",)))
+    [subject] = find_subjects([str(tiny_model)])
+    rows = latency.measure_speed(subject, replace(SETTINGS, backends=("openvino",)))
     assert [row.speedup for row in rows if isinstance(row, latency.SpeedRow)] == [None, None]
 
 
@@ -154,9 +153,9 @@ def test_an_engine_that_fails_at_a_batch_leaves_the_others_timed(
         return real(self, lightness)
 
     monkeypatch.setattr(OnnxRuntimeEngine, "_compute", fail)
-    [model] = find_models([str(tiny_model)])
+    [subject] = find_subjects([str(tiny_model)])
     both = replace(SETTINGS, backends=("openvino", "onnxruntime"))
-    rows = latency.measure_speed(model, both)
+    rows = latency.measure_speed(subject, both)
     done = [(row.backend, row.batch) for row in rows if isinstance(row, latency.SpeedRow)]
     assert done == [("openvino", 1), ("onnxruntime", 1), ("openvino", 2)]
     [failure] = [row for row in rows if not isinstance(row, latency.SpeedRow)]
@@ -176,14 +175,14 @@ def test_torch_eager_is_the_checkpoint_that_a_model_was_exported_from(tiny_model
 
 def test_every_speedup_is_over_torch_eager_where_there_is_a_checkpoint() -> None:
     settings = replace(SETTINGS, batches=(1,), runs=1, warmup=0, sizes=(32,))
-    [model] = find_models([DEFAULT_MODEL])
-    measured = latency.measure_speed(model, settings)
+    [subject] = find_subjects([DEFAULT_MODEL])
+    measured = latency.measure_speed(subject, settings)
     rows = [row for row in measured if isinstance(row, latency.SpeedRow)]
     assert [row.backend for row in rows] == ["onnxruntime", EAGER]
     assert {row.baseline for row in rows} == {"torch fp32"}
     assert rows[0].speedup == pytest.approx(rows[1].p50_ms / rows[0].p50_ms)
     others = replace(settings, every_backend=("another",), backends=("openvino", "onnxruntime"))
-    assert [row.backend for row in latency.measure_speed(model, others)] == ["openvino"]
+    assert [row.backend for row in latency.measure_speed(subject, others)] == ["openvino"]
 
 
 def test_peak_memory_is_of_a_process_of_its_own(
@@ -248,11 +247,11 @@ def test_operations_are_those_that_torch_counts() -> None:
 def test_the_roofline_is_reached_as_far_as_the_latency_says(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [model] = find_models([str(tiny_model)])
-    rows = latency.measure_speed(model, replace(SETTINGS, batches=(2,)))
+    [subject] = find_subjects([str(tiny_model)])
+    rows = latency.measure_speed(subject, replace(SETTINGS, batches=(2,)))
     timed = [row for row in rows if isinstance(row, latency.SpeedRow)]
     monkeypatch.setattr("colorize.bench.speed.roofline.measured_peak", lambda _: 1e9)
-    [found] = roofline(model, timed)
+    [found] = roofline(subject, timed)
     assert found.gflop == pytest.approx(2 * 2 * 64 * 64 / 1e9)  # two outputs, one product each
     expected = 2 * found.gflop / (timed[0].p50_ms / 1000)
     assert found.share == pytest.approx(expected)

@@ -1,11 +1,11 @@
 """The benchmark of training: that it runs, and that its figures are those of the network."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers.commands import Finished
 from torch import nn
 
 from colorize.bench import training_speed as training
@@ -16,6 +16,8 @@ from colorize.train.config import TrainConfig
 from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import CropDataset
 from colorize.train.data.photos import collect
+
+Finished = subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize(

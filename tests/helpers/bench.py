@@ -1,24 +1,18 @@
-"""Shared by the tests of colorize-bench: the command, its settings, its model and photographs."""
+"""Shared by the tests of colorize-bench: a model of a moment, and the command in this process."""
 
-import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from helpers.commands import Finished, run_command
-from PIL import Image
+import onnx
+from click.testing import CliRunner, Result
 
 from colorize.bench.cli import main
-from colorize.bench.settings import Settings
 from colorize.runtime.color import U8
-from colorize.runtime.files import photo_files
-from colorize.runtime.models.catalog import SAMPLES
-from colorize.runtime.models.contract import ModelInfo
+from colorize.runtime.models.contract import INPUT, OUTPUT, ModelInfo
 
-Quick = Callable[..., tuple[Finished, dict[str, Any]]]
+Quick = Callable[..., tuple[Result, dict[str, Any]]]
 FAST = ("--backend", "onnxruntime", "--batch", "1")
 
 INFO = ModelInfo(
@@ -33,38 +27,39 @@ INFO = ModelInfo(
     toolkit_version="0",
 )
 
-bench = partial(run_command, main)
+
+def write_model(
+    path: Path,
+    info: ModelInfo = INFO,
+    *,
+    ab: tuple[float, float] = (15.0, 25.0),
+    output: str = OUTPUT,
+    stride: int = 1,
+) -> Path:
+    """Write a contract file that answers AB nearly everywhere; OUTPUT and STRIDE can break it."""
+    helper, tensor = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(0).normal(0, 0.01, (2, 1, 3, 3)).astype(np.float32)
+    node = helper.make_node(
+        "Conv", [INPUT, "w", "b"], [output], pads=[1] * 4, strides=[stride, stride]
+    )
+    graph = helper.make_graph(
+        [node],
+        "tiny",
+        [helper.make_tensor_value_info(INPUT, tensor.FLOAT, ["N", 1, "H", "W"])],
+        [helper.make_tensor_value_info(output, tensor.FLOAT, ["N", 2, "H2", "W2"])],
+        [
+            onnx.numpy_helper.from_array(weights, "w"),
+            onnx.numpy_helper.from_array(np.array(ab, np.float32), "b"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, info.to_metadata())
+    onnx.save(model, path)
+    return path
 
 
-def small_photos(folder: Path) -> Path:
-    """Write two small photographs in color."""
-    folder.mkdir()
-    for path in photo_files(SAMPLES / "test")[:2]:
-        with Image.open(path) as image:
-            image.resize((60, 45)).save(folder / f"{path.stem}.png")
-    return folder
-
-
-def quick_bench(folder: Path, photos: Path, patch: pytest.MonkeyPatch) -> Quick:
-    """Return what runs colorize-bench on PHOTOS, without other processes, and reads its JSON."""
-    import torch
-
-    patch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
-    patch.setattr(torch.hub, "_hub_dir", str(folder / "hub"))
-
-    def call(*arguments: object) -> tuple[Finished, dict[str, Any]]:
-        few = ("--runs", 2, "--warmup", 0, "--data", photos, "-o", folder / "report")
-        result = bench(*few, *arguments)
-        target = folder / "report" / "results.json"
-        return result, json.loads(target.read_text()) if target.exists() else {}
-
-    return call
-
-
-def settings_of(**changes: object) -> Settings:
-    """Return the command's defaults with CHANGES."""
-    options = main.make_context("colorize-bench", []).params | changes
-    return Settings(**{k: v for k, v in options.items() if k not in ("documents", "tolerance")})
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def near(truth: U8) -> U8:

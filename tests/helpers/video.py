@@ -13,8 +13,11 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.colorize import Progress
-from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.video.colorize import VideoProgress, VideoReport
+from colorize.runtime.video.frames import FrameLayout, Plane
+from colorize.runtime.video.options import VideoOptions, VideoSettings
+from colorize.runtime.video.protocols import ColoredPicture, Run, Start
+from colorize.runtime.video.source import Source
 
 MakeFilm = Callable[..., Path]
 Samples = NDArray[np.uint8] | NDArray[np.uint16]
@@ -100,7 +103,7 @@ def content_of(video: Path) -> list[tuple[Fraction, Planes]]:
 
 
 def stop_at(frames: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[..., None]:
-    def stop(progress: Progress) -> None:
+    def stop(progress: VideoProgress) -> None:
         if progress.frames == frames:
             raise error
 
@@ -118,6 +121,42 @@ def stopped(
     with pytest.raises(KeyboardInterrupt) as raised:
         colorizer.video(source, target, options, stop_at(frames))
     return str(raised.value)
+
+
+def messages_of(report: VideoReport) -> list[str]:
+    return [notice.message for notice in report.notices]
+
+
+class MemorySink:
+    """Keeps the colored pictures of a video that begins at START."""
+
+    def __init__(self, start: Start) -> None:
+        self.start = start
+        self.pictures: list[ColoredPicture] = []
+
+    @property
+    def frames(self) -> int:
+        return self.start.frames + len(self.pictures)
+
+    @property
+    def chroma(self) -> list[Plane]:
+        return [item.chroma for item in self.pictures]
+
+    def check(self, source: Source, settings: VideoSettings) -> None:
+        pass
+
+    @contextmanager
+    def open(self, run: Run) -> Iterator["MemorySink"]:
+        yield self
+
+    def stored(self, layout: FrameLayout) -> FrameLayout:
+        return layout
+
+    def add(self, item: ColoredPicture) -> None:
+        self.pictures.append(item)
+
+    def finish(self) -> None:
+        pass
 
 
 def parts_in(folder: Path) -> list[Path]:

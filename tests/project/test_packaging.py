@@ -64,7 +64,7 @@ def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
         } <= models
     assert "colorize/runtime/models/default.safetensors" in models
     for wanted in ("page.html", "results.schema.json"):
-        assert f"colorize/bench/report/{wanted}" in names
+        assert f"colorize/bench/{wanted}" in names
     for folder, least in (("train", 20), ("test", 14)):
         prefix = f"colorize/runtime/samples/{folder}/"
         assert sum(name.startswith(prefix) for name in names) >= least
@@ -105,26 +105,3 @@ def test_every_command_answers_to_version(base: Path, tmp_path: Path) -> None:
     for name in ("run", "train", "export", "bench"):
         result = run(base / f"colorize-{name}", "--version", cwd=tmp_path)
         assert result.stdout.startswith(f"colorize-{name}, version ")
-
-
-def test_types_reach_the_code_that_uses_the_package(base: Path, tmp_path: Path) -> None:
-    caller = tmp_path / "caller.py"
-    caller.write_text(
-        "from pathlib import Path\n"
-        "from colorize.runtime.colorizer import Colorizer\n"
-        "with Colorizer(Path('net.onnx'), size=256) as colorizer:\n"
-        "    reveal_type(colorizer)\n"
-        "Colorizer(size='large')\n"
-    )
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
-    result = subprocess.run(
-        [*mypy, "--python-executable", str(base / "python"), "caller.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "MYPYPATH": ""},
-    )
-    said, wrong, _ = result.stdout.splitlines()
-    assert said.startswith('caller.py:4: note: Revealed type is "colorize.runtime.colorizer.Col')
-    assert wrong.startswith('caller.py:5: error: Argument "size" to "Colorizer" has incompatible')

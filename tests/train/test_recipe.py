@@ -142,19 +142,17 @@ def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: 
     assert "held-out photographs" in result.stderr
 
 
-def test_a_run_is_scored_by_the_colors_that_the_runtime_would_give(
-    runs: list[Path], tmp_path: Path
-) -> None:
+def test_a_run_is_judged_by_what_the_runtime_would_paint(runs: list[Path], tmp_path: Path) -> None:
     model = tmp_path / "plain.onnx"
     checkpoint = str(runs[0] / "checkpoint.safetensors")
     result = CliRunner().invoke(export, ["--checkpoint", checkpoint, "-o", str(model)])
     assert result.exit_code == 0, result.output
-    [candidate] = recipe.run_candidates(runs[0], [96], [1.5], raw=False)
+    [contender] = recipe.contenders(runs[0], [96], [1.5], raw=False)
     photo = recipe.held_out(runs[:1])[0]
     truth = read_photo(Path(photo.name), photo.read()).rgb
     with Colorizer(model, backend="onnxruntime", size=96, saturation=1.5) as colorizer:
-        colored = colorizer.image(truth)
-    difference = np.abs(colored.astype(int) - candidate.colorize(truth).astype(int))
+        painted = colorizer.image(truth)
+    difference = np.abs(painted.astype(int) - contender.paint(truth).astype(int))
     assert difference.max() <= 1
 
 

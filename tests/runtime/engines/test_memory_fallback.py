@@ -15,6 +15,7 @@ from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
+from colorize.runtime.notices import Notice
 from colorize.runtime.resize import shrink_hints
 from colorize.runtime.video.options import VideoOptions
 
@@ -45,7 +46,13 @@ def open_noted(tiny_model: Path) -> Callable[..., tuple[Colorizer, list[str]]]:
 
     def open_colorizer(**options: Any) -> tuple[Colorizer, list[str]]:
         notes: list[str] = []
-        options = {"backend": "openvino", "precision": "fp32", "on_note": notes.append, **options}
+
+        def note(notice: Notice) -> None:
+            if notice.topic == "memory":
+                assert notice.severity == "warning"
+                notes.append(str(notice))
+
+        options = {"backend": "openvino", "precision": "fp32", "on_notice": note, **options}
         return Colorizer(options.pop("model", tiny_model), **options), notes
 
     return open_colorizer
@@ -76,7 +83,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_changes_no_color(open_noted: Op
     for (_, ab), (_, truth) in zip(answers, expected, strict=True):
         np.testing.assert_allclose(ab, truth, atol=1e-4)
     assert [note.count("pictures at once") for note in notes] == [1, 1]
-    assert "with 8 pictures at once; going on with 4" in notes[0]
+    assert "with 8 pictures at once; continuing with 4" in notes[0]
     colorizer.chroma(_grays(4))
     assert len(notes) == 2  # it stays at 2, and says so once
     assert [shape[0] for shape in tight.shapes[6:]] == [2, 2]
@@ -91,14 +98,19 @@ def test_hints_shrink_with_the_pictures_that_do_not_fit(
     for picture in range(3):
         hints[picture, :, 10:20, 20:40] = np.array([30, -20 * picture, 1])[:, None, None]
     fallback = colorizer._fallback
-    exact, _ = fallback.infer(grays, 0, "pictures", hints)
+    about = Notice("pictures", topic="memory", severity="warning")
+
+    def infer() -> tuple[F32, int]:
+        return fallback.infer(grays, 0, about, lambda notice: notes.append(str(notice)), hints)
+
+    exact, _ = infer()
     assert np.ptp(exact[..., 0]) == pytest.approx(30, abs=1e-3)
     tight = Tight(colorizer, 2 * 64 * 96)
-    batched, halvings = fallback.infer(grays, 0, "pictures", hints)
+    batched, halvings = infer()
     assert ([shape[0] for shape in tight.shapes], halvings) == ([1, 1, 1], 0)
     np.testing.assert_allclose(batched, exact, atol=1e-4)
     Tight(colorizer, 32 * 48)
-    coarse, halvings = fallback.infer(grays, 0, "pictures", hints)
+    coarse, halvings = infer()
     assert halvings == 1
     assert "colored at 32" in notes[-1]
     assert np.abs(coarse - exact)[:, 12:18, 22:38].max() < 1e-3  # inside: the same color
@@ -168,6 +180,8 @@ def test_memory_that_ends_in_a_film_leaves_its_frames_and_names_the_first_coarse
     tight = Tight(colorizer, 40 * 40, after=1)  # the first batch of eight still fits
     report = colorizer.video(video, tmp_path / "tight.mkv", FFV1)
     assert report.frames == 20
+    assert [str(notice) for notice in report.notices] == notes
+    assert {(notice.frame, notice.time) for notice in report.notices} == {(8, 0.32)}
     whole, coarse = _planes(tmp_path / "whole.mkv"), _planes(tmp_path / "tight.mkv")
     assert len(coarse) == 20
     assert coarse[:8] == whole[:8]

@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers.video import FFV1, SUBTITLES, MakeFilm, left_in, read_frames, scratched
+from helpers.video import FFV1, SUBTITLES, MakeFilm, left_in, messages_of, read_frames, scratched
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, ColorizeError, InputError, OutputError
-from colorize.runtime.video.colorize import Progress
+from colorize.runtime.video.colorize import VideoProgress
 from colorize.runtime.video.options import VideoOptions
 
 
@@ -115,7 +115,7 @@ def test_a_cut_film_is_refused_or_its_loss_is_told(
         assert left_in(tmp_path) == ["cut.mp4"]
     else:
         assert report.frames < 100
-        assert report.remarks
+        assert messages_of(report)
 
 
 def test_damage_in_the_middle_costs_frames_but_not_the_film(
@@ -160,7 +160,7 @@ def test_impossible_options_are_refused_and_nothing_is_left(
 def test_an_interrupted_film_leaves_nothing(
     error: type[BaseException], clip: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    def stop(progress: Progress) -> None:
+    def stop(progress: VideoProgress) -> None:
         if progress.frames == 20:
             raise error
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import AttachmentStream, Disposition
-from helpers.video import FFV1, MakeFilm, packets_of, read_frames
+from helpers.video import FFV1, MakeFilm, messages_of, packets_of, read_frames
 from PIL import Image
 
 from colorize.runtime.colorizer import Colorizer
@@ -53,7 +53,7 @@ def test_fonts_and_covers_are_kept_in_matroska(
     dressed_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     report = colorizer.video(dressed_video, tmp_path / "out.mkv", FFV1)
-    assert report.remarks == []
+    assert messages_of(report) == []
     with av.open(str(tmp_path / "out.mkv")) as film:
         [font] = [stream for stream in film.streams if isinstance(stream, AttachmentStream)]
         assert (font.name, font.mimetype, font.data) == ("font.ttf", "font/ttf", FONT)
@@ -65,9 +65,9 @@ def test_covers_cross_from_matroska_to_mp4_and_back(
     dressed_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
     report = colorizer.video(dressed_video, tmp_path / "out.mp4")
-    assert report.remarks == ["attachment stream 1 was left out"]
+    assert messages_of(report) == ["attachment stream 1 was left out"]
     assert _covers(tmp_path / "out.mp4") == [_cover()]
-    assert colorizer.video(tmp_path / "out.mp4", tmp_path / "back.mkv").remarks == []
+    assert messages_of(colorizer.video(tmp_path / "out.mp4", tmp_path / "back.mkv")) == []
     assert _covers(tmp_path / "back.mkv") == [_cover()]
 
 
@@ -126,8 +126,8 @@ def test_sound_is_encoded_anew_only_where_the_container_forces_it(
     picture = make_video(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
     source = _click_video(tmp_path / "film.mkv", picture, codec, rate, layout)
     report = colorizer.video(source, tmp_path / name)
-    [said] = report.remarks
-    assert "audio stream 1 was encoded anew" in said
+    [said] = messages_of(report)
+    assert "audio stream 1 was encoded again" in said
     assert f"takes no {codec}" in said
     with av.open(str(tmp_path / name)) as film:
         assert film.streams.audio[0].codec.canonical_name == heard
@@ -142,7 +142,7 @@ def test_sound_that_the_container_takes_is_copied(
 ) -> None:
     picture = make_video(tmp_path / "picture.mkv", codec="libx264", times=range(0, 1000, 40))
     source = _click_video(tmp_path / "film.mkv", picture, "ac3", 48000, "stereo")
-    assert colorizer.video(source, tmp_path / name).remarks == []
+    assert messages_of(colorizer.video(source, tmp_path / name)) == []
     [before], [after] = packets_of(source, "audio"), packets_of(tmp_path / name, "audio")
     assert [content for _, content in after] == [content for _, content in before]
 

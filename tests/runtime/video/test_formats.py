@@ -15,6 +15,7 @@ from helpers.video import (
     Samples,
     assert_same_luma,
     chroma_distance,
+    messages_of,
     plane_of,
     read_frames,
 )
@@ -36,7 +37,7 @@ def test_ffv1_keeps_every_depth_bit_for_bit(
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
     assert chroma_distance(frames[0]) > 5
-    assert report.remarks == []
+    assert messages_of(report) == []
 
 
 def test_nine_bits_become_ten_where_there_are_no_nine(
@@ -48,7 +49,7 @@ def test_nine_bits_become_ten_where_there_are_no_nine(
     for old, new in zip(read_frames(source), read_frames(tmp_path / "out.mkv"), strict=True):
         difference = plane_of(new).astype(int) - plane_of(old).astype(int) * 2
         assert np.abs(difference).max() <= 4  # of 1023: at 10 bits crf 0 is not lossless
-    assert report.remarks == ["yuv420p9le was written as yuv420p10le"]
+    assert messages_of(report) == ["yuv420p9le was written as yuv420p10le"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_what_is_stored_otherwise_is_named(
 ) -> None:
     source = make_video(tmp_path / "film.mkv", fmt=fmt)
     report = colorizer.video(source, tmp_path / "out.mkv", options)
-    assert report.remarks == [remark]
+    assert messages_of(report) == [remark]
 
 
 def test_deep_rgb_keeps_its_depth(
@@ -230,7 +231,7 @@ def test_interlaced_frames_keep_their_mark(
         frames = read_frames(video)
         assert all(frame.interlaced_frame for frame in frames)
         assert {top_field_first(frame) for frame in frames} == {top_first}
-    assert report.remarks == []
+    assert messages_of(report) == []
 
 
 def test_encoders_that_know_no_fields_leave_the_mark_to_matroska(
@@ -240,9 +241,9 @@ def test_encoders_that_know_no_fields_leave_the_mark_to_matroska(
     report = colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec="libx265"))
     with av.open(str(tmp_path / "out.mkv")) as video:
         assert video.streams.video[0].codec_context.field_order == 2
-    assert report.remarks == []
+    assert messages_of(report) == []
     told = colorizer.video(source, tmp_path / "out.mp4", VideoOptions(codec="libx265"))
-    assert told.remarks == ["the mark that its frames are interlaced was left out"]
+    assert messages_of(told) == ["the mark that its frames are interlaced was left out"]
 
 
 @pytest.mark.parametrize("codec", ["h264_nvenc", "hevc_qsv", "h264_vaapi", "h264_videotoolbox"])

@@ -15,6 +15,7 @@ from helpers.video import (
     MakeFilm,
     assert_same_luma,
     left_in,
+    messages_of,
     packets_of,
     read_frames,
     times_of,
@@ -36,7 +37,7 @@ def test_damage_keeps_every_frame_and_its_time(
     source.write_bytes(data)
     report = colorizer.video(source, tmp_path / "out.mp4", VideoOptions(preset="ultrafast"))
     assert report.frames == 100
-    assert report.remarks
+    assert messages_of(report)
     assert times_of(read_frames(tmp_path / "out.mp4")) == times_of(read_frames(clip))
     assert len(packets_of(tmp_path / "out.mp4", "audio")[0]) > 100
 
@@ -54,9 +55,8 @@ def test_lost_frames_repeat_the_one_before(
     source.write_bytes(data)
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
-    assert "2 damaged packets were skipped; 2 frames lost with them repeat the one before" in (
-        report.remarks
-    )
+    lost = "2 damaged packets were skipped; 2 frames lost with them repeat the one before"
+    assert lost in messages_of(report)
     assert times_of(frames) == [Fraction(time, 1000) for time in range(0, 400, 40)]
     assert_same_luma([frames[2], frames[2]], frames[3:5])
 
@@ -207,7 +207,7 @@ def test_a_clock_that_jumps_back_is_put_right_or_refused(
         said = str(error)
         assert not (tmp_path / "out.mkv").exists()
     else:
-        said = " ".join(report.remarks)
+        said = " ".join(messages_of(report))
         times = times_of(read_frames(tmp_path / "out.mkv"))
         assert times == sorted(set(times))
     assert ("jumps back" in said) == (back == 4000)
@@ -218,15 +218,19 @@ import faulthandler, shutil, sys
 from pathlib import Path
 import av
 import numpy as np
-from colorize.runtime.color import gray_to_lightness
 from colorize.runtime.errors import ColorizeError
-from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.resize import shrink
 from colorize.runtime.video.colorize import colorize_video
+from colorize.runtime.video.options import VideoOptions, VideoSettings
+from colorize.runtime.video.sinks import FileSink
+from colorize.runtime.video.source import Source
 source, folder, frames, first, last = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
-def gray(pictures):
-    small = [gray_to_lightness(shrink(picture, (8, 8))) for picture in pictures]
-    return [(lightness, np.zeros((8, 8, 2), np.float32)) for lightness in small]
+class Gray:
+    def shrink(self, grays):
+        return np.stack([shrink(gray, (8, 8)) for gray in grays])
+    def infer(self, batch, known, tell):
+        return np.zeros((*batch.small.shape, 2), np.float32)
+settings = VideoSettings(options=VideoOptions("ffv1", segment_frames=8))
 data = np.frombuffer(source.read_bytes(), np.uint8)
 for seed in range(first, last):
     faulthandler.dump_traceback_later(20, exit=True)
@@ -239,14 +243,14 @@ for seed in range(first, last):
     hostile, target = folder / f"{seed}{source.suffix}", folder / f"{seed}_out.mkv"
     hostile.write_bytes(flipped.tobytes())
     try:
-        report = colorize_video(gray, hostile, target, VideoOptions("ffv1", segment_frames=8))
+        report = colorize_video(Gray(), Source(hostile), FileSink(target), settings)
     except ColorizeError as error:
         assert not target.exists() and "\\n" not in str(error), seed
     else:
         with av.open(str(target)) as film:
             written = sum(1 for _ in film.decode(video=0))
         assert written == report.frames > 0, (seed, written, report)
-        assert report.frames >= frames or report.remarks, (seed, report)
+        assert report.frames >= frames or report.notices, (seed, report)
         target.unlink()
     hostile.unlink()
     assert not list(folder.iterdir()), (seed, list(folder.iterdir()))
@@ -299,5 +303,5 @@ def test_an_absurd_pixel_aspect_is_left_out(
         tmp_path / "film.mp4", codec="libx264", size=(512, 16), aspect=Fraction(65535, 65534)
     )
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
-    assert report.remarks == ["the pixel aspect 65535/65534 was left out"]
+    assert messages_of(report) == ["the pixel aspect 65535/65534 was left out"]
     assert len(read_frames(tmp_path / "out.mkv")) == 10

@@ -14,6 +14,7 @@ from helpers.video import (
     MakeFilm,
     assert_same_luma,
     chroma_distance,
+    messages_of,
     plane_of,
     read_frames,
     times_of,
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.colorize import Progress, VideoReport
+from colorize.runtime.video.colorize import VideoProgress, VideoReport
 from colorize.runtime.video.options import VideoOptions
 
 
@@ -34,16 +35,18 @@ def clip_frames(clip: Path) -> list[av.VideoFrame]:
 @pytest.fixture(scope="module")
 def colored_clip(
     clip: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, VideoReport, list[Progress]]:
+) -> tuple[Path, VideoReport, list[VideoProgress]]:
     """The sample film in color, H.264 without loss in MP4."""
     target = tmp_path_factory.mktemp("colored") / "clip.mp4"
-    progress: list[Progress] = []
+    progress: list[VideoProgress] = []
     report = colorizer.video(clip, target, LOSSLESS, progress.append)
     return target, report, progress
 
 
 @pytest.fixture(scope="module")
-def colored_frames(colored_clip: tuple[Path, VideoReport, list[Progress]]) -> list[av.VideoFrame]:
+def colored_frames(
+    colored_clip: tuple[Path, VideoReport, list[VideoProgress]],
+) -> list[av.VideoFrame]:
     return read_frames(colored_clip[0])
 
 
@@ -76,13 +79,13 @@ def test_color_tags_of_the_clip_are_kept(
 
 
 def test_progress_counts_every_frame_of_the_clip(
-    colored_clip: tuple[Path, VideoReport, list[Progress]],
+    colored_clip: tuple[Path, VideoReport, list[VideoProgress]],
 ) -> None:
     _, report, progress = colored_clip
     assert [step.frames for step in progress] == list(range(1, 101))
     assert {step.total for step in progress} == {100}
     assert report.frames == 100
-    assert report.remarks == []
+    assert messages_of(report) == []
     assert {"decode", "network", "encode"} <= set(report.stages)
 
 

@@ -18,6 +18,7 @@ from helpers.video import (
     assert_same_luma,
     chroma_distance,
     left_in,
+    messages_of,
     read_frames,
     times_of,
 )
@@ -51,7 +52,7 @@ def _y4m(path: Path, source: Path, fmt: str) -> Path:
 
 def _out(colorizer: Colorizer, source: Path, target: Path) -> list[str]:
     with target.open("wb") as sink:
-        return colorizer.video(source, sink).remarks
+        return messages_of(colorizer.video(source, sink))
 
 
 @pytest.mark.parametrize(

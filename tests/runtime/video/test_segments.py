@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -18,6 +18,7 @@ from helpers.video import (
     IN_SEGMENTS,
     content_of,
     left_in,
+    messages_of,
     packets_of,
     parts_in,
     plane_of,
@@ -26,10 +27,11 @@ from helpers.video import (
     times_of,
 )
 
-from colorize.runtime.color import F32, U8
+from colorize.runtime.color import F32
 from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.engines.memory_fallback import MemoryFallback
 from colorize.runtime.errors import OutputError
-from colorize.runtime.video.colorize import Progress
+from colorize.runtime.video.colorize import VideoProgress
 from colorize.runtime.video.muxer import Muxer
 from colorize.runtime.video.options import VideoOptions
 
@@ -61,13 +63,13 @@ def test_a_stopped_run_is_gone_on_with_to_the_same_frames(
     said = stopped(colorizer, clip, target, frames)
     kept = frames // 16 * 16
     assert f"{kept} finished frames are kept" in said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to resume" in said
     assert not target.exists()
-    progress: list[Progress] = []
+    progress: list[VideoProgress] = []
     report = colorizer.video(clip, target, IN_SEGMENTS, progress.append)
     assert (report.frames, report.resumed) == (100, kept)
     assert [step.frames for step in progress] == list(range(kept, 101))[kept == 0 :]
-    assert f"goes on after {kept} finished frames" in report.remarks
+    assert f"resumes after {kept} finished frames" in messages_of(report)
     assert content_of(target) == content_of(unbroken)
     assert packets_of(target, "audio") == packets_of(unbroken, "audio")
     assert left_in(tmp_path) == ["out.mkv"]
@@ -142,9 +144,7 @@ import ctypes, os, signal, sys
 getattr(ctypes.CDLL(None), 'mallopt', lambda *_: 0)(-6, 165)  # as films.filled_memory
 from pathlib import Path
 from typing import Any
-from colorize.runtime.color import F32, U8
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.reader import AnyPacket
 from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.muxer import Muxer
 from colorize.runtime.video import muxer
@@ -239,26 +239,26 @@ def test_the_last_line_of_a_stopped_command_says_how_to_go_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chroma, batches = Colorizer.chroma, iter(range(1000))
+    infer, batches = MemoryFallback.infer, iter(range(1000))
 
-    def interrupted(self: Colorizer, grays: Sequence[U8], **rest: Any) -> list[tuple[F32, F32]]:
+    def interrupted(self: MemoryFallback, *given: Any) -> tuple[F32, int]:
         if next(batches) == 8:
             raise KeyboardInterrupt
-        return chroma(self, grays, **rest)
+        return infer(self, *given)
 
     short = partial(VideoOptions, segment_frames=16)
     monkeypatch.setattr("colorize.runtime.video.options.VideoOptions", short)
     words = (clip, "-o", tmp_path / "out.mkv", "--preset", "ultrafast")
     with monkeypatch.context() as patch:
-        patch.setattr(Colorizer, "chroma", interrupted)
+        patch.setattr(MemoryFallback, "infer", interrupted)
         run = colorize_run(*words)
     assert run.returncode == 130, run.stderr
     last = run.stderr.splitlines()[-1]
     assert last.startswith("colorize-run: interrupted; ")
-    assert last.endswith("run the same command again to go on")
+    assert last.endswith("run the same command again to resume")
     again = colorize_run(*words)
     assert again.returncode == 0
-    assert f"{clip}: goes on after " in again.stderr
+    assert f"{clip}: resumes after " in again.stderr
     assert left_in(tmp_path) == ["out.mkv"]
 
 
@@ -276,6 +276,6 @@ def test_a_damaged_source_is_gone_on_with_to_the_same_times(
     stopped(colorizer, source, tmp_path / "out.mkv", 60)
     report = colorizer.video(source, tmp_path / "out.mkv", IN_SEGMENTS)
     assert (report.resumed, report.frames) == (48, 100)
-    assert any("damage" in line for line in report.remarks)
+    assert any("damage" in line for line in messages_of(report))
     before, after = (read_frames(tmp_path / name) for name in ("unbroken.mkv", "out.mkv"))
     assert times_of(after) == times_of(before)

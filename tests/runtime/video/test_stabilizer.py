@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from helpers.video import MemorySink
 from numpy.typing import NDArray
 
 from colorize.bench.video.temporal import flicker, motion
@@ -18,17 +19,16 @@ from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.chroma import SteadyRounding, chroma_planes
 from colorize.runtime.video.colorize import colorize_video
 from colorize.runtime.video.frames import FrameLayout, gray_of, layout_of, luma_of
-from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.video.options import VideoOptions, VideoSettings
+from colorize.runtime.video.protocols import Batch, Start
+from colorize.runtime.video.source import Source
 from colorize.runtime.video.stabilizer import Stabilizer
 from colorize.train.metrics import colorfulness
 
 Answers = list[tuple[F32, F32]]
-
-Network = Callable[[Sequence[U8]], Answers]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SHAPE = (96, 144)
-FFV1 = VideoOptions("ffv1")
 
 
 def _texture(seed: int, low: float, high: float) -> F32:
@@ -214,14 +214,29 @@ def test_with_its_state_another_stabilizer_goes_on_exactly(
     np.testing.assert_array_equal(parts, unbroken)
 
 
-def _wavering(colorizer: Colorizer) -> Network:
-    """The network, and ab that jump by 6 from frame to frame."""
-    count = iter(range(10**6))
+class _Wavering:
+    """A network whose ab jump by 6 from frame to frame."""
 
-    def chroma(grays: Sequence[U8]) -> Answers:
-        return [(lum, ab + np.float32(next(count) % 2 * 6)) for lum, ab in colorizer.chroma(grays)]
+    def __init__(self, colorizer: Colorizer) -> None:
+        self.shrink = colorizer.shrink
+        self._colorizer = colorizer
 
-    return chroma
+    def infer(self, batch: Batch, *_: object) -> F32:
+        jumps = [(batch.first + place) % 2 * 6 for place in range(len(batch.pictures))]
+        answers = self._colorizer.chroma(batch.grays)
+        return np.stack(
+            [ab + np.float32(jump) for (_, ab), jump in zip(answers, jumps, strict=True)]
+        )
+
+
+def _colored(
+    colorizer: Colorizer, source: Path, options: VideoOptions, start: Start | None = None
+) -> MemorySink:
+    sink = MemorySink(start or Start())
+    settings = VideoSettings(options=options, batch=5)
+    report = colorize_video(_Wavering(colorizer), Source(source), sink, settings)
+    assert ("stabilize" in report.stages) == options.stabilize
+    return sink
 
 
 def _chroma_of(video: Path) -> list[F32]:
@@ -234,29 +249,22 @@ def test_a_film_in_two_parts_is_the_film_in_one(
     """The stabilizer's place is between the network and the encoder, in the order of frames."""
     still = make_video(tmp_path / "still.mkv", flat=120, times=range(0, 800, 40))
     half = make_video(tmp_path / "half.mkv", flat=120)
-    whole, one, two = (tmp_path / name for name in ("whole.mkv", "1.mkv", "2.mkv"))
-    segments = replace(FFV1, segment_frames=10)  # what else is remembered begins anew in each
-
-    def color(network: Network, source: Path, target: Path, stabilizer: Stabilizer) -> None:
-        report = colorize_video(network, source, target, segments, batch=5, stabilizer=stabilizer)
-        assert "stabilize" in report.stages
-
-    color(_wavering(colorizer), still, whole, Stabilizer())
-    network, stabilizer = _wavering(colorizer), Stabilizer()
-    color(network, half, one, stabilizer)
-    color(network, half, two, Stabilizer(stabilizer.state))
-    np.testing.assert_array_equal([*_chroma_of(one), *_chroma_of(two)], _chroma_of(whole))
+    options = VideoOptions(segment_frames=10)  # what else is remembered starts again in each
+    whole = _colored(colorizer, still, options)
+    first = _colored(colorizer, half, options)
+    second = _colored(colorizer, half, options, Start(state=first.pictures[-1].state))
+    np.testing.assert_array_equal([*first.chroma, *second.chroma], whole.chroma)
 
 
 def test_only_a_stabilized_film_holds_still(
     colorizer: Colorizer, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    still, target = make_video(tmp_path / "still.mkv", flat=120), tmp_path / "colored.mkv"
+    still = make_video(tmp_path / "still.mkv", flat=120)
     jumps = {}
-    for stabilizer in (None, Stabilizer()):
-        colorize_video(_wavering(colorizer), still, target, FFV1, stabilizer=stabilizer)
-        jumps[stabilizer is None] = np.abs(np.diff(_chroma_of(target), axis=0))[5:].mean()
-    assert jumps[False] < 0.3 * jumps[True]
+    for stabilize in (False, True):
+        sink = _colored(colorizer, still, VideoOptions(stabilize=stabilize))
+        jumps[stabilize] = np.abs(np.diff(np.asarray(sink.chroma, int), axis=0))[5:].mean()
+    assert jumps[True] < 0.3 * jumps[False]
 
 
 def _wavering_planes(depth: int) -> tuple[FrameLayout, list[F32]]:

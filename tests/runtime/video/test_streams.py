@@ -13,6 +13,7 @@ from helpers.video import (
     SUBTITLES,
     MakeFilm,
     assert_same_luma,
+    messages_of,
     packets_of,
     read_frames,
     times_of,
@@ -164,7 +165,7 @@ def test_sample_aspect_ratio_is_kept(
     frames = read_frames(tmp_path / name)
     assert len(frames) == 10
     assert {frame.rotation for frame in frames} == {0}
-    assert report.remarks == []
+    assert messages_of(report) == []
 
 
 def test_rotation_of_phone_films_is_kept(clip: Path, colorizer: Colorizer, tmp_path: Path) -> None:
@@ -257,9 +258,9 @@ def test_subtitles_are_copied_or_their_loss_is_told(
     target, report = rich_result
     if target.suffix == ".mkv":
         assert packets_of(target, "subtitle") == packets_of(rich_video, "subtitle")
-        assert report.remarks == []
+        assert messages_of(report) == []
     else:  # MP4 takes no SubRip
-        assert any("subtitle" in remark for remark in report.remarks)
+        assert any("subtitle" in remark for remark in messages_of(report))
 
 
 def test_title_and_chapters_are_kept(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.video import IN_SEGMENTS, content_of, left_in, parts_in, stopped
+from helpers.video import IN_SEGMENTS, content_of, left_in, messages_of, parts_in, stopped
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
-from colorize.runtime.video.colorize import Progress, VideoReport
+from colorize.runtime.video.colorize import VideoProgress, VideoReport
 from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.reader import AnyPacket
 from colorize.runtime.video.recorder import SegmentWriter
@@ -61,7 +61,7 @@ def test_segments_of_another_run_are_not_used_and_that_is_said(
     [earlier] = parts_in(folder)
     report = _again_with(change, clip, tiny_model, other, source, folder / "out.mkv")
     assert report.resumed == 0
-    [said] = [line for line in report.remarks if "not used" in line]
+    [said] = [line for line in messages_of(report) if "not used" in line]
     assert f"its {change} differed ({earlier})" in said
     assert left_in(folder) == ["out.mkv"]  # the film is whole: nobody needs the others
 
@@ -90,7 +90,7 @@ def test_damaged_segments_are_made_again(
 def test_two_runs_do_not_write_one_film(clip: Path, colorizer: Colorizer, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
 
-    def run_again(progress: Progress) -> None:
+    def run_again(progress: VideoProgress) -> None:
         if progress.frames == 20:
             with pytest.raises(OutputError, match="another run is writing it"):
                 colorizer.video(clip, target, IN_SEGMENTS)
@@ -180,7 +180,7 @@ def test_a_source_that_is_replaced_meanwhile_is_refused(
         path.write_bytes(clip.read_bytes())
     os.utime(source, (1e9, 1e9))
 
-    def swap(progress: Progress) -> None:
+    def swap(progress: VideoProgress) -> None:
         if progress.frames == 90:
             other.replace(source)
 
@@ -205,7 +205,7 @@ def test_a_source_that_vanishes_keeps_what_is_finished(
     source.write_bytes(clip.read_bytes())
     os.utime(source, (1e9, 1e9))
 
-    def vanish(progress: Progress) -> None:
+    def vanish(progress: VideoProgress) -> None:
         if progress.frames == 90:
             source.unlink()
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from helpers.bench import settings_of
 
 from colorize.bench.report.tables import speed_table
-from colorize.bench.settings import find_models
+from colorize.bench.settings import Settings, find_subjects
 from colorize.bench.speed.gpu import GpuMeter
 from colorize.bench.speed.latency import SpeedRow, measure_speed
 from colorize.runtime.engines.tensorrt.plan import Profile
@@ -23,12 +22,12 @@ SCHEMA = Path(__file__).parents[4] / "bench" / "report" / "results.schema.json"
 @pytest.fixture
 def rows(store: Callable[..., Path], driver: Driver) -> list[SpeedRow]:
     """tiny_model on the second GPU, 8 pictures of 64x64, beside ONNX Runtime on the CPU."""
-    path = store(Profile((1, 1, 64, 64), (8, 1, 64, 64), (8, 1, 64, 128)))
-    [model] = find_models([str(path)])
+    model = store(Profile((1, 1, 64, 64), (8, 1, 64, 64), (8, 1, 64, 128)))
+    [subject] = find_subjects([str(model)])
     found = []
     for backend, device in (("tensorrt", "cuda:1"), ("onnxruntime", "cpu")):
-        settings = settings_of(backends=(backend,), device=device, batches=(8,), runs=3, warmup=1)
-        found += measure_speed(model, settings)
+        settings = Settings((backend,), device, batches=(8,), runs=3, warmup=1)
+        found += measure_speed(subject, settings)
     assert all(isinstance(row, SpeedRow) for row in found), found
     return [row for row in found if isinstance(row, SpeedRow)]
 

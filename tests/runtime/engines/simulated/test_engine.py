@@ -350,7 +350,7 @@ def test_the_command_runs_on_it_within_its_memory(
     assert run.returncode == 0, run.stderr
     assert bool(launched) == bool(more)
     assert "tensorrt on cuda:1, fp16" in run.stderr
-    assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
+    assert "out of memory with 8 pictures at once; continuing with 4" in run.stderr
     with av.open(str(target)) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 10

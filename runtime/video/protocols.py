@@ -1,0 +1,124 @@
+"""What passes between the stages of a video, and what can be put in their places."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from av.container import InputContainer
+
+from ..color import F32, U8
+from ..notices import OnNotice
+from .frames import FrameLayout, Plane
+from .options import VideoSettings
+from .prefetch import Stopwatch
+from .reader import Flaws, Picture, Position
+from .source import Source, StreamFacts
+
+
+@dataclass(frozen=True)
+class Run:
+    """One video being colored."""
+
+    source: Source
+    container: InputContainer  # the source, open
+    facts: StreamFacts
+    settings: VideoSettings
+    tell: OnNotice
+    watch: Stopwatch
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: at the first frame, or after the last that an earlier run finished."""
+
+    position: Position | None = None
+    state: F32 | None = None  # of the stabilizer
+
+    @property
+    def frames(self) -> int:
+        """How many frames are finished."""
+        return self.position.frames if self.position else 0
+
+    @property
+    def flaws(self) -> Flaws:
+        """What was wrong with those frames."""
+        return self.position.flaws if self.position else Flaws()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames that follow each other and go through the network together."""
+
+    first: int  # index of the first frame, counted from 0 in the whole video
+    pictures: Sequence[Picture]  # each with its luma at full size, and its time `pts`
+    time_base: Fraction  # seconds a step of `pts`
+    grays: Sequence[U8]  # (H, W): the luma as 8-bit grays
+    small: U8  # (N, h, w): the grays at working size
+    lightness: F32  # (N, h, w): their L*, 0..100
+
+    @property
+    def time(self) -> float:
+        """When the first frame is shown, in seconds."""
+        return float(self.pictures[0].pts * self.time_base)
+
+
+class Guide(Protocol):
+    """Knows colors of frames before the network sees them: from strokes or reference frames."""
+
+    def hints(self, batch: Batch) -> F32 | None:
+        """Return what is known of BATCH's colors, None for nothing.
+
+        float32 (N, 3, h, w) at working size: a*, b* and the confidence in them, 0..1; where that is
+        0, a* and b* are 0.
+        """
+
+
+class Network(Protocol):
+    """Gives frames their colors, before they are stabilized."""
+
+    def shrink(self, grays: Sequence[U8]) -> U8:
+        """Return 8-bit grays (H, W) of one size at the working size: (N, h, w)."""
+
+    def infer(self, batch: Batch, hints: F32 | None, tell: OnNotice) -> F32:
+        """Return ab (N, h, w, 2) for BATCH, with a guide's hints (N, 3, h, w) if there are any."""
+
+
+@dataclass(frozen=True)
+class ColoredPicture:
+    """A frame with its chroma, and what the stabilizer remembers after it."""
+
+    picture: Picture
+    layout: FrameLayout
+    chroma: Plane  # (rows, columns, 2), code values
+    state: F32 | None
+
+
+class Writer(Protocol):
+    """Takes the frames of one video."""
+
+    start: Start
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has, those of an earlier run too."""
+
+    def stored(self, layout: FrameLayout) -> FrameLayout:
+        """Return the layout in which frames of LAYOUT are written; ArgumentError if in none."""
+
+    def add(self, item: ColoredPicture) -> None:
+        """Take the next frame; OutputError if it cannot be written."""
+
+    def finish(self) -> None:
+        """Write what comes after the last frame, and tell what is not as in the source."""
+
+
+class Sink(Protocol):
+    """Where a video goes."""
+
+    def check(self, source: Source, settings: VideoSettings) -> None:
+        """Raise ArgumentError or OutputError for what can be refused before anything is opened."""
+
+    def open(self, run: Run) -> AbstractContextManager[Writer]:
+        """Return the writer for RUN; leaving it early keeps what an earlier run can resume."""
