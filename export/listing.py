@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..runtime.engines.cuda import devices
 from ..runtime.engines.select import available_backends, open_engine
-from ..runtime.engines.tensorrt.plan import find_engine, model_path, read_recipe
+from ..runtime.engines.tensorrt.plan import find_engine, model_path, read_build_config
 from ..runtime.errors import ColorizeError, EngineError
 from ..runtime.models.card import read_sidecar
 from ..runtime.models.catalog import REFUSED_SUFFIX
@@ -75,21 +75,27 @@ def _summary(card: Mapping[str, Any]) -> str:
 def _engine_row(path: Path) -> Row:
     mib = path.stat().st_size / 2**20
     try:
-        recipe = read_recipe(path)
+        build_config = read_build_config(path)
     except EngineError as error:
         return Row(path, "-", mib, "-", _no(error, path))
-    return Row(path, recipe.precision, mib, "see its ONNX file", _engine_runs(path, recipe.flavour))
+    return Row(
+        path,
+        build_config.precision,
+        mib,
+        "see its ONNX file",
+        _engine_runs(path, build_config.variant),
+    )
 
 
-def _engine_runs(path: Path, flavour: str) -> str:
+def _engine_runs(path: Path, variant: str) -> str:
     gpus = devices()
     if not gpus:
         return "no: no NVIDIA driver reports a GPU"
-    for module in (flavour, "pycuda"):
+    for module in (variant, "pycuda"):
         if importlib.util.find_spec(module) is None:
             return f"no: {module} is not installed"
     try:
-        find_engine(model_path(path), flavour, version(flavour), gpus[0].compute_capability)
+        find_engine(model_path(path), variant, version(variant), gpus[0].compute_capability)
     except ColorizeError as error:
         return _no(error, path)
     return f"yes, on {gpus[0].name}"

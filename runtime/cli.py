@@ -56,7 +56,7 @@ SOME_FAILED = 3
     help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel), tensorrt (ONNX Runtime's own).",
 )
 @click.option(
-    "--cuda-graph", is_flag=True, help="TensorRT: launch the work for each shape as a whole."
+    "--cuda-graph", is_flag=True, help="TensorRT: launch the work for each shape as one CUDA graph."
 )
 @click.option("--list-devices", is_flag=True, help="List what can compute here, and why not.")
 @click.option(
@@ -64,7 +64,8 @@ SOME_FAILED = 3
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="Of the arithmetic. auto: the device's fastest that the model's proofs allow.",
+    help="Precision of the arithmetic. auto: the fastest on the device that the model's proofs "
+    "allow.",
 )
 @click.option(
     "--size", type=int, help="Short side at which the network works. Default: the model's own."
@@ -76,8 +77,8 @@ SOME_FAILED = 3
     "--refine/--no-refine",
     default=False,
     show_default=True,
-    help="Photographs: colors follow the edges of lightness, which brings the more, the nearer "
-    "a model's colors are to the truth.",
+    help="Photographs: colors follow the edges of lightness. The better a model's colors, the "
+    "more this helps.",
 )
 @click.option(
     "--max-pixels",
@@ -96,7 +97,7 @@ SOME_FAILED = 3
     "--stabilize/--no-stabilize",
     default=True,
     show_default=True,
-    help="Film: hold the colors still from frame to frame.",
+    help="Film: keep the colors steady from frame to frame.",
 )
 @click.version_option(package_name="colorize-toolkit")
 def main(
@@ -128,7 +129,7 @@ def main(
     INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a
     photograph or raw film (y4m) from stdin; -o - writes such to stdout.
 
-    A film that was stopped is gone on with by the same command.
+    After an interruption the same command resumes the film where it stopped.
 
     Example: colorize-run film.mp4 photos/ -o colored/
     """
@@ -174,10 +175,10 @@ def main(
 
 @contextmanager
 def _without_converter() -> Iterator[None]:
-    """Let `import openvino` go without its converter of models, which nothing here needs.
+    """Make `import openvino` skip its model converter, which nothing here needs.
 
-    That takes half of the import, and reports it to OpenVINO's makers. In the process of another
-    program, which may want it, the import is that program's affair.
+    The converter takes half of the import's time and reports the start to OpenVINO's makers. Only
+    the command skips it: a program that uses the package may need the converter.
     """
     name = "openvino.tools.ovc"
     known = name in sys.modules
@@ -252,7 +253,7 @@ def _run(
                     raise
                 failed += 1
                 terminal.print(f"colorize-run: {error}", soft_wrap=True, markup=False)
-            except Exception as error:  # a night's work must not end with one strange file
+            except Exception as error:  # one strange file must not stop all that follow it
                 if len(jobs) == 1:
                     raise
                 failed += 1

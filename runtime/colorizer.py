@@ -102,6 +102,11 @@ class Colorizer:
         """What the model's file says of itself."""
         return self.engine.info
 
+    @property
+    def best_batch(self) -> int:
+        """How many pictures the engine computes fastest together."""
+        return self.engine.best_batch
+
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a picture of this size."""
         return seen_shape(self.info, height, width, self.size)
@@ -168,7 +173,7 @@ class Colorizer:
     ) -> "VideoReport":
         """Colorize a film; sound is copied, luma handed on unchanged: see video.colorize.
 
-        A run that was stopped is gone on with: the same call again finishes the film. A binary
+        If a run was stopped, the same call resumes it. A binary
         stream in place of a path is read or written as raw y4m.
         Colors are held still from frame to frame unless OPTIONS say stabilize=False.
         """

@@ -1,4 +1,4 @@
-"""What the four commands share: one line per error, exit codes, and the check for extras."""
+"""What the four commands share: errors as one line, exit codes, the check for extras."""
 
 import importlib.util
 import signal
@@ -74,13 +74,13 @@ def options_given(names: Collection[str]) -> Iterator[str]:
 
 
 def refuse_given(names: Collection[str], reason: str) -> None:
-    """Raise ArgumentError with REASON for an option that would silently count for nothing."""
+    """Raise ArgumentError with REASON if an option was given that would have no effect."""
     for option in options_given(names):
         raise ArgumentError(f"{option} {reason}; leave it out")
 
 
 def console() -> Console:
-    """Return the console for progress and messages: stderr, so that stdout stays for results."""
+    """Return the console for progress and messages, on stderr: stdout is for results."""
     return Console(stderr=True, highlight=False, emoji=False)
 
 

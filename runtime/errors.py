@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each names the thing, what is wrong with it, and the mend."""
+"""Errors that a user can act on: each names the thing, what is wrong with it, and the fix."""
 
 
 class ColorizeError(Exception):
@@ -26,11 +26,11 @@ class ModelError(ColorizeError):
 
 
 class EngineError(ColorizeError):
-    """An engine or device that was asked for and cannot be used."""
+    """An engine or device that was named and cannot be used."""
 
 
 class OutOfMemoryError(EngineError):
-    """An engine that has too little memory for what it was given; smaller ones may fit."""
+    """Too little memory for this batch or picture size; a smaller one may fit."""
 
 
 class MissingExtraError(ColorizeError):
@@ -38,12 +38,12 @@ class MissingExtraError(ColorizeError):
 
 
 class ProofError(ColorizeError):
-    """An exported file whose answers differ from the network it was made from."""
+    """An exported file whose outputs differ from those of the network it was made from."""
 
     exit_code = 1
 
 
 class TrainingError(ColorizeError):
-    """A training that cannot go on."""
+    """A training run that cannot continue."""
 
     exit_code = 1

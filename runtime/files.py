@@ -1,4 +1,4 @@
-"""Files: whole or not at all when written, known by their content when read."""
+"""Write files whole or not at all; know files by their content."""
 
 import hashlib
 import os
@@ -36,9 +36,9 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
     """Yield a path beside TARGET to write to; it becomes TARGET only if nothing was raised.
 
-    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING: it is on
-    the disk before it becomes TARGET, so that the power may fail. OutputError if the folder cannot
-    be written to.
+    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
+    it to the disk before that, so that a power failure cannot leave it half written. OutputError
+    if the folder cannot be written to.
     """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:

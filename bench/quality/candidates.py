@@ -1,6 +1,5 @@
 """Candidates: models, folders of colored pictures, and the two references gray and truth."""
 
-import io
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,7 +7,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...runtime.color import U8
 from ...runtime.colorizer import Colorizer
@@ -16,8 +14,9 @@ from ...runtime.engines.base import Precision
 from ...runtime.errors import InputError
 from ...runtime.files import photo_files
 from ...runtime.jobs import MARK
+from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.photo.photo import join
-from ...runtime.photo.reader import UNREADABLE, limited, read_photo
+from ...runtime.photo.reader import read_photo
 from ..settings import Model, Settings, nothing_less
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
 
@@ -107,10 +106,10 @@ def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Pat
 def _size(content: bytes) -> tuple[int, int] | None:
     """Return (width, height) as shown; None if it cannot be read, which scoring reports."""
     try:
-        with limited(), Image.open(io.BytesIO(content)) as image:
+        with limited(), open_encoded(content) as image, decoding():
             turned = image.getexif().get(_ORIENTATION, 1) >= _TURNED_FROM
             return image.size[::-1] if turned else image.size
-    except UNREADABLE:
+    except UndecodableError:
         return None
 
 

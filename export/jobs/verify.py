@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 
 from ...runtime.engines.openvino import OpenVINOEngine
-from ...runtime.engines.tensorrt.plan import check_recipe, model_path, read_recipe
+from ...runtime.engines.tensorrt.plan import check_build_config, model_path, read_build_config
 from ...runtime.errors import ArgumentError, ModelError
 from ...runtime.files import sha256
 from ...runtime.models.card import refused_precisions
@@ -54,9 +54,11 @@ def _float32_layers(model: Path) -> tuple[str, ...]:
 
 def _model_of(engine: Path, report: Report) -> Path:
     """Return the ONNX file of ENGINE, which must be whole and built from it."""
-    recipe, model = read_recipe(engine), find_model(model_path(engine))
-    check_recipe(engine, recipe, onnx_sha256=sha256(model))
-    report(f"{engine}: whole, built by {recipe.flavour} {recipe.version} from {model.name}")
+    build_config, model = read_build_config(engine), find_model(model_path(engine))
+    check_build_config(engine, build_config, onnx_sha256=sha256(model))
+    report(
+        f"{engine}: whole, built by {build_config.variant} {build_config.version} from {model.name}"
+    )
     report("the engine itself is not run here; what follows is about the ONNX file")
     return model
 

@@ -17,11 +17,11 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True)
 class EngineDevice:
-    """A device that an engine may compute on, and why it cannot."""
+    """A device that an engine could compute on; `problem` says why it cannot."""
 
     device: str  # as --device takes it: cpu, cuda:0, gpu
     name: str  # of the hardware; "" if unknown
-    problem: str = ""  # why it cannot be used, with the mend; "" if it can
+    problem: str = ""  # why it cannot be used, and the fix; "" if it can
 
 
 class Engine(ABC):
@@ -29,14 +29,14 @@ class Engine(ABC):
 
     model: Path
     name: str
-    device: str  # that really computes: CPU, cuda:0, GPU; in lower case what --device takes
-    precision: str  # of the arithmetic that really runs
-    remark: str = ""  # what the user should know of the choice of precision
-    why: str = ""  # why it was chosen, where nobody asked for it
+    device: str  # that computes: CPU, cuda:0, GPU; --device takes it in lower case
+    precision: str  # of the arithmetic that runs: fp32, bf16, fp16
+    remark: str = ""  # what the user should know about the precision
+    why: str = ""  # why `auto` chose this engine; "" if the user named it
     info: ModelInfo
     best_batch: int = 8
     omits_hints: bool = False  # whether no hints cost it less than hints that are all zero
-    memory_signs: tuple[str, ...] = ("bad_alloc",)  # in the library's errors: too little memory
+    memory_signs: tuple[str, ...] = ("bad_alloc",)  # parts of the library's out-of-memory messages
 
     @abstractmethod
     def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
@@ -52,16 +52,16 @@ class Engine(ABC):
 
     @abstractmethod
     def _compute(self, lightness: F32, *hints: F32) -> F32:
-        """Run the model on its inputs; OutOfMemoryError if smaller may fit.
+        """Run the model; may raise the library's own errors, and OutOfMemoryError.
 
-        It answers and raises whatever it does; HINTS are none, or one for a model that takes them.
+        HINTS is one tensor for a model that takes hints, else none.
         """
 
     def infer(self, lightness: F32, hints: F32 | None = None) -> F32:
         """Return ab (N, 2, H, W) for L* (N, 1, H, W) in 0..100; H, W multiples of the model's.
 
         HINTS (N, 3, H, W) are a*, b*, confidence in 0..1, for a model that takes them; None: none.
-        ModelError if the model's answer breaks the contract, which no signature can promise;
+        ModelError if the model's output breaks the contract, which its signature cannot rule out;
         EngineError if the engine fails, OutOfMemoryError if a smaller batch or size may fit.
         """
         inputs = self._inputs(lightness, hints)
@@ -76,11 +76,11 @@ class Engine(ABC):
         count, _, height, width = lightness.shape
         if ab.shape != (count, 2, height, width):
             raise ModelError(
-                f"{self.model}: answers {list(lightness.shape)} with {list(ab.shape)}; "
+                f"{self.model}: returns {list(ab.shape)} for {list(lightness.shape)}; "
                 f"the contract has {[count, 2, height, width]}"
             )
         if not np.isfinite(ab).all():
-            raise ModelError(f"{self.model}: answers with values that are not finite")
+            raise ModelError(f"{self.model}: returns values that are not finite")
         return ab
 
     def _inputs(self, lightness: F32, hints: F32 | None) -> tuple[F32, ...]:
@@ -107,11 +107,11 @@ class Engine(ABC):
         return isinstance(error, MemoryError) or any(sign in text for sign in self.memory_signs)
 
     def capture_graphs(self) -> None:
-        """Run each shape's work as one CUDA graph from now on; EngineError if it has none."""
+        """Run each shape's work as one CUDA graph from now on; EngineError if it cannot."""
         raise EngineError(f"{self.name} has no CUDA graphs; give --backend tensorrt with them")
 
-    def close(self) -> None:  # noqa: B027  # most engines have nothing to give back
-        """Give back what the engine holds; it cannot be used after that."""
+    def close(self) -> None:  # noqa: B027  # most engines have nothing to free
+        """Free what the engine holds; it cannot be used after that."""
 
     def __enter__(self) -> Self:
         return self
@@ -126,14 +126,14 @@ class Engine(ABC):
 
 
 def last_line(error: Exception) -> str:
-    """Return the last line that says something: libraries put the reason below their trace."""
+    """Return the last line with text: libraries put the reason below their stack trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Milliseconds of one inference by the device's own clock."""
+    """Milliseconds of one inference, by the device's own clock."""
 
     to_device_ms: float
     compute_ms: float
@@ -142,7 +142,7 @@ class Timeline:
 
 @runtime_checkable
 class Timed(Protocol):
-    """An engine that can tell."""
+    """An engine that can measure its own steps."""
 
     def timeline(self, lightness: F32, hints: F32 | None = None) -> Timeline:
         """Infer as `infer` does, and return where the time went."""

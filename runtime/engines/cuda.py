@@ -1,4 +1,4 @@
-"""Asks the CUDA driver, and nothing else: TensorRT can crash a process that has no driver."""
+"""The GPUs as the CUDA driver reports them; TensorRT can crash a process that has no driver."""
 
 import ctypes
 import sys
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import ArgumentError, EngineError
 
-# Of cuDeviceGetAttribute.
-_MAJOR, _MINOR = 75, 76
+_MAJOR, _MINOR = 75, 76  # cuDeviceGetAttribute: compute capability
 
 
 @dataclass(frozen=True)
@@ -16,12 +15,7 @@ class Device:
 
     name: str
     compute_capability: str  # such as 89
-    pci_bus_id: str = ""  # by which other libraries know it; their order may differ from CUDA's
-
-
-def device_count() -> int:
-    """Return the number of CUDA devices; 0 where there is no driver or it has none."""
-    return len(devices())
+    pci_bus_id: str = ""  # other libraries number GPUs in another order than CUDA; this is unique
 
 
 def devices() -> list[Device]:

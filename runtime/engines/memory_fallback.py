@@ -1,4 +1,4 @@
-"""Out of memory: first the batch is halved, then the working size, and each time a line says so."""
+"""Out of memory: the batch is halved, then the working size, and each time a line says so."""
 
 import threading
 from collections.abc import Callable
@@ -11,32 +11,32 @@ from ..resize import enlarge, shrink, shrink_hints
 from .base import Engine
 
 OnNote = Callable[[str], None]
-"""Takes a line that the user must see at once."""
+"""Is called with a line that the user must see at once."""
 
-Shape = tuple[int, int]
+Size = tuple[int, int]
 """(height, width)"""
 
 
 class MemoryFallback:
     """Runs an engine within the memory there is, for any number of threads in turns.
 
-    A batch that was too large stays smaller, which changes no result. A working size does change
-    it, so whoever calls says how far it was halved before.
+    A batch that was too large stays smaller for good, which changes no result. A smaller working
+    size does change the result, so callers pass how often it was halved before.
     """
 
     def __init__(self, engine: Engine, on_note: OnNote) -> None:
         self.batch = engine.best_batch
         self._engine = engine
         self._on_note = on_note
-        self._lock = threading.Lock()  # an engine takes one caller at a time
+        self._lock = threading.Lock()  # an engine serves one caller at a time
 
     def infer(
         self, grays: U8, halvings: int, what: str, hints: F32 | None = None
     ) -> tuple[F32, int]:
-        """Return ab (N, h, w, 2) for 8-bit grays (N, h, w), and how far the size was halved.
+        """Return ab (N, h, w, 2) for 8-bit grays (N, h, w), and how often the size was halved.
 
-        HINTS (N, 3, h, w) are for an engine that takes them. WHAT begins the lines.
-        OutOfMemoryError, with the mend, where nothing smaller is left.
+        HINTS (N, 3, h, w) are for an engine that takes them. Notes begin with WHAT.
+        OutOfMemoryError, with the fix, if nothing smaller is left.
         """
         whole = grays.shape[1], grays.shape[2]
         shape = self._halved(whole, halvings)
@@ -59,11 +59,11 @@ class MemoryFallback:
                 return _enlarged(ab, whole), halvings
 
     def close(self) -> None:
-        """Give back the engine, once it is idle."""
+        """Close the engine, once it is idle."""
         with self._lock:
             self._engine.close()
 
-    def _halved(self, shape: Shape, halvings: int) -> Shape:
+    def _halved(self, shape: Size, halvings: int) -> Size:
         if self._engine.info.fixed_size is not None:
             return shape
         multiple, divisor = self._engine.info.size_multiple, 2**halvings
@@ -86,7 +86,7 @@ class MemoryFallback:
                     raise
                 self.batch = len(part) // 2
                 self._on_note(
-                    f"{what}: out of memory with {len(part)} pictures at once; going on with "
+                    f"{what}: out of memory with {len(part)} pictures at once; continuing with "
                     f"{self.batch}, the colors stay the same"
                 )
             else:
@@ -94,19 +94,19 @@ class MemoryFallback:
         return np.concatenate(answers)
 
 
-def _lightness(grays: U8, shape: Shape) -> F32:
+def _lightness(grays: U8, shape: Size) -> F32:
     if grays.shape[1:] != shape:
         grays = np.stack([shrink(gray, shape) for gray in grays])
     return gray_to_lightness(grays)
 
 
-def _hints(hints: F32 | None, shape: Shape) -> F32 | None:
+def _hints(hints: F32 | None, shape: Size) -> F32 | None:
     if hints is None or hints.shape[2:] == shape:
         return hints
     return np.stack([shrink_hints(each, shape) for each in hints])
 
 
-def _enlarged(ab: F32, shape: Shape) -> F32:
+def _enlarged(ab: F32, shape: Size) -> F32:
     """Return ab (N, *SHAPE, 2) for ab (N, 2, h, w)."""
     planes = np.ascontiguousarray(ab.transpose(0, 2, 3, 1))
     if planes.shape[1:3] == shape:

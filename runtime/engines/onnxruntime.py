@@ -22,13 +22,14 @@ _PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-_SILENT = 4  # severity: what goes wrong is raised, and would be printed a second time
+_SILENT = 4  # log severity: errors are raised; the log would print them a second time
 
 
 class OnnxRuntimeEngine(Engine):
     """A model in an ONNX Runtime session, on the CPU, on cuda:N, or on tensorrt:N.
 
-    tensorrt:N is that GPU through ONNX Runtime's TensorRT provider, which builds as it goes.
+    tensorrt:N is that GPU through ONNX Runtime's TensorRT provider, which builds its engines as
+    shapes come.
     """
 
     name = "onnxruntime"
@@ -66,7 +67,7 @@ class OnnxRuntimeEngine(Engine):
         if precision not in ("auto", self.precision):
             raise EngineError(
                 f"onnxruntime on {self.device} computes this file in {self.precision}, not in "
-                f"{precision}" + _mend(kind, precision)
+                f"{precision}" + _fix(kind, precision)
             )
         self._bound: tuple[tuple[int, ...], list[Any], Any] | None = None
 
@@ -76,7 +77,7 @@ class OnnxRuntimeEngine(Engine):
         found = [EngineDevice("cpu", platform.machine())]
         gpus = cuda.devices()
         for kind in ("cuda", "tensorrt"):
-            problem = cuda.absence() or _lacks(kind)
+            problem = cuda.absence() or _missing(kind)
             names = [(f"{kind}:{index}", gpu.name) for index, gpu in enumerate(gpus)]
             found += [EngineDevice(device, name, problem) for device, name in names or [(kind, "")]]
         return found
@@ -97,7 +98,7 @@ class OnnxRuntimeEngine(Engine):
         """Run with all tensors in the GPU's memory, kept from batch to batch of one shape."""
         shape = inputs[INPUT].shape
         if self._bound is None or self._bound[0] != shape:
-            self._bound = None  # given back before more is taken
+            self._bound = None  # freed first: old and new together may not fit
             place = (self._memory, self._ordinal)
             values = [
                 onnxruntime.OrtValue.ortvalue_from_numpy(tensor, *place)
@@ -116,7 +117,7 @@ class OnnxRuntimeEngine(Engine):
             self._session.run_with_iobinding(binding)
             result: F32 = binding.copy_outputs_to_cpu()[0]
         except Exception:
-            self._bound = None  # what did not fit must not keep its place
+            self._bound = None  # frees what had been allocated of a shape that does not fit
             raise
         return result
 
@@ -124,14 +125,14 @@ class OnnxRuntimeEngine(Engine):
 def _usable_gpu(kind: str, number: str) -> int:
     """Return the ordinal of the GPU that KIND:NUMBER names; EngineError if it cannot be used."""
     ordinal, _ = cuda.find_device(f"cuda:{number}" if number else "cuda")
-    problem = _lacks(kind)
+    problem = _missing(kind)
     if problem:
         raise EngineError(f"device {kind}: {problem}")
     return ordinal
 
 
-def _lacks(kind: str) -> str:
-    """Return what this installation lacks to compute on KIND, with the mend; "" if nothing."""
+def _missing(kind: str) -> str:
+    """Return what is missing here to compute on KIND, and the fix; "" if nothing is."""
     provider = _PROVIDERS[kind]
     if provider not in onnxruntime.get_available_providers():
         return (
@@ -157,7 +158,7 @@ def _lacks(kind: str) -> str:
 
 def _preload() -> None:
     """Load the CUDA libraries that pip installed: the system's linker does not look there."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the libraries it does not find
         onnxruntime.preload_dlls()
 
 
@@ -167,7 +168,7 @@ def _open_session(model: Path, kind: str, ordinal: int) -> onnxruntime.Inference
     options.log_severity_level = _SILENT
     providers: list[Any] = [provider]
     if kind == "cuda":
-        # TF32 rounds to 10 bits of mantissa, unasked: a model's proofs do not cover it.
+        # TF32, which is the default, rounds to 10 bits of mantissa: the proofs do not cover it.
         providers = [(provider, {"device_id": ordinal, "use_tf32": 0})]
     elif kind == "tensorrt":  # what TensorRT cannot compute goes to CUDA
         place = {"device_id": ordinal}
@@ -179,9 +180,9 @@ def _open_session(model: Path, kind: str, ordinal: int) -> onnxruntime.Inference
     except Exception as error:  # its own exception classes have no public base
         if kind == "cpu":
             raise ModelError(f"{model}: not an ONNX file ({last_line(error)})") from error
-        _open_session(model, "cpu", 0)  # raises if the file is to blame, not the device
+        _open_session(model, "cpu", 0)  # raises if the file is at fault, not the device
         raise EngineError(f"device {kind}:{ordinal}: onnxruntime: {last_line(error)}") from error
-    # ONNX Runtime falls back to other providers without a word.
+    # ONNX Runtime falls back to other providers silently.
     if session.get_providers()[0] != provider:
         raise EngineError(
             f"device {kind}:{ordinal}: onnxruntime did not take its {provider}, which mostly means "
@@ -190,7 +191,7 @@ def _open_session(model: Path, kind: str, ordinal: int) -> onnxruntime.Inference
     return session
 
 
-def _mend(kind: str, precision: str) -> str:
+def _fix(kind: str, precision: str) -> str:
     if kind == "cpu" or precision == "bf16":
         return "; leave out --precision"
     return f"; give --model a file made with colorize-export --engine {precision}"

@@ -18,7 +18,7 @@ from .openvino_hints import without_hints
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _HINTS = {name: hint for hint, name in _PRECISIONS.items()}
-_MENDS = {
+_DRIVERS = {
     "GPU": "install Intel's OpenCL driver (intel-opencl-icd, ocl-icd-libopencl1)",
     "NPU": "install Intel's NPU driver (intel-driver-compiler-npu, intel-level-zero-npu)",
 }
@@ -52,7 +52,7 @@ class OpenVINOEngine(Engine):
             takes_hints=self.info.takes_hints,
         )
         if precision == "auto" and self._place.startswith("GPU"):
-            # It would take fp16 for every file; only FP16 files are proved in that.
+            # OpenVINO would compute every file in fp16; only FP16 files are proved in that.
             precision = "fp16" if self.info.precision == "fp16" else "fp32"
         if precision == "auto" and "bf16" in refused_precisions(model):
             precision, self.remark = "fp32", "in bf16 this model failed its proof"
@@ -88,11 +88,11 @@ class OpenVINOEngine(Engine):
             )
             for place in here
         ]
-        absent = [kind for kind in _MENDS if not any(place.startswith(kind) for place in here)]
+        absent = [kind for kind in _DRIVERS if not any(place.startswith(kind) for place in here)]
         return found + [EngineDevice(kind.lower(), "", _absence(core, kind)) for kind in absent]
 
     def close(self) -> None:
-        """See Engine: OpenVINO keeps the model's file mapped as long as it holds the model."""
+        """See Engine; OpenVINO keeps the file mapped as long as the model exists."""
         self._requests.clear()
         del self._network, self._unhinted
 
@@ -106,7 +106,7 @@ class OpenVINOEngine(Engine):
             return self._in_streams(inputs)
         except Exception as error:
             if self._lacks_memory(error):
-                self._requests.clear()  # half allocated, they would fail for small ones too
+                self._requests.clear()  # half allocated, they would fail for smaller inputs too
             raise
 
     def _in_streams(self, inputs: dict[str, F32]) -> F32:
@@ -127,7 +127,7 @@ class OpenVINOEngine(Engine):
                 waiting.append(request)
             answers += [_answer(request) for request in waiting]
         except Exception:
-            for request in waiting:  # they read INPUTS
+            for request in waiting:  # they still read INPUTS
                 with suppress(RuntimeError):
                     request.wait()
             raise
@@ -158,10 +158,10 @@ class OpenVINOEngine(Engine):
 
 @cache
 def shared_core() -> openvino.Core:
-    """Return the process's one Core, which is kept to the end.
+    """Return the process's one Core, which is never freed.
 
-    Its CPU plugin lends the thread that makes it a stack for signals, and frees that in whichever
-    thread gives the last Core back: the next signal, such as Ctrl-C, would crash the process.
+    Its CPU plugin gives the thread that creates it a signal stack, and frees that in whichever
+    thread drops the last Core: the next signal, such as Ctrl-C, would crash the process.
     """
     return openvino.Core()
 
@@ -176,7 +176,7 @@ def _place(core: openvino.Core, device: str) -> str:
     """Return OpenVINO's name of DEVICE; EngineError if it is not here."""
     place = "CPU" if device == "auto" else device.upper().replace(":", ".")
     kind = place.partition(".")[0]
-    if kind not in ("CPU", *_MENDS):
+    if kind not in ("CPU", *_DRIVERS):
         raise EngineError(
             f"device {device}: openvino has none of this name; give --device cpu, gpu or npu"
         )
@@ -191,7 +191,7 @@ def _place(core: openvino.Core, device: str) -> str:
 
 
 def _absence(core: openvino.Core, kind: str) -> str:
-    """Return why there is no device of KIND, and the mend."""
+    """Return why there is no device of KIND, and the fix."""
     reason = f"OpenVINO finds no Intel {kind}"
     try:
         core.get_property(kind, "FULL_DEVICE_NAME")
@@ -200,7 +200,7 @@ def _absence(core: openvino.Core, kind: str) -> str:
         if missing:
             library = missing[0].split(": cannot open shared object")[0].split(": ")[-1]
             reason = f"OpenVINO lacks the library {library}"
-    return f"{reason}; if there is one, {_MENDS[kind]}"
+    return f"{reason}; if there is one, {_DRIVERS[kind]}"
 
 
 def _read(model: Path) -> openvino.Model:

@@ -1,6 +1,6 @@
 """OpenVINO's compiled models, kept in the user's cache folder so that the next start is faster.
 
-OpenVINO has such a cache too, but takes a file with flipped bits for a good one: wrong colors.
+OpenVINO's own cache accepts a file with flipped bits, which gives wrong colors.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 from ..errors import OutputError
 from ..files import known_sha256, sha256, whole_file
 
-_KEPT = 8  # files; those not used for longest go
+_KEPT = 8  # files; the least recently used are deleted
 _DIGEST = 32  # bytes at the start of a file: SHA-256 of the rest
 
 
@@ -29,10 +29,10 @@ def compile_model(
 ) -> openvino.CompiledModel:
     """Return NETWORK, which is PART of what is in the file MODEL, compiled for PLACE, such as CPU.
 
-    A damaged cache is made anew; one that cannot be read or written is done without.
+    A damaged entry is rebuilt; a cache that cannot be read or written is not used.
     """
     file = _file(core, model, place, config, part)
-    with suppress(OSError, RuntimeError):  # RuntimeError: OpenVINO refuses it
+    with suppress(OSError, RuntimeError):  # RuntimeError: OpenVINO rejects the blob
         content = file.read_bytes()
         digest, blob = content[:_DIGEST], content[_DIGEST:]
         if hashlib.sha256(blob).digest() == digest:
@@ -46,7 +46,7 @@ def compile_model(
 
 
 def _file(core: openvino.Core, model: Path, place: str, config: dict[str, str], part: str) -> Path:
-    """Return the file whose name tells all that a compiled model depends on."""
+    """Return the cache file; its name hashes all that a compiled model depends on."""
     able = [
         core.get_property(place, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
     ]

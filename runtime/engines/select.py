@@ -1,4 +1,4 @@
-"""Choose an engine: the one asked for or none; for `auto` the fastest that works, saying which."""
+"""Choose an engine: the one that was named or none; for `auto` the fastest that works here."""
 
 import importlib.util
 from contextlib import suppress
@@ -17,9 +17,9 @@ _INTEL = "0x8086"
 class _Entry:
     """Where an engine is found."""
 
-    class_name: str  # in the module of this package that is called like the engine
-    library: str = ""  # that the module imports; "": it imports without and tells itself what lacks
-    extra: str = ""  # that installs it; "": always there
+    class_name: str  # in the module of this package that has the engine's name
+    library: str = ""  # that the module imports; "": the class reports missing libraries itself
+    extra: str = ""  # of pip that installs the library; "": it is always there
 
 
 _ENGINES = {
@@ -30,23 +30,23 @@ _ENGINES = {
 BACKENDS = ("auto", *_ENGINES)
 
 # In the order `auto` tries them. On CPUs with AMX, OpenVINO in bf16 was measured at 7 times the
-# speed of ONNX Runtime; on others the two are about level.
+# speed of ONNX Runtime; on other CPUs the two are about equal.
 _ORDER = (
     ("tensorrt", "cuda"),
     ("onnxruntime", "cuda"),
     ("openvino", "cpu"),
     ("onnxruntime", "cpu"),
 )
-# These are used only when asked for: nobody measured that they are faster.
+# These are used only when named: it was not measured that they are faster.
 _ON_DEMAND = (("openvino", "gpu"), ("openvino", "npu"), ("onnxruntime", "tensorrt"))
 
 
 def open_engine(
     model: Path, backend: str = "auto", precision: Precision = "auto", device: str = "auto"
 ) -> Engine:
-    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used and the mend.
+    """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used, and the fix.
 
-    Where the choice is left open, the engine's `why` tells how it was made.
+    If the choice is left to `auto`, the engine's `why` says how it was made.
     """
     candidates = _candidates(backend, device)
     refuse_two_onnxruntimes()
@@ -102,7 +102,7 @@ def _candidates(backend: str, device: str) -> list[tuple[str, str]]:
 
 
 def _idle_gpus(gpus: list[cuda.Device]) -> str:
-    """Return what there is to say of the GPUs where the CPU was chosen."""
+    """Return what to tell about GPUs here if the CPU was chosen."""
     if gpus:
         names = (f"cuda:{index} {gpu.name}" for index, gpu in enumerate(gpus))
         return f"{', '.join(names)} unused"
@@ -112,7 +112,7 @@ def _idle_gpus(gpus: list[cuda.Device]) -> str:
 
 
 def has_intel_gpu(cards: Path = Path("/sys/class/drm")) -> bool:
-    """Whether Linux shows an Intel GPU; False elsewhere. OpenVINO needs 0.1 s and more to tell."""
+    """Whether Linux lists an Intel GPU; False on other systems. OpenVINO takes 0.1 s to tell."""
     for file in cards.glob("card*/device/vendor"):
         with suppress(OSError):
             if file.read_text().strip() == _INTEL:
@@ -142,7 +142,7 @@ def engine_devices() -> dict[str, list[EngineDevice]]:
 
 
 def available_backends(device: str = "auto") -> list[str]:
-    """Return the backends that are installed and compute on DEVICE, the fastest first."""
+    """Return the backends that are installed and compute on DEVICE, fastest first."""
     able = {name for name, _ in _candidates("auto", device)}
     return [
         name for name in _ENGINES if name in able and not _not_installed(name) and _has_device(name)
@@ -150,7 +150,7 @@ def available_backends(device: str = "auto") -> list[str]:
 
 
 def _not_installed(backend: str) -> str:
-    """Return what lacks to import BACKEND, and the mend; "" if nothing."""
+    """Return what is missing to import BACKEND, and the fix; "" if nothing is."""
     entry = _ENGINES[backend]
     if not entry.library or importlib.util.find_spec(entry.library) is not None:
         return ""
@@ -174,7 +174,7 @@ def refuse_two_onnxruntimes() -> None:
     both = ("onnxruntime", "onnxruntime-gpu")
     if all(_is_installed(name) for name in both):
         raise EngineError(
-            f"{' and '.join(both)} are both installed and overwrite each other; mend it with: "
+            f"{' and '.join(both)} are both installed and overwrite each other; fix it with: "
             f"pip uninstall -y {' '.join(both)} && pip install onnxruntime-gpu (or onnxruntime)"
         )
 

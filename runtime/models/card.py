@@ -1,4 +1,4 @@
-"""The JSON file beside a model: what was measured of it, bound to it by its SHA-256."""
+"""The JSON file beside a model: what was measured, bound to the model by its SHA-256."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def read_card(model: Path) -> dict[str, Any]:
 
 
 def read_figures(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers among FIGURES by the names of today; shipped files have older ones."""
+    """Return the numbers among FIGURES by their current names; shipped files use older ones."""
     return {
         _OLDER_NAMES.get(name, name): value
         for name, value in figures.items()

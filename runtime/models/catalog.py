@@ -1,4 +1,4 @@
-"""What the package brings along, and models by name: found, listed, held against their cards."""
+"""The bundled samples and models, and any model by name, checked against its card."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 MODELS = Path(__file__).parent
 DEFAULT_MODEL = "default"
 REFUSED_SUFFIX = ".refused.onnx"
-"""Of files that failed their proof in exporting: kept to look into, never to color with."""
+"""Ends the name of a file that failed its proof at export: kept for inspection, never used."""
 
 _OTHER_KINDS = frozenset([".safetensors", ".pt", ".pth", ".ckpt", ".json", ".engine"])
 

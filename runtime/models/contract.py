@@ -1,4 +1,4 @@
-"""What every model file keeps, whoever trained it: lightness in, two chroma planes out.
+"""The contract of every model file: lightness in, two chroma planes out.
 
     L     float32 [N, 1, H, W]  CIELAB L* in 0..100
     hints float32 [N, 3, H, W]  a*, b*, confidence in 0..1: of models that take hints alone
@@ -22,7 +22,7 @@ INPUT = "L"
 HINTS = "hints"
 OUTPUT = "ab"
 _PREFIX = "colorize."
-_KEYS = {"license": "licence"}  # as all files there are spell it
+_KEYS = {"license": "licence"}  # the spelling in every file exported so far
 CHANNELS = {INPUT: 1, HINTS: 3, OUTPUT: 2}
 
 

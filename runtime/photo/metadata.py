@@ -1,4 +1,4 @@
-"""What a photograph's file says about it, freed of what no file could say again."""
+"""Metadata of photographs: what Pillow reads but cannot write is taken out."""
 
 import io
 import struct
@@ -9,24 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from .decoding import decoding
+
 _DIRECTORIES = frozenset((ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
-_UNWRITABLE = (ValueError, TypeError, AttributeError, struct.error)  # of types that the tag has not
+_UNWRITABLE = (ValueError, TypeError, AttributeError, struct.error)
+"""What Pillow raises at a tag whose value has another type than its standard gives the tag."""
 
 
 def drop_unwritable(exif: Image.Exif) -> list[str]:
     """Take the tags out of EXIF that Pillow reads but cannot write; return their names.
 
-    Scanners and editors leave such behind: numbers stored as text, directories that are not there.
+    Scanners and editors write such tags: numbers stored as text, directories that do not exist.
     """
-    if _is_writable(exif) and all(
-        _is_sound(exif.get_ifd(tag)) for tag in _DIRECTORIES & exif.keys()
-    ):
+    with decoding():
+        directories = {int(tag): exif.get_ifd(tag) for tag in _DIRECTORIES & exif.keys()}
+    if _is_writable(exif) and all(map(_is_sound, directories.values())):
         return []
     dropped = []
     for tag in sorted(exif.keys()):
         if tag not in _DIRECTORIES:
-            writable = _is_writable(_alone(tag, exif[tag]))
-        elif writable := _is_sound(entries := exif.get_ifd(tag)):
+            with decoding():
+                value = exif[tag]
+            writable = _is_writable(_alone(tag, value))
+        elif writable := _is_sound(entries := directories[tag]):
             bad = [key for key in entries if not _is_writable(_alone(tag, {key: entries[key]}))]
             for key in bad:
                 del entries[key]

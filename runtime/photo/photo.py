@@ -22,7 +22,7 @@ from ..resize import enlarge, enlarge_rows
 from .icc import from_srgb, to_linear
 from .refine import slopes
 
-_STRIP_PIXELS = 1 << 17  # full-size color is computed in strips that caches and heaps hold well
+_STRIP_PIXELS = 1 << 17  # full-size color is computed in strips that fit the CPU's caches
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,10 @@ class Photo:
     alpha: Codes | None = None  # (H, W), as many bits
     profile: bytes | None = None  # ICC, of RGB; None: sRGB
     pictures: int = 1  # in the file; the first is read
-    tags: dict[str, Any] = field(
-        default_factory=dict
-    )  # EXIF, DPI, ICC, as Pillow's save takes them
+    tags: dict[str, Any] = field(default_factory=dict)  # EXIF, DPI, ICC: options of Pillow's save
     form: str = ""  # Pillow's name of the format
     jpeg_quality: int = 0  # 0..100, of the file it was read from
-    remarks: tuple[str, ...] = ()  # what became of it in reading, for the user
+    remarks: tuple[str, ...] = ()  # what reading changed or left out, for the user
 
     @property
     def rgb(self) -> U8:
@@ -59,7 +57,7 @@ class Photo:
 
 
 def strips(picture: Codes) -> Iterator[slice]:
-    """Yield rows of (H, W, 3) by the strip: float planes of a whole photograph are too large."""
+    """Yield slices of rows of (H, W, 3): float planes of a whole photograph are too large."""
     height, width = picture.shape[:2]
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):

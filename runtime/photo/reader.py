@@ -1,33 +1,22 @@
-"""Photographs: read by content, colored at full size, with what their files say kept."""
+"""Read photographs by their content, with all that their files say about them."""
 
 import io
-import struct
-import threading
-import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
-import cv2.utils.logging as opencv_log
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
+from .decoding import UndecodableError, decoding, limited, open_picture
 from .icc import gray_to_srgb, is_srgb
 from .metadata import drop_unwritable, jpeg_quality
 from .photo import Photo, strips
 
 MAX_PIXELS = 250_000_000
-UNREADABLE = (
-    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, AttributeError),
-    *(LookupError, ArithmeticError, struct.error, zlib.error, cv2.error),
-)
-"""What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it."""
 
 _ORIENTATION = 0x0112
 # Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
@@ -43,152 +32,78 @@ _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     7: lambda codes: codes[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
-_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
 _UNFIT = "its color profile is damaged or of another kind of picture; it was left out"
-
-
-class _Relaxed:
-    """Pillow's limit and both libraries' warnings off while anybody reads: they are globals."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._undo = ExitStack()
-
-    def enter(self) -> None:
-        with self._lock:
-            self._readers += 1
-            if self._readers == 1:
-                self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
-                self._undo.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
-                Image.MAX_IMAGE_PIXELS = None
-                self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
-                opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._readers -= 1
-            if self._readers == 0:
-                self._undo.close()
-
-
-_RELAXED = _Relaxed()
-
-
-@contextmanager
-def limited() -> Iterator[None]:
-    """Put our own limit, checked before anything is decoded, in the place of Pillow's.
-
-    Threads may overlap: the first one in sets Pillow's globals, the last one out restores them.
-    """
-    _RELAXED.enter()
-    try:
-        yield
-    finally:
-        _RELAXED.leave()
 
 
 def is_photo(path: Path, content: bytes | None = None) -> bool:
     """Return whether the content of PATH is a picture format, whatever its name says."""
     try:
-        with limited(), _opened(path, content) as image:
+        with limited(), open_picture(path, content) as image:
             return image.format != "MPEG"  # Pillow knows films of this kind, but only their size
     except UnidentifiedImageError:
         return False
-    except (*UNREADABLE, MissingExtraError):
+    except (OSError, UndecodableError, MissingExtraError):
         return True  # a picture, but one that reading will refuse with the reason
 
 
 def pixels_of(path: Path) -> int:
     """Return the number of pixels that a photograph says it has; 0 where it cannot be read."""
     try:
-        with limited(), _opened(path, None) as image:
+        with limited(), open_picture(path) as image:
             return image.width * image.height
-    except (*UNREADABLE, MissingExtraError):
+    except (OSError, UndecodableError, MissingExtraError):
         return 0
 
 
 def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
     try:
-        with limited(), _opened(path, content) as image:
+        with limited(), open_picture(path, content) as image:
             if image.width * image.height > max_pixels:
                 raise InputError(
                     f"{path}: {image.width}x{image.height} is above {max_pixels / 1e6:g} megapixels"
                     "; --max-pixels raises the limit"
                 )
             return _decode(image, content or path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture in any format known here") from error
-    except UNREADABLE as error:
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UndecodableError as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
     except MemoryError as error:
         raise InputError(f"{path}: needs more memory than there is") from error
 
 
-def _opened(path: Path, content: bytes | None) -> Image.Image:
-    def opened() -> Image.Image:
-        return Image.open(path if content is None else io.BytesIO(content))
-
-    try:
-        return opened()
-    except UnidentifiedImageError:
-        start = _first_bytes(path) if content is None else content[:12]
-        if start[4:] not in _HEIF_BRANDS:
-            raise
-        if not register_heif():
-            raise MissingExtraError(
-                f"{path}: HEIF needs pillow-heif: pip install 'colorize-toolkit[heif]' "
-                "(in a clone: pip install '.[heif]')"
-            ) from None
-        return opened()
-
-
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(12)
-
-
-@cache
-def register_heif() -> bool:
-    """Let Pillow read and write HEIF if pillow-heif is installed; return whether it is."""
-    try:
-        import pillow_heif
-    except ModuleNotFoundError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
-
-
 def _decode(image: Image.Image, source: bytes | Path) -> Photo:
-    # Pillow takes deep colors for 8-bit ones: OpenCV reads those.
+    # Pillow reduces 16-bit colors to 8 bits when it decodes them: OpenCV reads those.
     tiles = getattr(image, "tile", [])
     deep = image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(t.args) for t in tiles)
-    image.load()
-    exif = image.getexif()
-    turn = _UPRIGHT.get(exif.get(_ORIENTATION, 1), np.asarray)
+    with decoding():
+        image.load()
+        exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
+        pictures = getattr(image, "n_frames", 1)
+    turn = _UPRIGHT.get(orientation, np.asarray)
     codes: Codes
     alpha: Codes | None = None
     if deep:
         codes, alpha = _deep_samples(source)
     else:
-        codes = _samples(image)
-        if image.has_transparency_data:
-            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        codes, alpha = _samples(image), _alpha(image)
     codes, profile, icc, remarks = _profiled(image, codes)
     tags, dropped = _tags(image, exif, icc)
     return Photo(
-        np.ascontiguousarray(turn(codes)),
-        None if alpha is None else np.ascontiguousarray(turn(alpha)),
-        profile,
-        getattr(image, "n_frames", 1),
-        tags,
-        image.format or "",
-        jpeg_quality(image),
-        (*remarks, *dropped),
+        codes=np.ascontiguousarray(turn(codes)),
+        alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
+        profile=profile,
+        pictures=pictures,
+        tags=tags,
+        form=image.format or "",
+        jpeg_quality=jpeg_quality(image),
+        remarks=(*remarks, *dropped),
     )
 
 
@@ -213,9 +128,10 @@ def _tags(
 
 def _deep_samples(source: bytes | Path) -> tuple[U16, U16 | None]:
     data = np.frombuffer(source if isinstance(source, bytes) else source.read_bytes(), np.uint8)
-    samples = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    with decoding():
+        samples = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
-        raise ValueError("16-bit samples stored in a way that OpenCV does not read")
+        raise UndecodableError("16-bit samples stored in a way that OpenCV does not read")
     bgr = samples.astype(np.uint16, copy=False)
     return bgr[..., 2::-1], (bgr[..., 3] if bgr.shape[2] == 4 else None)
 
@@ -223,7 +139,7 @@ def _deep_samples(source: bytes | Path) -> tuple[U16, U16 | None]:
 def _samples(image: Image.Image) -> Codes:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return np.dstack([_sixteen_bits(image)] * 3)
-    rgb = to_srgb(image) if image.mode == "CMYK" else image.convert("RGB")
+    rgb = to_srgb(image) if image.mode == "CMYK" else _converted(image, "RGB")
     codes = np.empty((image.height, image.width, 3), np.uint8)
     for strip in strips(codes):  # Pillow copies twice what NumPy asks for
         rows = strip.indices(image.height)
@@ -231,11 +147,24 @@ def _samples(image: Image.Image) -> Codes:
     return codes
 
 
+def _alpha(image: Image.Image) -> Codes | None:
+    if not image.has_transparency_data:
+        return None
+    return np.asarray(_converted(image, "RGBA").getchannel("A"))
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    with decoding():
+        return image.convert(mode)
+
+
 def _sixteen_bits(image: Image.Image) -> U16:
-    values = np.asarray(image).astype(np.float32)
+    with decoding():
+        samples = np.asarray(image)
+    values = samples.astype(np.float32)
     top = 1.0 if image.mode == "F" else 65535.0
     if values.min() < 0 or values.max() > top:
-        raise ValueError(f"values outside 0..{top:g} in mode {image.mode}")
+        raise UndecodableError(f"values outside 0..{top:g} in mode {image.mode}")
     return to_codes(values / top, np.dtype(np.uint16)).astype(np.uint16, copy=False)
 
 
@@ -264,9 +193,11 @@ def to_srgb(image: Image.Image) -> Image.Image:
     """Return a picture of any mode as 8-bit sRGB, by its ICC profile if it has one that fits."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray((_sixteen_bits(image) / 257 + 0.5).astype(np.uint8)).convert("RGB")
+    with decoding():
+        image.load()
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L"):
-        source = image.convert("RGB") if image.mode == "RGBA" else image
+        source = _converted(image, "RGB") if image.mode == "RGBA" else image
         try:
             converted = ImageCms.profileToProfile(
                 source,
@@ -275,8 +206,8 @@ def to_srgb(image: Image.Image) -> Image.Image:
                 outputMode="RGB",
             )
         except (ImageCms.PyCMSError, OSError):
-            # A profile that fits another mode: pictures carry many such.
-            return image.convert("RGB")
+            # A profile that fits another mode: many pictures carry such a one.
+            return _converted(image, "RGB")
         if converted is not None:
             return converted
-    return image.convert("RGB")
+    return _converted(image, "RGB")

@@ -1,4 +1,4 @@
-"""Chroma along the edges of lightness, where a small color map has lost them.
+"""Sharpen a small color map along the edges of lightness at full size.
 
 The guided filter's local line ab = a L* + b (He, Sun, Tang: Guided Image Filtering, TPAMI 2013),
 fitted at the small size as in He, Sun: Fast Guided Filter, 2015. The filter itself would put
@@ -11,8 +11,8 @@ import numpy as np
 
 from ..color import F32
 
-_WINDOW = 3  # pixels of the small size: colors of neighbours stay apart
-_NOISE = 100.0  # variance of L* below which a slope says little
+_WINDOW = 3  # pixels of the small size; a larger window mixes the colors of neighbors
+_NOISE = 100.0  # below this variance of L*, slopes are mostly noise
 
 
 def slopes(lightness: F32, ab: F32) -> F32:

@@ -2,26 +2,40 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..color import F32, U8
 from .photo import Photo
 
-if TYPE_CHECKING:
-    from ..colorizer import Colorizer
-
 MAX_PIXELS_AHEAD = 96_000_000
-"""Of all photographs held at once, at some 8 bytes each; a larger one is held alone."""
+"""Of all photographs held at once, at about 8 bytes a pixel; a larger photograph is held alone."""
 
-_GROUPS = 3  # one is read, one is in the network, one is written; the next is gathered
-_BATCHES = 4  # a group may fill so many: upright and lying photographs come mixed
+_GROUPS = 3  # one being read, one in the network, one being written
+_BATCHES = 4  # in a group, which may mix portrait and landscape: each shape needs its own
 _MOST_WORKERS = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class PhotoColorizer(Protocol):
+    """What colors the photographs: a Colorizer."""
+
+    @property
+    def best_batch(self) -> int:
+        """How many photographs the engine computes fastest together."""
+
+    def working_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) at which the network sees a photograph of this size."""
+
+    def chroma(self, grays: Sequence[U8]) -> list[tuple[F32, F32]]:
+        """Return L* (h, w) and ab (h, w, 2) for 8-bit grays (H, W) of one working shape."""
+
+    def join(self, photo: Photo, lightness: F32, ab: F32) -> Photo:
+        """Color PHOTO with what `chroma` returned for it; any thread may call this."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class _Entry(Generic[Item, Result]):
 
 
 def stream(
-    colorizer: "Colorizer", items: Iterable[Item], steps: Steps[Item, Result]
+    colorizer: PhotoColorizer, items: Iterable[Item], steps: Steps[Item, Result]
 ) -> Generator[tuple[Item, "Future[Result]"]]:
     """Yield (item, its finished future) in order; a failure of one stays in its own future.
 
@@ -58,7 +72,7 @@ def stream(
 
 class _Stream(Generic[Item, Result]):
     def __init__(
-        self, colorizer: "Colorizer", steps: Steps[Item, Result], pool: ThreadPoolExecutor
+        self, colorizer: PhotoColorizer, steps: Steps[Item, Result], pool: ThreadPoolExecutor
     ) -> None:
         self._colorizer = colorizer
         self._steps = steps
@@ -66,7 +80,8 @@ class _Stream(Generic[Item, Result]):
 
     def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, "Future[Result]"]]:
         failure: list[Exception] = []
-        flight: deque[list[_Entry[Item, Result]]] = deque()  # all but the last are in the network
+        # The last group in flight is the only one that the network has not seen yet.
+        flight: deque[list[_Entry[Item, Result]]] = deque()
         for group in self._groups(_until_error(items, failure)):
             while flight and (len(flight) == _GROUPS or _too_many(*flight, group)):
                 if len(flight) == 1:
@@ -85,7 +100,7 @@ class _Stream(Generic[Item, Result]):
             raise failure[0]
 
     def _groups(self, items: Iterable[Item]) -> Iterator[list[_Entry[Item, Result]]]:
-        most = _BATCHES * self._colorizer.engine.best_batch
+        most = _BATCHES * self._colorizer.best_batch
         group: list[_Entry[Item, Result]] = []
         for item in items:
             entry: _Entry[Item, Result] = _Entry(item, self._steps.pixels(item))
@@ -101,7 +116,7 @@ class _Stream(Generic[Item, Result]):
         return photo, photo.gray()
 
     def _color(self, group: list[_Entry[Item, Result]]) -> None:
-        """Ask the network for a group's colors, by the shape; threads do the rest."""
+        """Run the network on a group, shape by shape; threads do the rest."""
         alike: dict[tuple[int, int], list[_Entry[Item, Result]]] = {}
         for entry in group:
             error = entry.reading.exception()
@@ -122,12 +137,12 @@ class _Stream(Generic[Item, Result]):
             if len(entries) == 1:
                 entries[0].result.set_exception(error)
                 return
-            for entry in entries:  # one strange photograph must not spoil its neighbours
+            for entry in entries:  # one strange photograph must not spoil the others of its batch
                 self._answer([entry])
             return
         for entry, answer in zip(entries, answers, strict=True):
             photo, _ = entry.reading.result()
-            entry.reading = Future()  # lets the pixels go as soon as the last step has them
+            entry.reading = Future()  # frees the pixels as soon as the last step is done with them
             entry.result = self._pool.submit(self._finish, entry.item, photo, answer)
 
     def _finish(self, item: Item, photo: Photo, answer: tuple[F32, F32]) -> Result:

@@ -1,4 +1,4 @@
-"""Photographs written: whole or not at all, as deep and with as much else as the format holds."""
+"""Write photographs whole or not at all, in the depth and with the metadata the format holds."""
 
 import io
 import struct
@@ -15,8 +15,8 @@ from PIL.TiffTags import TAGS_V2_GROUPS
 from ..color import Codes
 from ..errors import OutputError
 from ..files import HEIF_SUFFIXES, whole_file
+from .decoding import register_heif
 from .photo import Photo
-from .reader import register_heif
 
 _JPEG_QUALITY = 95
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 _WITHOUT_ALPHA = {"JPEG", "BMP", "PPM"}
 _WITH_PROFILE = {"JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF"}
 _DEEP = {"PNG", "TIFF"}
-# Too large for the format, or its EXIF is; each encoder has an error of its own.
+# What encoders raise if the picture or its EXIF is too large for the format.
 _UNHELD = (ValueError, OverflowError, RuntimeError, struct.error, cv2.error)
 _PNG_START = 33  # signature and header chunk
 _DEFLATE, _HORIZONTAL = 8, 2  # TIFF 6.0: compression, predictor

@@ -14,7 +14,7 @@ from colorize.export.jobs.checkpoint import ExportJob
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.runtime.engines import cuda
 from colorize.runtime.engines.cuda import Device
-from colorize.runtime.engines.tensorrt.plan import engine_path, read_recipe
+from colorize.runtime.engines.tensorrt.plan import engine_path, read_build_config
 from colorize.runtime.files import sha256
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,10 +24,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def test_fp16_export_builds_an_engine_without_a_gpu(exported: dict[str, Path]) -> None:
     engine = engine_path(exported["fp16"], "tensorrt_rtx")
     assert engine.stat().st_size > 100_000
-    recipe = read_recipe(engine)
-    assert recipe.onnx_sha256 == sha256(exported["fp16"])
-    assert (recipe.flavour, recipe.precision, recipe.device) == ("tensorrt_rtx", "fp16", "")
-    landscape, portrait = recipe.profiles
+    build_config = read_build_config(engine)
+    assert build_config.onnx_sha256 == sha256(exported["fp16"])
+    assert (build_config.variant, build_config.precision, build_config.device) == (
+        "tensorrt_rtx",
+        "fp16",
+        "",
+    )
+    landscape, portrait = build_config.profiles
     assert landscape.low == portrait.low == (1, 1, 64, 64)
     assert landscape.high == (32, 1, 512, 1024)
     assert portrait.high == (32, 1, 1024, 512)
@@ -153,4 +157,4 @@ def test_the_driver_is_asked_for_names_and_capabilities(monkeypatch: pytest.Monk
     monkeypatch.setattr("ctypes.CDLL", lambda _: Driver())
     assert cuda.devices() == [Device("NVIDIA L4", "89", "0000:01:00.0")]
     monkeypatch.setattr(Driver, "cuInit", lambda *_: 100, raising=False)
-    assert cuda.device_count() == 0
+    assert not cuda.devices()

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from colorize.runtime.engines.cuda import device_count
+from colorize.runtime.engines.cuda import devices
 from colorize.runtime.engines.tensorrt.plan import engine_path
 from colorize.runtime.models.card import sidecar_path
 
@@ -122,7 +122,7 @@ def test_the_list_shows_what_was_exported_and_what_runs(shelf: Path, colorize_ex
     assert "none beside it" in rows["exports/compact.onnx"]
     assert "no: not an ONNX file" in rows["exports/cut.onnx"]
     assert "no: it failed its proof" in rows["exports/old.refused.onnx"]
-    if not device_count() and (shelf / "fp16.rtx.engine").exists():
+    if not devices() and (shelf / "fp16.rtx.engine").exists():
         assert "no: no NVIDIA driver reports a GPU" in rows["exports/fp16.rtx.engine"]
 
 

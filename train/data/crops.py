@@ -1,6 +1,5 @@
 """Photographs as pairs of lightness and chroma, cropped; every draw can be repeated."""
 
-import io
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ...runtime.color import U8, gray_to_lightness, rgb_to_gray, rgb_to_lab
 from ...runtime.errors import InputError
-from ...runtime.photo.reader import UNREADABLE, limited
+from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from .decoded_cache import DecodedCache
 from .hints import DrawHints
 from .photos import Photo, as_rgb
@@ -146,10 +145,11 @@ def decode(photo: Photo, short_side: int) -> U8:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # starting threads takes longer than decoding
     data = photo.read()
     try:
-        with limited(), Image.open(io.BytesIO(data)) as image:
-            image.draft("RGB", (short_side, short_side))  # JPEG: the next larger of 1/2, 1/4, 1/8
+        with limited(), open_encoded(data) as image:
+            with decoding():  # JPEG: the next larger of 1/2, 1/4, 1/8
+                image.draft("RGB", (short_side, short_side))
             rgb = as_rgb(image)
-    except UNREADABLE as error:
+    except UndecodableError as error:
         raise InputError(f"{photo.name}: has been damaged since it was looked at") from error
     scale = short_side / min(rgb.size)
     if scale < 1:

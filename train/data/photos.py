@@ -1,7 +1,6 @@
 """Photographs for training: found in folders and tars, looked at once, split by content."""
 
 import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from PIL import AvifImagePlugin, Image, ImageOps
 from ...runtime.color import rgb_to_lab
 from ...runtime.errors import ArgumentError, InputError
 from ...runtime.files import fingerprint, sha256, whole_file
-from ...runtime.photo.reader import UNREADABLE, limited, to_srgb
+from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
+from ...runtime.photo.reader import to_srgb
 from .index import Index, Seen, Source
 
 GRAY_CHROMA = 4.0
@@ -129,20 +129,21 @@ def _expand(source: str) -> Iterator[Path]:
 def _look(data: bytes) -> Seen:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # starting threads takes longer than decoding
     try:
-        with limited(), Image.open(io.BytesIO(data)) as image:
+        with limited(), open_encoded(data) as image:
             return Seen(sha256(data), _mean_chroma(image))
-    except UNREADABLE as error:
-        return Seen(
-            sha256(data), None, type(error).__name__ if "BytesIO" in str(error) else str(error)
-        )
+    except UndecodableError as error:
+        return Seen(sha256(data), None, str(error))
 
 
 def _mean_chroma(image: Image.Image) -> float:
-    image.draft("RGB", _THUMBNAIL)  # lets the JPEG decoder skip what a thumbnail does not need
+    with decoding():
+        image.draft("RGB", _THUMBNAIL)  # lets the JPEG decoder skip what a thumbnail does not need
     lab = rgb_to_lab(np.asarray(as_rgb(image).resize(_THUMBNAIL, Image.Resampling.BOX)))
     return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """Return IMAGE upright and in sRGB."""
-    return to_srgb(ImageOps.exif_transpose(image))
+    with decoding():
+        upright = ImageOps.exif_transpose(image)
+    return to_srgb(upright)

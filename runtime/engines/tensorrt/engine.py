@@ -15,7 +15,7 @@ from ...resize import LONG_SIDE_LIMIT
 from .. import cuda
 from ..base import Engine, EngineDevice, Precision, Timeline, last_line
 from ..cuda import Device
-from .plan import SUFFIXES, Profile, Recipe, Shape, export_command, find_engine, read_metadata
+from .plan import SUFFIXES, BuildConfig, Profile, Shape, export_command, find_engine, read_metadata
 
 if TYPE_CHECKING:
     from .session import Session
@@ -27,19 +27,11 @@ class TensorRTEngine(Engine):
     """A TensorRT engine on one NVIDIA GPU; it is never built here.
 
     Inputs of any batch are taken: larger ones than the engine's are split, smaller ones filled up.
-    With CUDA_GRAPH the work for a shape is captured once and then launched as a whole.
     """
 
     name = "tensorrt"
 
-    def __init__(
-        self,
-        model: Path,
-        precision: Precision = "auto",
-        device: str = "auto",
-        *,
-        cuda_graph: bool = False,
-    ) -> None:
+    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
         problem = cuda.absence() if device == "auto" else ""
@@ -52,27 +44,26 @@ class TensorRTEngine(Engine):
         problem = _missing()
         if problem:
             raise EngineError(f"backend tensorrt cannot be used: {problem}")
-        trt, plan, recipe = _find(model, gpu)
-        if precision not in ("auto", recipe.precision):
+        trt, plan, build_config = _find(model, gpu)
+        if precision not in ("auto", build_config.precision):
             raise EngineError(
-                f"{plan}: computes in {recipe.precision}, not in {precision}; "
+                f"{plan}: computes in {build_config.precision}, not in {precision}; "
                 "give --precision auto, or another --backend"
             )
         self.info = ModelInfo.from_metadata(read_metadata(plan), str(plan))
-        self.device, self.precision = f"cuda:{ordinal}", recipe.precision
-        self.remark = "TensorRT-RTX" if recipe.flavour == "tensorrt_rtx" else ""
-        self.best_batch = recipe.profiles[0].best[0]
-        self._profiles = recipe.profiles
+        self.device, self.precision = f"cuda:{ordinal}", build_config.precision
+        self.remark = "TensorRT-RTX" if build_config.variant == "tensorrt_rtx" else ""
+        self.best_batch = build_config.profiles[0].best[0]
+        self._profiles = build_config.profiles
         try:
-            from .session import Session  # only here: it imports pycuda
+            from .session import Session  # imports pycuda, which loads the driver
 
-            fixed = self.info.fixed_size
             self._session: Session | None = Session(
-                trt, plan, ordinal, self.info.inputs, fixed, cuda_graph
+                trt, plan, ordinal, self.info.inputs, self.info.fixed_size
             )
         except ColorizeError:
             raise
-        except Exception as error:  # pycuda's own, or that it cannot be loaded
+        except Exception as error:  # pycuda's own errors; also where its library cannot be loaded
             raise EngineError(f"tensorrt on {self.device}: {last_line(error)}") from error
 
     @classmethod
@@ -91,7 +82,7 @@ class TensorRTEngine(Engine):
             session.close()
 
     def capture_graphs(self) -> None:
-        """See Engine; as the argument cuda_graph does."""
+        """See Engine: each shape's work is captured once, then launched as a whole."""
         self._open().cuda_graph = True
 
     def timeline(self, lightness: F32, hints: F32 | None = None) -> Timeline:
@@ -132,32 +123,34 @@ class TensorRTEngine(Engine):
 
 
 def _missing() -> str:
-    """Return what lacks to run engines, and the mend; "" if nothing."""
+    """Return what is missing to run engines, and the fix; "" if nothing is."""
     lacking = [] if importlib.util.find_spec("pycuda") else ["pycuda"]
-    if not _flavours():
+    if not _variants():
         lacking.append("tensorrt")
     return f"{' and '.join(lacking)} not installed: {_INSTALL}" if lacking else ""
 
 
-def _flavours() -> list[str]:
-    return [flavour for flavour in SUFFIXES if importlib.util.find_spec(flavour) is not None]
+def _variants() -> list[str]:
+    return [variant for variant in SUFFIXES if importlib.util.find_spec(variant) is not None]
 
 
-def _find(model: Path, gpu: Device) -> tuple[Any, Path, Recipe]:
-    """Return the TensorRT module, the engine of MODEL that it can run on GPU, and its recipe."""
+def _find(model: Path, gpu: Device) -> tuple[Any, Path, BuildConfig]:
+    """Return the TensorRT module, the engine of MODEL that runs on GPU, and how it was built."""
     reasons = []
-    for flavour in _flavours():
+    for variant in _variants():
         try:
-            trt = import_module(flavour)
+            trt = import_module(variant)
         except (ImportError, OSError) as error:
-            reasons.append(f"{flavour} cannot be loaded: {last_line(error)}")
+            reasons.append(f"{variant} cannot be loaded: {last_line(error)}")
             continue
         try:
-            plan, recipe = find_engine(model, flavour, trt.__version__, gpu.compute_capability)
+            plan, build_config = find_engine(
+                model, variant, trt.__version__, gpu.compute_capability
+            )
         except EngineError as error:
             reasons.append(str(error).partition(";")[0])
         else:
-            return trt, plan, recipe
+            return trt, plan, build_config
     raise EngineError(
         f"{model}: no TensorRT engine to run here ({'; '.join(reasons)}); "
         f"build one: {export_command(model)}"

@@ -1,7 +1,7 @@
 """TensorRT engines on disk, and the JSON file beside each that decides whether it is used.
 
 An engine fits one ONNX file, one TensorRT, and the GPUs and shapes that it was built for. Those who
-build it write a `Recipe`; those who run it read it. Nothing here needs TensorRT.
+build it write a `BuildConfig`; those who run it read it. Nothing here needs TensorRT.
 """
 
 import json
@@ -20,8 +20,9 @@ from ...models.contract import CHANNELS, INPUT
 Shape = tuple[int, int, int, int]
 """(N, C, H, W) of an input of the network."""
 
+_OLDER_NAMES = {"flavour": "variant"}
 SUFFIXES = {"tensorrt": ".engine", "tensorrt_rtx": ".rtx.engine"}
-"""By flavour, what an engine's name ends in."""
+"""What an engine's name ends in, by variant of TensorRT."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuildConfig:
     """All that decides an engine's bytes."""
 
     onnx_sha256: str
-    flavour: str  # tensorrt or tensorrt_rtx
+    variant: str  # tensorrt or tensorrt_rtx
     version: str  # of TensorRT
     precision: str
-    compute_capabilities: tuple[str, ...]  # such as 89; () for all that the flavour knows
+    compute_capabilities: tuple[str, ...]  # such as 89; () for all that the variant knows
     device: str  # the GPU's name; "" if built ahead of time
     profiles: tuple[Profile, ...]
     workspace_mib: int | None = None
@@ -66,7 +67,8 @@ class Recipe:
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Self:
-        """Read what `store_engine` wrote."""
+        """Read what `store_engine` wrote, now or under older names."""
+        card = {_OLDER_NAMES.get(name, name): value for name, value in card.items()}
         profiles = tuple(
             Profile(**{name: tuple(sides) for name, sides in profile.items()})
             for profile in card["profiles"]
@@ -75,9 +77,9 @@ class Recipe:
         return cls(**{**card, "profiles": profiles, "compute_capabilities": capabilities})
 
 
-def engine_path(model: Path, flavour: str) -> Path:
+def engine_path(model: Path, variant: str) -> Path:
     """Return where the engine of the ONNX file MODEL lies."""
-    return model.with_suffix(SUFFIXES[flavour])
+    return model.with_suffix(SUFFIXES[variant])
 
 
 def model_path(engine: Path) -> Path:
@@ -89,13 +91,17 @@ def model_path(engine: Path) -> Path:
 
 
 def store_engine(
-    engine: Path, plan: memoryview | bytes, recipe: Recipe, metadata: Mapping[str, str]
+    engine: Path, plan: memoryview | bytes, build_config: BuildConfig, metadata: Mapping[str, str]
 ) -> None:
     """Write PLAN as ENGINE with the JSON file beside it, each whole or not at all.
 
     METADATA is the ONNX file's, which whoever runs the engine needs too: see contract.ModelInfo.
     """
-    card = {**asdict(recipe), "engine_sha256": sha256(bytes(plan)), "metadata": dict(metadata)}
+    card = {
+        **asdict(build_config),
+        "engine_sha256": sha256(bytes(plan)),
+        "metadata": dict(metadata),
+    }
     # A crash between the two leaves an engine that its card disowns, so it is built again.
     with whole_file(engine) as part:
         part.write_bytes(plan)
@@ -103,7 +109,7 @@ def store_engine(
         part.write_text(json.dumps(card, indent=2) + "\n")
 
 
-def read_recipe(engine: Path) -> Recipe:
+def read_build_config(engine: Path) -> BuildConfig:
     """Return how ENGINE was built; EngineError if it is missing, damaged, or of unknown origin."""
     return _read_card(engine)[0]
 
@@ -113,13 +119,13 @@ def read_metadata(engine: Path) -> dict[str, str]:
     return _read_card(engine)[1]
 
 
-def _read_card(engine: Path) -> tuple[Recipe, dict[str, str]]:
+def _read_card(engine: Path) -> tuple[BuildConfig, dict[str, str]]:
     if not engine.is_file():
         raise EngineError(f"{engine}: no such engine; build it with colorize-export --engine fp16")
     try:
         card = json.loads(_card_path(engine).read_text(encoding="utf-8"))
         bound, metadata = card.pop("engine_sha256"), dict(card.pop("metadata"))
-        recipe = Recipe.from_card(card)
+        build_config = BuildConfig.from_card(card)
     except FileNotFoundError as error:
         raise EngineError(
             f"{engine}: no {_card_path(engine).name} beside it; build it again"
@@ -128,11 +134,11 @@ def _read_card(engine: Path) -> tuple[Recipe, dict[str, str]]:
         raise EngineError(f"{_card_path(engine)}: damaged; build the engine again") from error
     if bound != sha256(engine):
         raise EngineError(f"{engine}: truncated, or not the file that was built; build it again")
-    return recipe, metadata
+    return build_config, metadata
 
 
-def check_recipe(engine: Path, found: Recipe, **wanted: object) -> None:
-    """Raise EngineError naming the first field in which the recipe FOUND is not as WANTED."""
+def check_build_config(engine: Path, found: BuildConfig, **wanted: object) -> None:
+    """Raise EngineError naming the first field of FOUND that is not as WANTED."""
     for name, new in wanted.items():
         old = getattr(found, name)
         if old != new:
@@ -140,22 +146,24 @@ def check_recipe(engine: Path, found: Recipe, **wanted: object) -> None:
 
 
 def find_engine(
-    model: Path, flavour: str, version: str, compute_capability: str
-) -> tuple[Path, Recipe]:
-    """Return the engine of the ONNX file MODEL for a GPU such as "89", and its recipe.
+    model: Path, variant: str, version: str, compute_capability: str
+) -> tuple[Path, BuildConfig]:
+    """Return the engine of the ONNX file MODEL for a GPU such as "89", and its configuration.
 
     EngineError says why there is none that this TensorRT can run on that GPU.
     """
-    engine = engine_path(model, flavour)
-    recipe = read_recipe(engine)
-    check_recipe(engine, recipe, onnx_sha256=sha256(model), flavour=flavour, version=version)
-    known = recipe.compute_capabilities
+    engine = engine_path(model, variant)
+    build_config = read_build_config(engine)
+    check_build_config(
+        engine, build_config, onnx_sha256=sha256(model), variant=variant, version=version
+    )
+    known = build_config.compute_capabilities
     if known and compute_capability not in known:
         raise EngineError(
             f"{engine}: built for compute capability {', '.join(known)}, this GPU has "
             f"{compute_capability}; build it again"
         )
-    return engine, recipe
+    return engine, build_config
 
 
 def export_command(model: Path, *options: str) -> str:

@@ -50,9 +50,9 @@ class Session:
         ordinal: int,
         inputs: tuple[str, ...],
         fixed_size: tuple[int, int] | None,
-        cuda_graph: bool,
     ) -> None:
-        self._trt, self._plan, self.cuda_graph = trt, plan, cuda_graph
+        self.cuda_graph = False  # True: each shape's work is captured once, then launched whole
+        self._trt, self._plan = trt, plan
         self._log = error_log(trt)
         self._inputs = {name: Staged() for name in inputs}
         self._output, self._workspace = Staged(), DeviceMemory()

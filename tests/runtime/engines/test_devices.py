@@ -137,13 +137,13 @@ def test_unknown_devices_are_refused(device: str, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "device", "mend"),
+    ("backend", "device", "fix"),
     [("openvino", "cuda", "cpu or gpu or npu"), ("onnxruntime", "npu", "cuda or cpu or tensorrt")],
 )
 def test_a_device_of_another_backend_is_refused(
-    backend: str, device: str, mend: str, tiny_model: Path
+    backend: str, device: str, fix: str, tiny_model: Path
 ) -> None:
-    with pytest.raises(EngineError, match=f"^device {device}: {backend} .*; give --device {mend}$"):
+    with pytest.raises(EngineError, match=f"^device {device}: {backend} .*; give --device {fix}$"):
         open_engine(tiny_model, backend, device=device)
 
 

@@ -76,7 +76,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_changes_no_color(open_noted: Op
     for (_, ab), (_, truth) in zip(answers, expected, strict=True):
         np.testing.assert_allclose(ab, truth, atol=1e-4)
     assert [note.count("pictures at once") for note in notes] == [1, 1]
-    assert "with 8 pictures at once; going on with 4" in notes[0]
+    assert "with 8 pictures at once; continuing with 4" in notes[0]
     colorizer.chroma(_grays(4))
     assert len(notes) == 2  # it stays at 2, and says so once
     assert [shape[0] for shape in tight.shapes[6:]] == [2, 2]

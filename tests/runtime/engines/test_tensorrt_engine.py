@@ -32,12 +32,12 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that there is a GPU, pycuda, and a TensorRT 11.4 without any engine."""
     monkeypatch.setattr(cuda, "devices", lambda: [Device("NVIDIA L4", "89")])
     monkeypatch.setattr(tensorrt, "_missing", lambda: "")
-    monkeypatch.setattr(tensorrt, "_flavours", lambda: ["tensorrt"])
+    monkeypatch.setattr(tensorrt, "_variants", lambda: ["tensorrt"])
     played = SimpleNamespace(__version__="11.4")
     monkeypatch.setattr(tensorrt, "import_module", lambda name: played)
 
 
-@pytest.mark.skipif(cuda.device_count() > 0, reason="there is a GPU here")
+@pytest.mark.skipif(bool(cuda.devices()), reason="there is a GPU here")
 def test_the_driver_is_asked_before_anything_is_loaded(
     in_subprocess: Run, tiny_model: Path
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_tensorrt_that_cannot_be_loaded_is_a_reason(
 def test_the_command_prints_one_line_and_exits_with_2(
     colorize_run: Run, photo: Path, tmp_path: Path
 ) -> None:
-    if cuda.device_count() > 0:
+    if cuda.devices():
         pytest.skip("there is a GPU here")
     run = colorize_run(photo, "-o", tmp_path / "out.jpg", "--backend", "tensorrt")
     assert run.returncode == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from colorize.runtime.color import F32
-from colorize.runtime.engines.cuda import device_count
+from colorize.runtime.engines.cuda import devices
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
 from colorize.runtime.engines.tensorrt.plan import engine_path
@@ -15,7 +15,7 @@ from colorize.runtime.errors import EngineError
 
 
 def _lacking() -> str:
-    if device_count() == 0:
+    if not devices():
         return "no NVIDIA driver reports a GPU"
     missing = [name for name in ("tensorrt", "pycuda") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(missing)} not installed" if missing else ""
@@ -39,9 +39,11 @@ def model(exported: dict[str, Path]) -> Path:
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_its_answers_are_onnx_runtimes_but_for_fp16(model: Path, cuda_graph: bool) -> None:
     with (
-        TensorRTEngine(model, device="cuda:0", cuda_graph=cuda_graph) as native,
+        TensorRTEngine(model, device="cuda:0") as native,
         OnnxRuntimeEngine(model, device="cpu") as other,
     ):
+        if cuda_graph:
+            native.capture_graphs()
         assert native.precision == "fp16"
         for shape in SHAPES * 3:
             lightness = lightness_of(*shape)
@@ -52,7 +54,8 @@ def test_its_answers_are_onnx_runtimes_but_for_fp16(model: Path, cuda_graph: boo
 
 def test_graphs_change_nothing(model: Path) -> None:
     lightness = lightness_of(4, 1, 64, 96)
-    with TensorRTEngine(model) as plain, TensorRTEngine(model, cuda_graph=True) as captured:
+    with TensorRTEngine(model) as plain, TensorRTEngine(model) as captured:
+        captured.capture_graphs()
         once = plain.infer(lightness)
         for _ in range(3):
             np.testing.assert_array_equal(captured.infer(lightness), once)

@@ -16,10 +16,11 @@ from colorize.runtime.color import Codes, srgb_to_linear
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, MissingExtraError
 from colorize.runtime.photo import reader
+from colorize.runtime.photo.decoding import limited
 from colorize.runtime.photo.icc import to_linear
 from colorize.runtime.photo.metadata import jpeg_quality
 from colorize.runtime.photo.photo import Photo
-from colorize.runtime.photo.reader import limited, read_photo
+from colorize.runtime.photo.reader import read_photo
 from colorize.runtime.photo.writer import write_photo
 
 DATE, EXIF_IFD, EXPOSURE, ORIENTATION = 0x132, 0x8769, 0x829A, 0x112

@@ -16,6 +16,7 @@ from colorize.runtime.errors import ArgumentError, InputError, OutputError
 from colorize.runtime.files import PHOTO_SUFFIXES, photo_files
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.runtime.photo import photo as photo_module
+from colorize.runtime.photo import reader
 from colorize.runtime.photo.photo import Photo, join
 from colorize.runtime.photo.reader import is_photo, read_photo
 from colorize.runtime.photo.writer import format_of, write_photo
@@ -478,3 +479,27 @@ def test_pictures_too_wide_for_their_format_are_refused(
     with pytest.raises(OutputError, match="cannot hold it"):
         write_photo(tmp_path / f"wide{suffix}", wide)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_of_ours_is_no_damaged_picture(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nets are for the libraries alone: a TypeError of our own must be seen as what it is."""
+
+    def buggy(*_: object) -> None:
+        raise TypeError("our own mistake")
+
+    for name in ("_samples", "_profiled", "_tags", "jpeg_quality"):
+        with monkeypatch.context() as patch:
+            patch.setattr(reader, name, buggy)
+            with pytest.raises(TypeError, match="our own mistake"):
+                read_photo(photo)
+
+
+def test_what_a_library_raises_is_a_damaged_picture(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise TypeError("a strange file")
+
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", refuse)
+    with pytest.raises(InputError, match=r"damaged or truncated picture \(a strange file\)"):
+        read_photo(photo)

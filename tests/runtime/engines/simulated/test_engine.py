@@ -22,7 +22,12 @@ from colorize.runtime.engines.select import engine_devices, open_engine
 from colorize.runtime.engines.tensorrt import memory as gpu
 from colorize.runtime.engines.tensorrt import session as trt_session
 from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
-from colorize.runtime.engines.tensorrt.plan import Profile, engine_path, read_recipe, store_engine
+from colorize.runtime.engines.tensorrt.plan import (
+    Profile,
+    engine_path,
+    read_build_config,
+    store_engine,
+)
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
 
@@ -48,10 +53,18 @@ def check(engine: TensorRTEngine, *shape: int, seed: int = 0) -> None:
     np.testing.assert_allclose(engine.infer(lightness), truth(lightness), atol=1e-4)
 
 
+def opened(model: Path, *, cuda_graph: bool = True) -> TensorRTEngine:
+    """Load MODEL's engine; with CUDA_GRAPH the work for each shape is captured."""
+    engine = TensorRTEngine(model)
+    if cuda_graph:
+        engine.capture_graphs()
+    return engine
+
+
 @both_ways
 def test_answers_of_many_shapes_are_the_networks(cuda_graph: bool, store: Store) -> None:
     model = store()
-    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+    with opened(model, cuda_graph=cuda_graph) as engine:
         for seed, shape in enumerate(SHAPES * 3):
             check(engine, *shape, seed=seed)
         lightness = noise(4, 1, 32, 64)
@@ -66,7 +79,7 @@ def test_hints_go_with_their_pictures(
     info = replace(tiny_info, takes_hints=True)
     at_least_three = replace(LANDSCAPE, low=(3, 1, 16, 16), inputs=info.inputs)
     model = store(at_least_three, network=tiny_hint_model, info=info, inputs=info.inputs)
-    with TensorRTEngine(model, cuda_graph=cuda_graph) as engine:
+    with opened(model, cuda_graph=cuda_graph) as engine:
         for seed, count in enumerate((1, 8, 8, 19)):  # filled up, whole, and split
             lightness = noise(count, 1, 32, 64, seed=seed)
             hints = noise(count, 3, 32, 64, seed=seed + 9) / np.float32(100)
@@ -82,7 +95,7 @@ def test_hints_go_with_their_pictures(
 @both_ways
 def test_answers_stay_what_they_were(cuda_graph: bool, store: Store) -> None:
     """The pinned memory is used again; what was answered must not be in it."""
-    with TensorRTEngine(store(), cuda_graph=cuda_graph) as engine:
+    with opened(store(), cuda_graph=cuda_graph) as engine:
         inputs = [noise(2, 1, 32, 32, seed=seed) for seed in range(4)]
         answers = [engine.infer(lightness) for lightness in inputs]
     for lightness, answer in zip(inputs, answers, strict=True):
@@ -93,7 +106,7 @@ def test_answers_stay_what_they_were(cuda_graph: bool, store: Store) -> None:
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 17, 30])
 def test_any_batch_is_split_or_filled_up(cuda_graph: bool, count: int, store: Store) -> None:
     at_least_three = Profile((3, 1, 16, 16), (4, 1, 32, 64), (8, 1, 64, 128))
-    with TensorRTEngine(store(at_least_three), cuda_graph=cuda_graph) as engine:
+    with opened(store(at_least_three), cuda_graph=cuda_graph) as engine:
         assert engine.best_batch == 4
         check(engine, count, 1, 16, 32)
 
@@ -123,7 +136,7 @@ def test_too_little_memory_is_told_and_less_is_still_possible(
     cuda_graph: bool, store: Store, driver: Driver
 ) -> None:
     driver.set_memory(4 * 64 * 128 * 28 + 1000)
-    with TensorRTEngine(store(), cuda_graph=cuda_graph) as engine:
+    with opened(store(), cuda_graph=cuda_graph) as engine:
         check(engine, 2, 1, 64, 128)
         for _ in range(2):
             with pytest.raises(OutOfMemoryError, match="too little GPU memory"):
@@ -152,7 +165,7 @@ def test_a_graph_is_captured_once_for_each_shape(
         return bool(real(context, stream_handle))
 
     monkeypatch.setattr(tensorrt.IExecutionContext, "execute_async_v3", execute)
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for shape in SHAPES[1:3] * 5:
             check(engine, *shape, seed=len(executed))
         # The larger came first: both graphs stay good. Run once, captured once, then launched.
@@ -161,7 +174,7 @@ def test_a_graph_is_captured_once_for_each_shape(
 
 
 def test_graphs_are_captured_anew_when_memory_has_moved(store: Store, driver: Driver) -> None:
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for _ in range(2):
             check(engine, 1, 1, 16, 16)
         for _ in range(2):
@@ -172,7 +185,7 @@ def test_graphs_are_captured_anew_when_memory_has_moved(store: Store, driver: Dr
 
 
 def test_the_number_of_graphs_is_bounded(store: Store, driver: Driver) -> None:
-    with TensorRTEngine(store(), cuda_graph=True) as engine:
+    with opened(store()) as engine:
         for count in range(1, 9):
             for width in (16, 24, 32):
                 check(engine, count, 1, 16, width)
@@ -294,7 +307,7 @@ def test_engines_that_tensorrt_cannot_load_leave_nothing_behind(
 ) -> None:
     model = store()
     plan = engine_path(model, "tensorrt")
-    store_engine(plan, b"no plan", read_recipe(plan), tiny_info.to_metadata())
+    store_engine(plan, b"no plan", read_build_config(plan), tiny_info.to_metadata())
     with pytest.raises(EngineError, match="cannot load it: Serialization assertion magicTagRead"):
         TensorRTEngine(model)
 
@@ -350,7 +363,7 @@ def test_the_command_runs_on_it_within_its_memory(
     assert run.returncode == 0, run.stderr
     assert bool(launched) == bool(more)
     assert "tensorrt on cuda:1, fp16" in run.stderr
-    assert "out of memory with 8 pictures at once; going on with 4" in run.stderr
+    assert "out of memory with 8 pictures at once; continuing with 4" in run.stderr
     with av.open(str(target)) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == 10

@@ -1,0 +1,139 @@
+"""Calls of the decoding libraries: opened by content, and whatever they raise made one error.
+
+Only the libraries' calls stand inside `decoding`: an error in our own code must stay a traceback,
+and never read "damaged picture".
+"""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import cv2
+import cv2.utils.logging as opencv_log
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InputError, MissingExtraError
+
+# What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it.
+_LIBRARY_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, AttributeError),
+    *(LookupError, ArithmeticError, struct.error, zlib.error, cv2.error),
+)
+_HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+
+
+class UndecodableError(InputError):
+    """A picture that a decoding library cannot decode; the message is the library's reason."""
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Make whatever a library's calls raise at a damaged file an UndecodableError.
+
+    Errors of the file system stay what they are, as does that of an unknown format.
+    """
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise
+    except _LIBRARY_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UndecodableError(str(error) or type(error).__name__) from error
+
+
+class _Relaxed:
+    """Pillow's limit and both libraries' warnings off while anybody reads: they are globals."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self._undo.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
+                Image.MAX_IMAGE_PIXELS = None
+                self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
+                opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._undo.close()
+
+
+_RELAXED = _Relaxed()
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Put our own limit, checked before anything is decoded, in the place of Pillow's.
+
+    Threads may overlap: the first one in sets Pillow's globals, the last one out restores them.
+    """
+    _RELAXED.enter()
+    try:
+        yield
+    finally:
+        _RELAXED.leave()
+
+
+def open_encoded(content: bytes) -> Image.Image:
+    """Open a picture in memory without decoding it; UndecodableError if no decoder takes it."""
+    try:
+        with decoding():
+            return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise UndecodableError("not a picture in any format known here") from error
+
+
+def open_picture(path: Path, content: bytes | None = None) -> Image.Image:
+    """Open PATH, or CONTENT if given, without decoding it; any error of Pillow's may be raised.
+
+    UnidentifiedImageError for an unknown format, MissingExtraError if it needs a package.
+    """
+
+    def opened() -> Image.Image:
+        with decoding():
+            return Image.open(path if content is None else io.BytesIO(content))
+
+    try:
+        return opened()
+    except UnidentifiedImageError:
+        start = _first_bytes(path) if content is None else content[:12]
+        if start[4:] not in _HEIF_BRANDS:
+            raise
+        if not register_heif():
+            raise MissingExtraError(
+                f"{path}: HEIF needs pillow-heif: pip install 'colorize-toolkit[heif]' "
+                "(in a clone: pip install '.[heif]')"
+            ) from None
+        return opened()
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)
+
+
+@cache
+def register_heif() -> bool:
+    """Let Pillow read and write HEIF if pillow-heif is installed; return whether it is."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
