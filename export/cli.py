@@ -2,8 +2,9 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
@@ -15,7 +16,8 @@ from ..runtime.models.catalog import MODELS
 from .foreign.options import ImportOptions, import_options
 
 if TYPE_CHECKING:
-    from .tensorrt.builder import BuildOptions, Report, Toolkit
+    from .graphs.fp16 import Precision
+    from .tensorrt.builder import BuildOptions, Toolkit
     from .tensorrt.profiles import Range
 
 _MODULES = (
@@ -158,15 +160,22 @@ def main(
         _verify(verify, checkpoint, terminal)
         return
     from ..train.checkpoints.checkpoint import newest_checkpoint
-    from .foreign.job import ImportJob
-    from .jobs.checkpoint import ExportJob, newest_or_bundled
-    from .jobs.image import ImageJob
-    from .jobs.int8 import Int8Job
+    from .foreign.job import import_colorizer
+    from .jobs.checkpoint import export_checkpoint, newest_or_bundled
+    from .jobs.image import as_image_graph
+    from .jobs.int8 import as_int8
+    from .jobs.output import Output
     from .tensorrt.builder import BuildOptions
 
     builds = precision == "fp16" and graph == "network"
     _refuse_idle(precision, builds=builds, imports=foreign is not None)
-    options = BuildOptions(batch, size, compute_capability, workspace, optimization_level)
+    options = BuildOptions(
+        batch=batch,
+        size=size,
+        compute_capabilities=compute_capability,
+        workspace_mib=workspace,
+        optimization_level=optimization_level,
+    )
     # Before the minutes of exporting: what was asked for by name must be there.
     toolkit = _toolkit(device, options) if builds else None
     bundled = MODELS / "default.safetensors"
@@ -177,17 +186,18 @@ def main(
         folder, stem = Path("exports") if source == bundled else source.parent, _stem(source)
     mark = "" if graph == "network" else f"-{graph}"
     target = output or folder / f"{stem}-{precision}{mark}.onnx"
-    computed = "fp32" if precision == "int8" else precision  # int8 is made from a float32 file
-    job: Any
+    to = Output(target, _printer(terminal))
+    to.check(overwrite=overwrite)
+    computed: Precision = "fp16" if precision == "fp16" else "fp32"  # int8 is made from float32
     if foreign is not None:
-        job = ImportJob.of(foreign, computed, target, overwrite)
+        network = import_colorizer(foreign, computed, to)
     else:
-        job = ExportJob(source, computed, target, compact, size or (), overwrite)
+        network = export_checkpoint(source, computed, to, compact=compact, sizes=size or ())
     if precision == "int8":
-        job = Int8Job(job, target, overwrite, data)
+        network = as_int8(network, to, data)
     if graph != "network":
-        job = ImageJob(job, target, overwrite, hints=graph == "image-hints")
-    job.run(_printer(terminal))
+        network = as_image_graph(network, to, hints=graph == "image-hints")
+    to.publish(network)
     terminal.print(f"made from {source}", soft_wrap=True, markup=False)
     click.echo(target)
     if isinstance(toolkit, EngineError):
@@ -228,9 +238,10 @@ def _list() -> None:
 
 
 def _verify(file: Path, checkpoint: Path | None, terminal: Console) -> None:
+    from .jobs.output import Output
     from .jobs.verify import recheck
 
-    recheck(file, checkpoint, _printer(terminal))
+    recheck(Output(file, _printer(terminal)), checkpoint)
     click.echo(f"{file}: good")
 
 
@@ -268,7 +279,7 @@ def _build(model: Path, toolkit: "Toolkit", options: "BuildOptions", terminal: C
     click.echo(engine)
 
 
-def _printer(terminal: Console) -> "Report":
+def _printer(terminal: Console) -> Callable[[str], None]:
     return lambda line: terminal.print(line, soft_wrap=True, markup=False)
 
 

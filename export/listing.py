@@ -1,21 +1,20 @@
 """What was exported: the files below exports/ and runs/, their proofs, and what runs here."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from ..runtime.engines.cuda import devices
 from ..runtime.engines.select import available_backends, open_engine
-from ..runtime.engines.tensorrt.plan import find_engine, model_path, read_recipe
+from ..runtime.engines.tensorrt.plan import find_engine, model_path, read_build_config
 from ..runtime.errors import ColorizeError, EngineError
-from ..runtime.models.card import read_sidecar
 from ..runtime.models.catalog import REFUSED_SUFFIX
+from ..runtime.models.sidecar import bound_sidecar, read_proofs
 
 FOLDERS = (Path("exports"), Path("runs"))
 
@@ -46,7 +45,7 @@ def _model_row(path: Path) -> Row:
     mib = path.stat().st_size / 2**20
     if path.name.endswith(REFUSED_SUFFIX):
         return Row(path, "-", mib, "refused", "no: it failed its proof")
-    proof = _summary(read_sidecar(path))
+    proof = _summary(path)
     precision, able, reason = "-", [], ""
     for backend in available_backends():
         try:
@@ -54,16 +53,16 @@ def _model_row(path: Path) -> Row:
                 precision = engine.info.precision
                 able.append(backend)
         except ColorizeError as error:
-            reason = _no(error, path)
+            reason = f"no: {error}"
     return Row(path, precision, mib, proof, ", ".join(able) or reason)
 
 
-def _summary(card: Mapping[str, Any]) -> str:
+def _summary(path: Path) -> str:
     """Return the figures of the proof that came closest to its bound, bf16's left out."""
-    if int8 := card.get("int8"):
+    if int8 := bound_sidecar(path).get("int8"):
         return f"CIEDE2000 mean {int8['difference']:.4f}; {int8['speedup']:.2f} times as fast"
-    proofs = card.get("proofs", ())
-    decisive = [proof for proof in proofs if "bf16" not in proof["subject"]]
+    proofs = read_proofs(path)
+    decisive = [proof for proof in proofs if proof["precision"] != "bf16"]
     if not decisive:
         return "none beside it"
     closest = max(decisive, key=lambda proof: proof["tail"] / proof["bound"]["tail"])
@@ -75,28 +74,24 @@ def _summary(card: Mapping[str, Any]) -> str:
 def _engine_row(path: Path) -> Row:
     mib = path.stat().st_size / 2**20
     try:
-        recipe = read_recipe(path)
+        config = read_build_config(path)
     except EngineError as error:
-        return Row(path, "-", mib, "-", _no(error, path))
-    return Row(path, recipe.precision, mib, "see its ONNX file", _engine_runs(path, recipe.flavour))
+        return Row(path, "-", mib, "-", f"no: {error}")
+    return Row(path, config.precision, mib, "see its ONNX file", _engine_runs(path, config.variant))
 
 
-def _engine_runs(path: Path, flavour: str) -> str:
+def _engine_runs(path: Path, variant: str) -> str:
     gpus = devices()
     if not gpus:
         return "no: no NVIDIA driver reports a GPU"
-    for module in (flavour, "pycuda"):
+    for module in (variant, "pycuda"):
         if importlib.util.find_spec(module) is None:
             return f"no: {module} is not installed"
     try:
-        find_engine(model_path(path), flavour, version(flavour), gpus[0].compute_capability)
+        find_engine(model_path(path), variant, version(variant), gpus[0].compute_capability)
     except ColorizeError as error:
-        return _no(error, path)
+        return f"no: {error}"
     return f"yes, on {gpus[0].name}"
-
-
-def _no(error: ColorizeError, path: Path) -> str:
-    return f"no: {str(error).removeprefix(f'{path}: ')}"
 
 
 def as_table(rows: Sequence[Row]) -> Table:

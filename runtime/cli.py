@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
 from .jobs import PIPE, Job, plan, run_all
-from .models.catalog import DEFAULT_MODEL, ModelCard, listed_models
+from .models.catalog import DEFAULT_MODEL, ModelSummary, listed_models
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
@@ -194,17 +194,17 @@ def _list_models(name: str) -> int:
     damaged = False
     for title, path in listed_models(name).items():
         try:
-            card = ModelCard.of(path)
+            summary = ModelSummary.of(path)
         except ModelError as error:
             damaged = True
             click.echo(f"{title}: unusable: {error}")
             continue
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        works_at = f", colors best at {card.native_size} pixels" if card.native_size else ""
-        click.echo(f"{title}: {card.architecture}, {card.precision}, {size}{works_at}")
-        figures = ", ".join(f"{key} {value:.3g}" for key, value in (card.figures or {}).items())
+        works_at = f", colors best at {summary.native_size} pixels" if summary.native_size else ""
+        click.echo(f"{title}: {summary.architecture}, {summary.precision}, {size}{works_at}")
+        figures = ", ".join(f"{key} {value:.3g}" for key, value in (summary.figures or {}).items())
         click.echo(f"  quality: {figures or 'not measured'}")
-        click.echo(f"  license: {card.license}")
+        click.echo(f"  license: {summary.license}")
     return SOME_FAILED if damaged else 0
 
 

@@ -33,11 +33,10 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 
 
 @contextmanager
-def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
-    """Yield a path beside TARGET to write to; it becomes TARGET only if nothing was raised.
+def part_file(target: Path) -> Iterator[Path]:
+    """Yield a hidden path beside TARGET to write to; whatever is left under it is deleted.
 
-    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING: it is on
-    the disk before it becomes TARGET, so that the power may fail. OutputError if the folder cannot
+    It keeps TARGET's suffix, by which libraries choose a format. OutputError if the folder cannot
     be written to.
     """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
@@ -48,13 +47,23 @@ def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
         raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from error
     try:
         yield part
-        if lasting:
-            flush(part)
-        part.replace(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
+    """Yield a path as `part_file` does; it becomes TARGET only if nothing was raised.
+
+    LASTING: it is on the disk before it becomes TARGET, so that the power may fail.
+    """
+    with part_file(target) as part:
+        yield part
+        if lasting:
+            flush(part)
+        part.replace(target)
 
 
 def flush(path: Path) -> None:

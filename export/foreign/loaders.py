@@ -23,7 +23,7 @@ from ...runtime.errors import ModelError
 from ...runtime.models.contract import CHANNELS, HINTS
 from ..graphs.fp16 import HalvedNetwork
 from ..graphs.onnx import to_onnx
-from .signature import Kind, Range
+from .signature import IOSignature, Range
 from .wrapper import with_any_batch
 from .zhang import AB_SCALE, ECCV16, SIGGRAPH17
 
@@ -36,7 +36,7 @@ class Foreign:
     """A colorizer and how it is spoken to."""
 
     architecture: str
-    kind: Kind
+    signature: IOSignature
     compute: Callable[..., F32]  # [N, C, H, W] -> [N, C, h, w], without the wrapper
     to_onnx: Callable[[], onnx.ModelProto]  # the same, float32 in and out
     native_size: int
@@ -92,14 +92,14 @@ def _zhang(
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path}: not the weights of {name} ({last_line(error)})") from error
-    kind = Kind(
+    signature = IOSignature(
         takes="L",
         takes_range=Range((-0.5,), (0.5,)),
         gives="ab",
         ab_scale=AB_SCALE,
         takes_hints=takes_hints,
     )
-    return of_torch(name, network, kind, native_size=256, size_multiple=8)
+    return of_torch(name, network, signature, native_size=256, size_multiple=8)
 
 
 def _ddcolor(path: Path, weights: dict[str, Tensor]) -> Foreign:
@@ -123,7 +123,7 @@ def _ddcolor(path: Path, weights: dict[str, Tensor]) -> Foreign:
     return of_torch(
         "ddcolor",
         _without_parametrizations(network),
-        Kind("gray-rgb", Range((0.0,), (1.0,)), gives),
+        IOSignature("gray-rgb", Range((0.0,), (1.0,)), gives),
         native_size=DDCOLOR_SIZE,
         size_multiple=32,
         fixed_size=(DDCOLOR_SIZE, DDCOLOR_SIZE),
@@ -145,7 +145,7 @@ def _without_parametrizations(network: nn.Module) -> nn.Module:
 def of_torch(
     architecture: str,
     network: nn.Module,
-    kind: Kind,
+    signature: IOSignature,
     *,
     native_size: int,
     size_multiple: int,
@@ -154,7 +154,7 @@ def of_torch(
     """Return a torch network as a foreign colorizer."""
     network.eval().requires_grad_(False)
     shape = fixed_size or (2 * size_multiple, 3 * size_multiple)
-    channels = [1 if kind.takes == "L" else 3, *([CHANNELS[HINTS]] if kind.takes_hints else [])]
+    channels = [1 if signature.takes == "L" else 3, *[CHANNELS[HINTS]] * signature.takes_hints]
     examples = tuple(torch.rand(2, count, *shape) for count in channels)
     multiple = None if fixed_size else size_multiple
 
@@ -164,14 +164,14 @@ def of_torch(
         return answer
 
     return Foreign(
-        architecture,
-        kind,
-        compute,
-        lambda: to_onnx(network, examples, multiple),
-        native_size,
-        size_multiple,
-        fixed_size,
-        network,
+        architecture=architecture,
+        signature=signature,
+        compute=compute,
+        to_onnx=lambda: to_onnx(network, examples, multiple),
+        native_size=native_size,
+        size_multiple=size_multiple,
+        fixed_size=fixed_size,
+        network=network,
     )
 
 
@@ -183,7 +183,7 @@ def halved(foreign: Foreign) -> Foreign:
     exported = of_torch(
         foreign.architecture,
         network,
-        foreign.kind,
+        foreign.signature,
         native_size=foreign.native_size,
         size_multiple=foreign.size_multiple,
         fixed_size=foreign.fixed_size,
@@ -210,8 +210,10 @@ def _rounded(x: Tensor) -> Tensor:
     return x.half().float() if x.dtype == torch.float32 else x
 
 
-def load_onnx(path: Path, kind: Kind, *, native_size: int, size_multiple: int) -> Foreign:
-    """Read an ONNX file of the KIND; ModelError says what about it cannot be wrapped.
+def load_onnx(
+    path: Path, signature: IOSignature, *, native_size: int, size_multiple: int
+) -> Foreign:
+    """Read an ONNX file of that SIGNATURE; ModelError says what about it cannot be wrapped.
 
     NATIVE_SIZE and SIZE_MULTIPLE count for files that take any height and width.
     """
@@ -225,8 +227,8 @@ def load_onnx(path: Path, kind: Kind, *, native_size: int, size_multiple: int) -
     except Exception as error:  # neither library's exceptions have a public base
         raise ModelError(f"{path}: cannot be read as ONNX ({last_line(error)})") from error
     given, answer = _only(session.get_inputs(), path), _only(session.get_outputs(), path)
-    _check_channels(given, 1 if kind.takes == "L" else 3, path)
-    _check_channels(answer, 2 if kind.gives == "ab" else 3, path)
+    _check_channels(given, 1 if signature.takes == "L" else 3, path)
+    _check_channels(answer, 2 if signature.gives == "ab" else 3, path)
     height, width = given.shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
@@ -235,13 +237,13 @@ def load_onnx(path: Path, kind: Kind, *, native_size: int, size_multiple: int) -
         return result
 
     foreign = Foreign(
-        f"imported {path.stem}",
-        kind,
-        compute,
-        lambda: model,
-        min(fixed) if fixed else native_size,
-        1 if fixed else size_multiple,
-        fixed,
+        architecture=f"imported {path.stem}",
+        signature=signature,
+        compute=compute,
+        to_onnx=lambda: model,
+        native_size=min(fixed) if fixed else native_size,
+        size_multiple=1 if fixed else size_multiple,
+        fixed_size=fixed,
     )
     _check_batches(foreign, path)
     return foreign
@@ -272,7 +274,7 @@ def _check_channels(node: Any, channels: int, path: Path) -> None:
 def _check_batches(foreign: Foreign, path: Path) -> None:
     """Raise ModelError unless two pictures at once get the answers that each gets alone."""
     side = 2 * foreign.size_multiple * -(-32 // foreign.size_multiple)
-    channels = 1 if foreign.kind.takes == "L" else 3
+    channels = 1 if foreign.signature.takes == "L" else 3
     shape = (2, channels, *foreign.shape(side, side))
     pair = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     try:

@@ -11,7 +11,7 @@ import click
 from ...runtime.command import refuse_given
 
 if TYPE_CHECKING:
-    from .signature import Kind
+    from .signature import IOSignature
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class ImportOptions:
     license: str
     source: str
 
-    def kind(self) -> "Kind | None":
-        """Return the kind of an ONNX file, None if neither side was said."""
-        from .signature import Kind, Range
+    def signature(self) -> "IOSignature | None":
+        """Return what an ONNX file takes and gives; None if neither was said."""
+        from .signature import IOSignature, Range
 
         if self.takes is None and self.gives is None:
             return None
@@ -45,7 +45,7 @@ class ImportOptions:
             raise click.BadParameter(f"a range is LOW,HIGH or imagenet ({error})") from error
         takes: Any = self.takes
         gives: Any = self.gives
-        return Kind(takes, takes_range, gives, gives_range, self.ab_scale)
+        return IOSignature(takes, takes_range, gives, gives_range, self.ab_scale)
 
 
 _OPTIONS = (

@@ -38,7 +38,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Kind:
+class IOSignature:
     """L: lightness in one channel. gray-rgb: the gray picture as three equal sRGB channels.
 
     ab: a* and b* in two channels, here divided by `ab_scale`. rgb: the sRGB picture, of which only

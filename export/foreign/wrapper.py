@@ -10,7 +10,7 @@ from ...runtime.models.contract import CHANNELS, OUTPUT, ModelInfo
 from ..graphs.color import FLOAT, enlarge, lightness_to_gray, rgb_to_ab
 from ..graphs.expressions import Formulas, Term
 from ..graphs.onnx import OPSET, strip_source_notes
-from .signature import Kind
+from .signature import IOSignature
 
 _PREFIX = "network/"
 
@@ -28,8 +28,10 @@ def with_any_batch(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) -> onnx.ModelProto:
-    """Put the contract around MODEL, a network of the KIND; RESIZED if its answer is smaller."""
+def wrap(
+    model: onnx.ModelProto, signature: IOSignature, info: ModelInfo, *, resized: bool
+) -> onnx.ModelProto:
+    """Put the contract around MODEL, a network of SIGNATURE; RESIZED: its answer is smaller."""
     strip_source_notes(model)
     wrapped = ir.from_proto(compose.add_prefix(model, _PREFIX))
     graph = wrapped.graph
@@ -38,10 +40,10 @@ def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) 
     inputs = [ir.val(name, FLOAT, ["N", CHANNELS[name], height, width]) for name in info.inputs]
     formulas = Formulas("wrapper")
     lightness, *hints = (formulas.term(value) for value in inputs)
-    terms = [_given(lightness, kind), *(hint / _hint_scale(kind) for hint in hints)]
+    terms = [_given(lightness, signature), *(hint / _hint_scale(signature) for hint in hints)]
     for old, term in zip(given, terms, strict=True):
         old.replace_all_uses_with(term.value)
-    ab = _ab(formulas.term(answer), kind)
+    ab = _ab(formulas.term(answer), signature)
     if resized:
         ab = enlarge(ab, lightness.side(2), lightness.side(3))
     if ab.value is answer:
@@ -57,22 +59,22 @@ def wrap(model: onnx.ModelProto, kind: Kind, info: ModelInfo, *, resized: bool) 
     return result
 
 
-def _hint_scale(kind: Kind) -> F32:
-    return np.array([kind.ab_scale, kind.ab_scale, 1], np.float32).reshape(3, 1, 1)
+def _hint_scale(signature: IOSignature) -> F32:
+    return np.array([signature.ab_scale] * 2 + [1], np.float32).reshape(3, 1, 1)
 
 
-def _given(lightness: Term, kind: Kind) -> Term:
-    if kind.takes == "L":
+def _given(lightness: Term, signature: IOSignature) -> Term:
+    if signature.takes == "L":
         unit, channels = lightness / 100.0, 1
     else:
         gray = lightness_to_gray(lightness)
         unit, channels = gray.op("Concat", gray, gray, axis=1), 3
-    low, span = kind.takes_range.columns(channels)
+    low, span = signature.takes_range.columns(channels)
     return unit * span + low
 
 
-def _ab(answer: Term, kind: Kind) -> Term:
-    if kind.gives == "ab":
-        return answer if kind.ab_scale == 1 else answer * kind.ab_scale
-    low, span = kind.gives_range.columns(3)
+def _ab(answer: Term, signature: IOSignature) -> Term:
+    if signature.gives == "ab":
+        return answer if signature.ab_scale == 1 else answer * signature.ab_scale
+    low, span = signature.gives_range.columns(3)
     return rgb_to_ab(((answer - low) / span).op("Clip", 0.0, 1.0))

@@ -2,14 +2,17 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from ..proof.batches import Batch
-from ..proof.proof import FLOAT16, Proof, prove, torch_answer
+from ..proof.proof import FLOAT16, Proof, Trial, torch_answer
+
+Precision = Literal["fp32", "fp16"]
+"""Of an exported network; int8 is made from a float32 file."""
 
 _MOST_KEPT = 0.5  # of the layers: beyond that, the file is no FP16 file any more
 
@@ -50,7 +53,9 @@ class _ComputedIn(nn.Module):
         return y
 
 
-def deployed_network(network: nn.Module, precision: str, kept: Sequence[str] = ()) -> nn.Module:
+def deployed_network(
+    network: nn.Module, precision: Precision, kept: Sequence[str] = ()
+) -> nn.Module:
     """Return NETWORK as it is exported: batch norms folded into convolutions, halved for fp16.
 
     KEPT names the layers that an fp16 network computes in float32.
@@ -71,17 +76,17 @@ def _folded(network: nn.Module) -> fx.GraphModule:
 def prove_halved(network: nn.Module, batches: Sequence[Batch], kept: Sequence[str] = ()) -> Proof:
     """Compare the halved network with NETWORK on BATCHES; torch rounds to float16 as a GPU does."""
     halved = deployed_network(network, "fp16", kept)
-    subject = "torch, float16"
-    return prove(subject, torch_answer(halved), torch_answer(network), batches, FLOAT16)
+    trial = Trial.of(torch_answer(network), batches, FLOAT16)
+    return trial.prove("torch", "fp16", torch_answer(halved))
 
 
 def halve(
-    network: nn.Module, batches: Sequence[Batch], report: Callable[[str], None]
+    network: nn.Module, batches: Sequence[Batch], say: Callable[[str], None]
 ) -> tuple[tuple[str, ...], Proof]:
     """Return the layers to keep in float32, mostly none, and the proof of the halved network.
 
     If it fails, the worst 1, 2, 4, ... layers are kept until it passes, or half of all are kept:
-    then the proof is a failed one. REPORT gets a line about each try.
+    then the proof is a failed one. SAY gets a line about each try.
     """
     kept: tuple[str, ...] = ()
     proof = prove_halved(network, batches)
@@ -90,7 +95,7 @@ def halve(
     ranked = rank_layers(network, batches[0])
     while len(kept) < _MOST_KEPT * len(ranked):
         kept = tuple(ranked[: max(1, 2 * len(kept))])
-        report(f"float16 fails ({proof}); kept in float32: {', '.join(kept)}")
+        say(f"float16 fails ({proof}); kept in float32: {', '.join(kept)}")
         proof = prove_halved(network, batches, kept)
         if proof.passed:
             break

@@ -144,7 +144,12 @@ def _rank(network: Calibrated, batches: Sequence[Batch], truths: Sequence[F32]) 
 
 def loss(model: onnx.ModelProto, batches: Sequence[Batch], truths: Sequence[F32]) -> float:
     """Return the mean CIEDE2000 between what MODEL answers to BATCHES and TRUTHS."""
-    pairs = zip(batches, answers(model, batches), truths, strict=True)
+    return mean_difference(batches, answers(model, batches), truths)
+
+
+def mean_difference(batches: Sequence[Batch], found: Sequence[F32], truths: Sequence[F32]) -> float:
+    """Return the mean over BATCHES of the mean CIEDE2000 between two answers to each."""
+    pairs = zip(batches, found, truths, strict=True)
     return float(np.mean([ciede2000(batch[0], ab, truth).mean() for batch, ab, truth in pairs]))
 
 

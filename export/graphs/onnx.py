@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from torch.export import Dim
 
 from ...runtime.models.contract import CHANNELS, HINTS, INPUT, OUTPUT, ModelInfo
 from ...train.checkpoints.checkpoint import Checkpoint
-from .fp16 import deployed_network
+from .fp16 import Precision, deployed_network
 
 OPSET = 21  # the newest that TensorRT 10.13, OpenVINO 2025.4 and ONNX Runtime 1.22 all read
 FLOAT32_LAYERS = "colorize.float32_layers"  # metadata of an fp16 file: what it keeps in float32
@@ -26,7 +27,7 @@ _COMPACT_FROM = 256  # elements: below it a half-size tensor does not pay for th
 def export_onnx(
     checkpoint: Checkpoint,
     checkpoint_sha256: str,
-    precision: str,
+    precision: Precision,
     *,
     kept: Sequence[str] = (),
     compact: bool = False,
@@ -93,6 +94,12 @@ def to_onnx(
     assert program is not None  # None is for the old exporter, which writes files itself
     model: onnx.ModelProto = onnxslim.slim(program.model_proto)
     return model
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of the ONNX file at PATH."""
+    entries = onnx.load(path, load_external_data=False).metadata_props
+    return {entry.key: entry.value for entry in entries}
 
 
 @contextmanager

@@ -1,76 +1,57 @@
-"""One export: a checkpoint becomes a proven ONNX file with its proof beside it."""
+"""From a checkpoint to a proven ONNX file."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from ...runtime.errors import ArgumentError, ModelError
+from ...runtime.errors import ModelError
 from ...runtime.files import sha256
-from ...train.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from ..graphs.fp16 import halve
+from ...train.checkpoints.checkpoint import load_checkpoint
+from ..graphs.fp16 import Precision, halve
 from ..graphs.onnx import export_onnx
 from ..proof.proof import Proof
 from ..tensorrt.profiles import check_sizes
-from .examine import Examination, Report, examine, native_batches, tell
-from .output import check_target, proven_file, write_card
-
-PRECISIONS = ("fp32", "fp16")
+from .examine import demand, examine, native_batches, refused_precisions
+from .output import Exported, Output
 
 
-@dataclass(frozen=True)
-class ExportJob:
-    """What to export and where to."""
+def export_checkpoint(
+    path: Path,
+    precision: Precision,
+    output: Output,
+    *,
+    compact: bool = False,
+    sizes: Sequence[int] = (),
+) -> Exported:
+    """Return the checkpoint at PATH as a proven ONNX file; ProofError if it fails.
 
-    checkpoint: Path
-    precision: str
-    target: Path
-    compact: bool = False
-    sizes: tuple[int, ...] = ()  # that the engine is to take, in pixels
-    overwrite: bool = False
-    refused: Path | None = None  # where a file that fails is kept; None: beside the target
-
-    def run(self, report: Report) -> None:
-        """Export, prove and only then name the file; REPORT gets the lines about it.
-
-        A file whose proof fails is kept, and ProofError says where.
-        """
-        if self.precision not in PRECISIONS:
-            raise ArgumentError(
-                f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}"
-            )
-        check_target(self.target, self.overwrite)
-        checkpoint = load_checkpoint(self.checkpoint)
-        check_sizes(self.sizes, checkpoint.network.size_multiple)
-        kept: tuple[str, ...] = ()
-        proofs: list[Proof] = []
-        if self.precision == "fp16":
-            kept, proof = halve(checkpoint.network, native_batches(checkpoint), report)
-            proofs.append(tell(proof, report))
-        model = export_onnx(
-            checkpoint, sha256(self.checkpoint), self.precision, kept=kept, compact=self.compact
-        )
-        with proven_file(self.target, self.refused) as part:
-            part.write_bytes(model.SerializeToString())
-            found = examine(part, checkpoint, self.precision, kept, report)
-            found = Examination((*proofs, *found.proofs), found.bfloat16)
-            found.demand()
-        self._write_sidecar(checkpoint, found, kept)
-        if found.refused_precisions:
-            report("OpenVINO will run this file in float32")
-
-    def _write_sidecar(
-        self, checkpoint: Checkpoint, found: Examination, kept: Sequence[str]
-    ) -> None:
-        card = {
-            "architecture": checkpoint.arch,
-            "precision": self.precision,
-            "float32_layers": kept,
-            "refused_precisions": found.refused_precisions,
-            "config": asdict(checkpoint.config),
-            "origin": checkpoint.origin.to_json(),
-            "proofs": [proof.to_card() for proof in found.shown],
-        }
-        write_card(self.target, card)
+    SIZES are those that an engine is to take, in pixels; COMPACT stores weights in half the bytes.
+    """
+    checkpoint = load_checkpoint(path)
+    check_sizes(sizes, checkpoint.network.size_multiple)
+    kept: tuple[str, ...] = ()
+    proofs: list[Proof] = []
+    if precision == "fp16":
+        kept, proof = halve(checkpoint.network, native_batches(checkpoint), output.say)
+        proofs.append(output.tell(proof))
+    model = export_onnx(checkpoint, sha256(path), precision, kept=kept, compact=compact)
+    content = model.SerializeToString()
+    with output.draft(content) as file:
+        proofs += examine(file, checkpoint, precision, kept, output)
+        demand(proofs)
+    refused = refused_precisions(proofs)
+    if refused:
+        output.say("OpenVINO will run this file in float32")
+    sidecar = {
+        "architecture": checkpoint.arch,
+        "precision": precision,
+        "float32_layers": kept,
+        "refused_precisions": refused,
+        "config": asdict(checkpoint.config),
+        "origin": checkpoint.origin.to_json(),
+        "proofs": [proof.to_json() for proof in proofs],
+    }
+    return Exported(content, sidecar)
 
 
 def newest_or_bundled(bundled: Path, newest: Path | None) -> Path:

@@ -1,11 +1,8 @@
 """The job of `--graph image`: a proven network becomes one self-contained, proven file."""
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,14 +13,13 @@ from PIL import Image
 from ...runtime.color import U8, gray_to_lightness, rgb_to_lab
 from ...runtime.colorizer import Colorizer
 from ...runtime.errors import ProofError
-from ...runtime.files import photo_files
-from ...runtime.models.catalog import SAMPLES
+from ...runtime.files import part_file
 from ...runtime.models.contract import HINTS
 from ...runtime.photo.photo import Photo, apply_chroma
-from ...runtime.photo.reader import read_photo
 from ...runtime.resize import shrink
 from ..graphs.image import GRAY, image_graph
-from .output import check_target, proven_file, refused_path, write_card
+from ..proof.batches import gray_of, sample_files
+from .output import Exported, Output
 
 MOST_LEVELS = 2
 """How far a channel of 0..255 may lie from what colorize-run makes of the same picture."""
@@ -42,32 +38,18 @@ class ImageProof:
         return f"image graph: at most {self.levels} levels of 255 (bound {self.bound})"
 
 
-@dataclass(frozen=True)
-class ImageJob:
-    """Make the network's file as JOB says, in a folder of its own, and wrap it."""
+def as_image_graph(network: Exported, output: Output, *, hints: bool = False) -> Exported:
+    """Return NETWORK wrapped, 8-bit gray in and RGB out; ProofError if it colors otherwise.
 
-    job: Any  # a dataclass with `target`, `refused` and `run`: ExportJob, ImportJob or Int8Job
-    target: Path
-    overwrite: bool = False
-    hints: bool = False  # as a second input
-
-    def run(self, report: Callable[[str], None]) -> None:
-        """Export, wrap, prove; ProofError leaves nothing under the file's name."""
-        check_target(self.target, self.overwrite)
-        with TemporaryDirectory() as folder:
-            network = Path(folder) / "network.onnx"
-            replace(self.job, target=network, refused=refused_path(self.target)).run(report)
-            with proven_file(self.target) as part:
-                model = image_graph(onnx.load(network), hints=self.hints)
-                part.write_bytes(model.SerializeToString())
-                proof = prove_image(part, network, hints=self.hints)
-                report(f"proved: {proof}")
-            card = json.loads(network.with_suffix(".json").read_text())
-        card |= {
-            "graph": "image-hints" if self.hints else "image",
-            "image": {"levels": proof.levels, "bound": proof.bound},
-        }
-        write_card(self.target, card)
+    HINTS: it takes them as a second input.
+    """
+    model = image_graph(onnx.load_from_string(network.content), hints=hints)
+    content, kind = model.SerializeToString(), "image-hints" if hints else "image"
+    with part_file(output.target) as plain, output.draft(content) as file:
+        plain.write_bytes(network.content)
+        proof = prove_image(file, plain, hints=hints)
+    output.say(f"proved: {proof}")
+    return Exported(content, {**network.sidecar, "graph": kind, "image": asdict(proof)})
 
 
 def prove_image(file: Path, network: Path, *, hints: bool = False) -> ImageProof:
@@ -125,6 +107,5 @@ def _with_hints(colorizer: Colorizer, gray: U8, overlay: U8) -> U8:
 
 def _pictures() -> Iterator[U8]:
     """Yield grays of photographs: whole, a tall strip, and smaller than networks see them."""
-    for path in photo_files(SAMPLES / "test")[:_PHOTOS]:
-        gray = read_photo(path).gray()
+    for gray in map(gray_of, sample_files(_PHOTOS)):
         yield from (gray, gray[:, : gray.shape[1] // 5], gray[::8, ::8])

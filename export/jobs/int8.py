@@ -1,32 +1,29 @@
 """The job of `--engine int8`: quantize, measure, and keep the file only if it is worth it."""
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from statistics import median
 
 import numpy as np
+import onnx
 from onnx import helper
 
-from ...runtime.color import F32
 from ...runtime.engines.base import Engine
 from ...runtime.engines.onnxruntime import OnnxRuntimeEngine
 from ...runtime.engines.openvino import OpenVINOEngine
 from ...runtime.errors import ArgumentError, ProofError
-from ...runtime.files import photo_files
+from ...runtime.files import part_file, photo_files
 from ...runtime.models.catalog import SAMPLES
 from ...runtime.models.contract import ModelInfo
-from ...runtime.photo.reader import read_photo
-from ...runtime.resize import seen_shape
-from ..graphs.int8 import calibrate, quantize
-from ..proof.batches import Batch, hinted, lightness_of
-from ..proof.distance import ciede2000
+from ..graphs.int8 import calibrate, mean_difference, quantize
+from ..graphs.onnx import read_metadata
+from ..proof.batches import sample_files, seen_batches
 from ..proof.proof import INT8
-from .output import check_target, proven_file, refused_path, write_card
+from ..proof.timing import in_turns, seconds_of
+from .output import Exported, Output
 
 MOST_DIFFERENCE = INT8.mean
 """Mean CIEDE2000 to float32 that an int8 file may have."""
@@ -37,6 +34,7 @@ LEAST_SPEEDUP = 1.3
 _AIM = 0.8 * MOST_DIFFERENCE
 _CALIBRATED_ON = 64  # photographs at most
 _BATCH, _ROUNDS = 8, 15
+_ABOUT_FLOAT32 = ("proofs", "refused_precisions")  # in a sidecar
 
 
 @dataclass(frozen=True)
@@ -72,95 +70,79 @@ class Figures:
         )
 
 
-@dataclass(frozen=True)
-class Int8Job:
-    """Make a float32 file as JOB says, quantize it, and keep that if it is near and fast enough."""
+def as_int8(network: Exported, output: Output, data: Path | None = None) -> Exported:
+    """Return the float32 NETWORK quantized, calibrated on the photographs below DATA.
 
-    job: Any  # a dataclass with `target`, `refused` and `run`: ExportJob or ImportJob
-    target: Path
-    overwrite: bool = False
-    data: Path | None = None
-    refused: Path | None = None  # where a file that fails is kept; None: beside the target
-
-    def run(self, report: Callable[[str], None]) -> None:
-        """Write the int8 file; ProofError, with the figures, if it is not worth it."""
-        check_target(self.target, self.overwrite)
-        refused = self.refused or refused_path(self.target)
-        photographs = photo_files(self.data or SAMPLES / "train")[:_CALIBRATED_ON]
-        if not photographs:
-            raise ArgumentError(f"{self.data}: no photographs to calibrate on")
-        with TemporaryDirectory() as folder:
-            network = Path(folder) / "float32.onnx"
-            replace(self.job, target=network, refused=refused).run(report)
-            card = json.loads(network.with_suffix(".json").read_text())
-            with proven_file(self.target, refused) as part:
-                figures = make_int8(network, part, photographs)
-                report(str(figures))
-                if reasons := figures.reasons_against():
-                    raise ProofError(f"int8 is not worth it here: {'; '.join(reasons)}")
-        for figure in ("proofs", "refused_precisions"):  # they are the float32 file's
-            card.pop(figure, None)
-        card |= {
-            "precision": "int8",
-            "int8": {**vars(figures), "calibrated_on": len(photographs)},
-        }
-        write_card(self.target, card)
+    ProofError, with the figures, if it is not near and fast enough to be worth it.
+    """
+    photographs = photo_files(data or SAMPLES / "train")[:_CALIBRATED_ON]
+    if not photographs:
+        raise ArgumentError(f"{data}: no photographs to calibrate on")
+    with part_file(output.target) as float32:
+        float32.write_bytes(network.content)
+        model, kept = _quantized(float32, photographs)
+        content = model.SerializeToString()
+        with output.draft(content) as int8:
+            in_bf16 = "bf16" not in network.sidecar.get("refused_precisions", ())
+            figures = measure(float32, int8, kept, in_bf16=in_bf16)
+            output.say(str(figures))
+            if reasons := figures.reasons_against():
+                raise ProofError(f"int8 is not worth it here: {'; '.join(reasons)}")
+    about_both = {key: value for key, value in network.sidecar.items() if key not in _ABOUT_FLOAT32}
+    measured = {**vars(figures), "calibrated_on": len(photographs)}
+    return Exported(content, {**about_both, "precision": "int8", "int8": measured})
 
 
-def make_int8(network: Path, target: Path, photographs: Sequence[Path]) -> Figures:
-    """Quantize the float32 file NETWORK to TARGET, calibrated on PHOTOGRAPHS, and measure it."""
-    with OnnxRuntimeEngine(network) as engine:
-        info = engine.info
-    calibration = as_seen(photographs, info)
-    model, kept = quantize(calibrate(network, calibration), calibration, _AIM)
-    props = replace(info, precision="int8").to_metadata()
-    helper.set_model_props(model, props)
-    target.write_bytes(model.SerializeToString())
-    batches = as_seen(photo_files(SAMPLES / "test"), info)
+def _quantized(network: Path, photographs: Sequence[Path]) -> tuple[onnx.ModelProto, list[str]]:
+    """Return the float32 file NETWORK in 8 bits, and the layers that it keeps in float32."""
+    info = _info(network)
+    batches = seen_batches(photographs, info, hints=info.takes_hints)
+    model, kept = quantize(calibrate(network, batches), batches, _AIM)
+    helper.set_model_props(model, replace(info, precision="int8").to_metadata())
+    return model, kept
+
+
+def measure(float32: Path, int8: Path, kept: list[str], *, in_bf16: bool) -> Figures:
+    """Compare the file INT8 with FLOAT32, which it was made from and which may run IN_BF16."""
+    info = _info(float32)
+    batches = seen_batches(sample_files(), info, hints=info.takes_hints)
     with ExitStack() as stack:
-        engines: dict[str, Engine] = {}
-        for path, precision in ((network, ""), (target, "int8")):
-            for kind in (OpenVINOEngine, OnnxRuntimeEngine):
-                opened = stack.enter_context(kind(path))
-                engines[f"{opened.name} {precision or opened.precision}"] = opened
-        truths = [engines["onnxruntime fp32"].infer(*batch) for batch in batches]
+        fast = stack.enter_context(OpenVINOEngine(float32, "auto" if in_bf16 else "fp32"))
+        exact = stack.enter_context(OnnxRuntimeEngine(float32))
+        quantized = [
+            stack.enter_context(kind(int8)) for kind in (OpenVINOEngine, OnnxRuntimeEngine)
+        ]
+        truths = [exact.infer(*batch) for batch in batches]
         difference = max(
-            float(
-                np.mean(
-                    [
-                        ciede2000(batch[0], e.infer(*batch), ab).mean()
-                        for batch, ab in zip(batches, truths, strict=True)
-                    ]
-                )
-            )
-            for name, e in engines.items()
-            if name.endswith("int8")
+            mean_difference(batches, [engine.infer(*batch) for batch in batches], truths)
+            for engine in quantized
         )
-        seconds = time_in_turns(engines, np.repeat(batches[0][0], _BATCH, axis=0))
-    milliseconds = {name: 1000 * value for name, value in seconds.items()}
-    return Figures(difference, speedup(seconds), milliseconds, _BATCH, kept)
+        engines: dict[tuple[str, str], Engine] = {
+            (engine.name, engine.precision): engine for engine in (fast, exact)
+        }
+        engines |= {(engine.name, "int8"): engine for engine in quantized}
+        lightness = np.repeat(batches[0][0], _BATCH, axis=0)
+        calls = [partial(engine.infer, lightness) for engine in engines.values()]
+        medians = [median(taken) for taken in in_turns(calls, _ROUNDS, seconds_of)]
+    seconds = dict(zip(engines, medians, strict=True))
+    milliseconds = {" ".join(key): 1000 * value for key, value in seconds.items()}
+    return Figures(
+        difference=difference,
+        speedup=speedup(seconds),
+        milliseconds=milliseconds,
+        batch=_BATCH,
+        kept=kept,
+    )
 
 
-def speedup(seconds: Mapping[str, float]) -> float:
-    """Return how many times as fast the best int8 engine is as the best of the others."""
-    int8 = min(value for name, value in seconds.items() if name.endswith("int8"))
-    return min(value for name, value in seconds.items() if not name.endswith("int8")) / int8
+def _info(network: Path) -> ModelInfo:
+    return ModelInfo.from_metadata(read_metadata(network), str(network))
 
 
-def as_seen(photographs: Sequence[Path], info: ModelInfo) -> list[Batch]:
-    """Return each photograph at the size that the model takes; with hints, if it takes those."""
-    grays = (read_photo(path).gray() for path in photographs)
-    lightness = [lightness_of(gray, seen_shape(info, *gray.shape)) for gray in grays]
-    return hinted(lightness, hints=info.takes_hints)
+def speedup(seconds: Mapping[tuple[str, str], float]) -> float:
+    """Return how many times as fast the best int8 engine is as the best of the others.
 
-
-def time_in_turns(engines: dict[str, Engine], lightness: F32) -> dict[str, float]:
-    """Return the median seconds of each engine; they take turns, so that noise hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
-    for _ in range(_ROUNDS):
-        for name, engine in engines.items():
-            engine.infer(lightness)  # untimed: the engine before still holds the caches
-            start = time.perf_counter()
-            engine.infer(lightness)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(taken)) for name, taken in seconds.items()}
+    SECONDS are by an engine and its precision.
+    """
+    int8 = min(value for (_, precision), value in seconds.items() if precision == "int8")
+    return min(value for (_, precision), value in seconds.items() if precision != "int8") / int8

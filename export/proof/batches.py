@@ -1,6 +1,7 @@
 """What networks are shown for a proof: sample photographs, for some of them with hints."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from ...runtime.files import photo_files
 from ...runtime.models.catalog import SAMPLES
 from ...runtime.models.contract import HINTS, INPUT
 from ...runtime.photo.reader import read_photo
-from ...runtime.resize import shrink, working_shape
+from ...runtime.resize import Sized, seen_shape, shrink, working_shape
 
 PHOTOS = 6
 SIZES = (64, 128, 192)  # short sides in pixels, the smallest also in a batch
@@ -32,9 +33,8 @@ def sample_batches(
     With HINTS every size is seen with none, a few, and dense ones.
     """
     alone = [
-        lightness_of(gray, working_shape(height, width, size, multiple))
-        for gray in sample_grays(photos)
-        for height, width in [gray.shape]
+        lightness_of(gray, working_shape(gray.shape[0], gray.shape[1], size, multiple))
+        for gray in map(gray_of, sample_files(photos))
         for size in sizes
     ]
     turns = (index // len(sizes) + index % len(sizes) for index in range(len(alone)))
@@ -45,12 +45,16 @@ def sample_batches(
 def square_batch(multiple: int, size: int, photos: int = PHOTOS, *, hints: bool = False) -> Batch:
     """Return a batch of PHOTOS squares of side SIZE, which is rounded to MULTIPLE."""
     shape = working_shape(1, 1, size, multiple)
-    lightness = np.concatenate([lightness_of(gray, shape) for gray in sample_grays(photos)])
+    lightness = np.concatenate(
+        [lightness_of(gray_of(path), shape) for path in sample_files(photos)]
+    )
     return _batch(lightness, 0, hints=hints)
 
 
-def hinted(lightness: Sequence[F32], *, hints: bool) -> list[Batch]:
-    """Return each L* (N, 1, H, W) as a batch, in turn with no hints, a few, and dense ones."""
+def seen_batches(photographs: Sequence[Path], model: Sized, *, hints: bool) -> list[Batch]:
+    """Return each of PHOTOGRAPHS as MODEL sees it; HINTS: in turn none, a few, and dense ones."""
+    grays = map(gray_of, photographs)
+    lightness = [lightness_of(gray, seen_shape(model, *gray.shape)) for gray in grays]
     return [_batch(L, turn, hints=hints) for turn, L in enumerate(lightness)]
 
 
@@ -80,9 +84,14 @@ def _hints(shape: tuple[int, int], turn: int) -> F32:
     return hints
 
 
-def sample_grays(photos: int) -> list[U8]:
-    """Return PHOTOS sample photographs, on which nothing was trained or calibrated, as grays."""
-    return [read_photo(path).gray() for path in photo_files(SAMPLES / "test")[:photos]]
+def sample_files(photos: int | None = None) -> list[Path]:
+    """Return PHOTOS sample photographs on which nothing was trained or calibrated; None: all."""
+    return photo_files(SAMPLES / "test")[:photos]
+
+
+def gray_of(photograph: Path) -> U8:
+    """Return PHOTOGRAPH as 8-bit gray (H, W)."""
+    return read_photo(photograph).gray()
 
 
 def lightness_of(gray: U8, shape: tuple[int, int]) -> F32:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
@@ -43,9 +43,10 @@ WRAPPED = Bound("levels", mean=0.5, tail=1.0, quantile=1.0)
 
 @dataclass(frozen=True)
 class Proof:
-    """What was compared, and the figures."""
+    """What was compared with the network, and the figures."""
 
-    subject: str
+    engine: str
+    precision: str  # of the arithmetic
     mean: float
     tail: float
     bound: Bound
@@ -55,40 +56,50 @@ class Proof:
         """Whether both figures keep the bound (NaN does not)."""
         return self.mean <= self.bound.mean and self.tail <= self.bound.tail
 
-    def to_card(self) -> dict[str, Any]:
+    @property
+    def required(self) -> bool:
+        """Whether a file must pass; bf16, which engines choose, only decides how it is run."""
+        return self.precision != "bf16"
+
+    def to_json(self) -> dict[str, Any]:
         """Return what the JSON beside the file holds."""
         return {**asdict(self), "passed": self.passed}
 
     def __str__(self) -> str:
         quantile = "max" if self.bound.quantile == 1 else f"{self.bound.quantile:.1%}"
         return (
-            f"{self.subject}: {self.bound.unit} mean {self.mean:.4f} (bound {self.bound.mean:g}), "
-            f"{quantile} {self.tail:.4f} (bound {self.bound.tail:g})"
+            f"{self.engine}, {self.precision}: {self.bound.unit} mean {self.mean:.4f} "
+            f"(bound {self.bound.mean:g}), {quantile} {self.tail:.4f} (bound {self.bound.tail:g})"
         )
 
 
-def prove(
-    subject: str, candidate: Answer, reference: Answer, batches: Sequence[Batch], bound: Bound
-) -> Proof:
-    """Compare CANDIDATE with REFERENCE on BATCHES."""
-    answers, truths = ([answer(*batch) for batch in batches] for answer in (candidate, reference))
-    return compare(subject, batches, answers, truths, bound)
+@dataclass(frozen=True)
+class Trial:
+    """What a network answers to batches of photographs, and how near others must come to it."""
 
+    batches: Sequence[Batch]
+    truths: Sequence[F32]  # ab (N, 2, H, W)
+    bound: Bound
 
-def compare(
-    subject: str,
-    batches: Sequence[Batch],
-    answers: Sequence[F32],
-    truths: Sequence[F32],
-    bound: Bound,
-) -> Proof:
-    """Compare ANSWERS, ab (N, 2, H, W) to each of BATCHES, with TRUTHS."""
-    measure, pairs = MEASURES[bound.unit], zip(batches, truths, answers, strict=True)
-    distances = np.concatenate(
-        [measure(batch[0], truth, answer).ravel() for batch, truth, answer in pairs]
-    )
-    tail = np.quantile(distances, bound.quantile)
-    return Proof(subject, float(distances.mean()), float(tail), bound)
+    @classmethod
+    def of(cls, network: Answer, batches: Sequence[Batch], bound: Bound) -> Self:
+        """Let NETWORK answer to BATCHES."""
+        return cls(batches, [network(*batch) for batch in batches], bound)
+
+    def prove(self, engine: str, precision: str, answer: Answer) -> Proof:
+        """Compare the ANSWER of ENGINE, in arithmetic of PRECISION, with the network's."""
+        measure, pairs = MEASURES[self.bound.unit], zip(self.batches, self.truths, strict=True)
+        distances = np.concatenate(
+            [measure(batch[0], truth, answer(*batch)).ravel() for batch, truth in pairs]
+        )
+        tail = np.quantile(distances, self.bound.quantile)
+        return Proof(
+            engine=engine,
+            precision=precision,
+            mean=float(distances.mean()),
+            tail=float(tail),
+            bound=self.bound,
+        )
 
 
 def onnxruntime_answer(path: Path) -> Answer:

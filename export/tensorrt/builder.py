@@ -13,29 +13,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
 from filelock import FileLock, Timeout
 
 from ...runtime.engines.base import last_line
 from ...runtime.engines.cuda import devices
 from ...runtime.engines.tensorrt.log import error_log
 from ...runtime.engines.tensorrt.plan import (
+    BuildConfig,
     Profile,
-    Recipe,
-    check_recipe,
+    check_build_config,
     engine_path,
-    read_recipe,
+    read_build_config,
     store_engine,
 )
 from ...runtime.errors import ArgumentError, EngineError
 from ...runtime.files import sha256, whole_file
 from ...runtime.models.contract import ModelInfo
+from ..graphs.onnx import read_metadata
 from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
 
-OnStep = Callable[[str, int, int], None]
+OnPhase = Callable[[str, int, int], None]
 """Gets a phase's name, its step and its number of steps."""
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Toolkit:
     """The module that builds: tensorrt or tensorrt_rtx."""
 
     trt: Any
-    flavour: str
+    variant: str
 
     def __str__(self) -> str:
-        return f"{self.flavour} {self.trt.__version__}"
+        return f"{self.variant} {self.trt.__version__}"
 
 
 def find_toolkit(
@@ -88,12 +88,12 @@ def find_toolkit(
     return toolkit
 
 
-def _load(flavour: str) -> Toolkit:
+def _load(variant: str) -> Toolkit:
     try:
-        return Toolkit(importlib.import_module(flavour), flavour)
+        return Toolkit(importlib.import_module(variant), variant)
     except (ImportError, OSError) as error:
         raise EngineError(
-            f"{flavour} cannot be loaded ({last_line(error)}); install it again"
+            f"{variant} cannot be loaded ({last_line(error)}); install it again"
         ) from error
 
 
@@ -108,44 +108,41 @@ def _check_capabilities(toolkit: Toolkit, wanted: tuple[str, ...]) -> None:
 
 
 def build_engine(
-    model: Path, toolkit: Toolkit, options: BuildOptions, on_step: OnStep, report: Report
+    model: Path, toolkit: Toolkit, options: BuildOptions, on_phase: OnPhase, say: Say
 ) -> Path:
-    """Return the engine of the ONNX file MODEL, built unless one with the same recipe lies there.
+    """Return the engine of the ONNX file MODEL, built unless one of that config lies there.
 
     EngineError carries TensorRT's own message and the node it is about.
     """
-    recipe = _recipe(model, toolkit, options)
-    engine = engine_path(model, toolkit.flavour)
-    with _alone(engine, report):
+    settings = _build_config(model, toolkit, options)
+    engine = engine_path(model, toolkit.variant)
+    with _alone(engine, say):
         if engine.exists():
             try:
-                check_recipe(engine, read_recipe(engine), **vars(recipe))
+                check_build_config(engine, read_build_config(engine), **vars(settings))
             except EngineError as error:
-                report(f"not reused: {error}")
+                say(f"not reused: {error}")
             else:
-                report(f"reused: {engine} has the same recipe")
+                say(f"reused: {engine} was built with the same settings")
                 return engine
-        store_engine(engine, _build(model, toolkit, recipe, on_step), recipe, _metadata(model))
-    report(f"built with {toolkit}")
+        plan = _build(model, toolkit, settings, on_phase)
+        store_engine(engine, plan, settings, read_metadata(model))
+    say(f"built with {toolkit}")
     return engine
 
 
-def _metadata(model: Path) -> dict[str, str]:
-    return {entry.key: entry.value for entry in onnx.load(model).metadata_props}
-
-
-def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
-    info = ModelInfo.from_metadata(_metadata(model), str(model))
-    ahead_of_time = toolkit.flavour == "tensorrt_rtx"
+def _build_config(model: Path, toolkit: Toolkit, options: BuildOptions) -> BuildConfig:
+    info = ModelInfo.from_metadata(read_metadata(model), str(model))
+    ahead_of_time = toolkit.variant == "tensorrt_rtx"
     gpu = None if ahead_of_time else devices()[0]
     if info.fixed_size:
         shapes: tuple[Profile, ...] = (fixed_profile(options.batch, info.fixed_size),)
     else:
         sizes = options.size or default_sizes(info)
         shapes = profiles(options.batch, sizes, info.size_multiple)
-    return Recipe(
+    return BuildConfig(
         onnx_sha256=sha256(model),
-        flavour=toolkit.flavour,
+        variant=toolkit.variant,
         version=toolkit.trt.__version__,
         precision=info.precision,
         compute_capabilities=(gpu.compute_capability,) if gpu else options.compute_capabilities,
@@ -157,13 +154,13 @@ def _recipe(model: Path, toolkit: Toolkit, options: BuildOptions) -> Recipe:
 
 
 @contextmanager
-def _alone(engine: Path, report: Report) -> Iterator[None]:
+def _alone(engine: Path, say: Say) -> Iterator[None]:
     """Keep other processes from building ENGINE at the same time."""
     lock = FileLock(engine.with_name(f".{engine.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        report(f"another process builds {engine.name}; waiting for it")
+        say(f"another process builds {engine.name}; waiting for it")
         lock.acquire()
     try:
         yield
@@ -171,7 +168,7 @@ def _alone(engine: Path, report: Report) -> Iterator[None]:
         lock.release()
 
 
-def _build(model: Path, toolkit: Toolkit, recipe: Recipe, on_step: OnStep) -> memoryview:
+def _build(model: Path, toolkit: Toolkit, settings: BuildConfig, on_phase: OnPhase) -> memoryview:
     trt = toolkit.trt
     log = error_log(trt)
     builder = trt.Builder(log)
@@ -180,10 +177,10 @@ def _build(model: Path, toolkit: Toolkit, recipe: Recipe, on_step: OnStep) -> me
     if not parser.parse(model.read_bytes()):
         raise EngineError(f"{model}: {_parser_errors(parser)}")
     config = builder.create_builder_config()
-    _configure(trt, builder, config, recipe)
-    monitor = _monitor(trt, on_step)
+    _configure(trt, builder, config, settings)
+    monitor = _monitor(trt, on_phase)
     config.progress_monitor = monitor
-    with _timing_cache(config, model, recipe):
+    with _timing_cache(config, model, settings):
         plan = _interruptible(monitor, lambda: builder.build_serialized_network(network, config))
     if plan is None:
         reason = "; ".join(dict.fromkeys(log.errors)) or "it gave no reason"
@@ -201,32 +198,34 @@ def _strongly_typed(toolkit: Toolkit) -> int:
     return 1 << int(flag)
 
 
-def _configure(trt: Any, builder: Any, config: Any, recipe: Recipe) -> None:
-    for profile in recipe.profiles:
+def _configure(trt: Any, builder: Any, config: Any, settings: BuildConfig) -> None:
+    for profile in settings.profiles:
         shapes = builder.create_optimization_profile()
         for name in profile.inputs:
             shapes.set_shape(name, *profile.shapes(name))
         config.add_optimization_profile(shapes)
     # So that an engine takes the memory of the shape that runs, not of the largest.
     config.set_preview_feature(trt.PreviewFeature.RUNTIME_ACTIVATION_RESIZE_10_10, True)
-    if recipe.flavour == "tensorrt_rtx" and recipe.compute_capabilities:
-        config.num_compute_capabilities = len(recipe.compute_capabilities)
-        for index, capability in enumerate(recipe.compute_capabilities):
+    if settings.variant == "tensorrt_rtx" and settings.compute_capabilities:
+        config.num_compute_capabilities = len(settings.compute_capabilities)
+        for index, capability in enumerate(settings.compute_capabilities):
             member = trt.ComputeCapability.__members__[f"SM{capability}"]
             config.set_compute_capability(member, index)
-    if recipe.workspace_mib is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
-    if recipe.optimization_level is not None:
-        config.builder_optimization_level = recipe.optimization_level
+    if settings.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib << 20)
+    if settings.optimization_level is not None:
+        config.builder_optimization_level = settings.optimization_level
 
 
 @contextmanager
-def _timing_cache(config: Any, model: Path, recipe: Recipe) -> Iterator[None]:
+def _timing_cache(config: Any, model: Path, settings: BuildConfig) -> Iterator[None]:
     """Let standard TensorRT remember which kernels were fast; TensorRT-RTX times nothing here."""
-    if recipe.flavour != "tensorrt":
+    if settings.variant != "tensorrt":
         yield
         return
-    path = model.with_name(f".tensorrt-{recipe.version}-sm{recipe.compute_capabilities[0]}.timing")
+    path = model.with_name(
+        f".tensorrt-{settings.version}-sm{settings.compute_capabilities[0]}.timing"
+    )
     timings = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     if not config.set_timing_cache(timings, False):  # of another GPU, or damaged
         config.set_timing_cache(config.create_timing_cache(b""), False)
@@ -242,9 +241,8 @@ def _interruptible(monitor: Any, build: Callable[[], Any]) -> Any:
     to the main thread alone.
     """
     with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(build)
         try:
-            return building.result()
+            return pool.submit(build).result()
         except KeyboardInterrupt:
             monitor.cancelled = True  # leaving the pool waits for the build to end
             raise
@@ -259,7 +257,7 @@ def _parser_errors(parser: Any) -> str:
 
 
 # Subclassed inside a function because the module is an argument.
-def _monitor(trt: Any, on_step: OnStep) -> Any:
+def _monitor(trt: Any, on_phase: OnPhase) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # untyped base
         """Passes progress on; TensorRT stops where step_complete returns False."""
 
@@ -272,7 +270,7 @@ def _monitor(trt: Any, on_step: OnStep) -> Any:
             self.steps[phase_name] = num_steps
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            on_step(phase_name, step, self.steps[phase_name])
+            on_phase(phase_name, step, self.steps[phase_name])
             return not self.cancelled
 
         def phase_finish(self, phase_name: str) -> None:

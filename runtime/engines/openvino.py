@@ -10,8 +10,8 @@ from openvino.frontend import FrontEndManager
 
 from ..color import F32
 from ..errors import EngineError, ModelError
-from ..models.card import proved_in_bfloat16, refused_precisions
 from ..models.contract import HINTS, INPUT, ModelInfo, TensorSpec, check_signature
+from ..models.sidecar import proved_in_bfloat16, refused_precisions
 from .base import Engine, EngineDevice, Precision, last_line
 from .openvino_cache import compile_model
 from .openvino_hints import without_hints

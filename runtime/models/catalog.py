@@ -1,12 +1,13 @@
-"""What the package brings along, and models by name: found, listed, held against their cards."""
+"""What the package brings along, and models by name: found, listed, checked by their sidecars."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
-from ..files import known_sha256
-from .card import read_card, read_figures
+from ..files import known_sha256, sha256
+from .sidecar import read_figures, read_sidecar
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 """Free photographs in train/ and test/ (disjoint scenes) and clip.mp4; see SOURCES.md."""
@@ -20,20 +21,20 @@ _OTHER_KINDS = frozenset([".safetensors", ".pt", ".pth", ".ckpt", ".json", ".eng
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelSummary:
     """What <model>.json, written by colorize-export beside <model>.onnx, says of a model."""
 
     path: Path
     architecture: str = "?"
     precision: str = "?"
     native_size: int | None = None  # short side in pixels at which it colors best
-    license: str = "not stated: it has no card beside it"
+    license: str = "not stated: it has no JSON file beside it"
     figures: dict[str, float] | None = None  # measured on its validation photographs
 
     @classmethod
-    def of(cls, path: Path) -> "ModelCard":
-        """Read the card beside the ONNX file at PATH; ModelError if either is damaged."""
-        fields = read_card(path)
+    def of(cls, path: Path) -> "ModelSummary":
+        """Read the JSON file beside the ONNX file at PATH; ModelError if either is damaged."""
+        fields = read_sidecar(path)
         _check_sum(path, fields)
         if not fields:
             return cls(path)
@@ -50,7 +51,7 @@ class ModelCard:
 
 
 def _of_type(value: Any, kind: type, default: Any) -> Any:
-    """Return VALUE if it is of KIND: a card may come from anywhere."""
+    """Return VALUE if it is of KIND: a sidecar may come from anywhere."""
     return value if isinstance(value, kind) else default
 
 
@@ -87,7 +88,7 @@ def listed_models(name: str | Path) -> dict[str, Path]:
 def find_model(name: str | Path) -> Path:
     """Return the ONNX file NAME: a bundled model's name, a file, or a folder with one in it.
 
-    ModelError if there is none, or if it is not the file that its card was written for.
+    ModelError if there is none, or if it is not the file that its sidecar was written for.
     """
     bundled = bundled_models()
     path = bundled.get(str(name), Path(name))
@@ -98,12 +99,18 @@ def find_model(name: str | Path) -> Path:
         raise ModelError(f"{name}: neither a file nor a bundled model (these are: {known})")
     if path.suffix.lower() in _OTHER_KINDS:
         raise ModelError(f"{path}: not an ONNX file; colorize-export makes one of a checkpoint")
-    _check_sum(path, read_card(path))
+    _check_sum(path, read_sidecar(path))
     return path
 
 
-def _check_sum(path: Path, card: dict[str, Any]) -> None:
-    expected = card.get("onnx_sha256")
+def checkpoint_of(model: Path, checkpoints: Iterable[Path]) -> Path | None:
+    """Return the one of CHECKPOINTS that the ONNX file MODEL was exported from, if it is there."""
+    content = model.read_bytes()  # an ONNX file holds its metadata, and so the SHA-256, as text
+    return next((path for path in checkpoints if sha256(path).encode() in content), None)
+
+
+def _check_sum(path: Path, sidecar: dict[str, Any]) -> None:
+    expected = sidecar.get("onnx_sha256")
     if expected is not None and known_sha256(path) != expected:
         raise ModelError(
             f"{path}: damaged or replaced: its SHA-256 is not the one in "

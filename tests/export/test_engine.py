@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from helpers.marks import needs_rtx
 
-from colorize.export.jobs.checkpoint import ExportJob
+from colorize.export.jobs import checkpoint as job
+from colorize.export.jobs.output import Exported
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.runtime.engines import cuda
 from colorize.runtime.engines.cuda import Device
-from colorize.runtime.engines.tensorrt.plan import engine_path, read_recipe
+from colorize.runtime.engines.tensorrt.plan import engine_path, read_build_config
 from colorize.runtime.files import sha256
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,10 +25,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def test_fp16_export_builds_an_engine_without_a_gpu(exported: dict[str, Path]) -> None:
     engine = engine_path(exported["fp16"], "tensorrt_rtx")
     assert engine.stat().st_size > 100_000
-    recipe = read_recipe(engine)
-    assert recipe.onnx_sha256 == sha256(exported["fp16"])
-    assert (recipe.flavour, recipe.precision, recipe.device) == ("tensorrt_rtx", "fp16", "")
-    landscape, portrait = recipe.profiles
+    config = read_build_config(engine)
+    assert config.onnx_sha256 == sha256(exported["fp16"])
+    assert (config.variant, config.precision, config.device) == ("tensorrt_rtx", "fp16", "")
+    landscape, portrait = config.profiles
     assert landscape.low == portrait.low == (1, 1, 64, 64)
     assert landscape.high == (32, 1, 512, 1024)
     assert portrait.high == (32, 1, 1024, 512)
@@ -36,11 +37,8 @@ def test_fp16_export_builds_an_engine_without_a_gpu(exported: dict[str, Path]) -
 @pytest.fixture
 def exported_before(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares the exporter's seconds: the ONNX file of `checkpoint_file` was made before."""
-
-    def copy(job: ExportJob, _: tensorrt.Report) -> None:
-        job.target.write_bytes(exported["fp16"].read_bytes())
-
-    monkeypatch.setattr(ExportJob, "run", copy)
+    before = Exported(exported["fp16"].read_bytes(), {})
+    monkeypatch.setattr(job, "export_checkpoint", lambda *_, **__: before)
 
 
 @needs_rtx
@@ -63,7 +61,7 @@ def test_ctrl_c_leaves_no_engine(
             sent.append(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
-    def interrupting(trt: Any, _: tensorrt.OnStep) -> Any:
+    def interrupting(trt: Any, _: tensorrt.OnPhase) -> Any:
         made.append(real(trt, interrupt))
         return made[0]
 

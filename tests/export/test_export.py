@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,14 +15,14 @@ import pytest
 import torch
 
 from colorize.export.graphs.fp16 import deployed_network
-from colorize.export.graphs.onnx import export_onnx, strip_source_notes
-from colorize.export.jobs.checkpoint import ExportJob
-from colorize.export.jobs.output import check_target
+from colorize.export.graphs.onnx import export_onnx, read_metadata, strip_source_notes
+from colorize.export.jobs import checkpoint as job
+from colorize.export.jobs.output import Exported, Output
 from colorize.export.proof.batches import sample_batches
 from colorize.export.proof.proof import (
     FLOAT32,
+    Trial,
     onnxruntime_answer,
-    prove,
     torch_answer,
 )
 from colorize.export.tensorrt import builder as tensorrt
@@ -44,9 +45,10 @@ def test_onnx_equals_torch_in_every_engine(
     checkpoint = trained_like(name)
     path = tmp_path / f"{name}.onnx"
     path.write_bytes(export_onnx(checkpoint, "0" * 64, "fp32").SerializeToString())
-    truth, batches = torch_answer(checkpoint.network), sample_batches(32)
+    batches = sample_batches(32)
+    trial = Trial.of(torch_answer(checkpoint.network), batches, FLOAT32)
     for answer in (onnxruntime_answer(path), OpenVINOEngine(path, "fp32").infer):
-        proof = prove(name, answer, truth, batches, FLOAT32)
+        proof = trial.prove(name, "fp32", answer)
         assert proof.passed
         assert proof.tail <= 0.01
     shapes = {batch[0].shape for batch in batches}
@@ -69,7 +71,7 @@ def test_files_keep_the_contract(exported: dict[str, Path]) -> None:
         onnx.checker.check_model(model, full_check=True)
         onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
-        info = ModelInfo.from_metadata({p.key: p.value for p in model.metadata_props}, name)
+        info = ModelInfo.from_metadata(read_metadata(path), name)
         assert info.precision == ("fp16" if name == "fp16" else "fp32")
         assert (info.native_size, info.size_multiple, info.license) == (64, 32, "CC0")
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -212,16 +214,22 @@ def test_results_are_not_overwritten_unasked(
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ExportJob]:
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
     """What would have been exported, in an empty folder."""
-    asked: list[ExportJob] = []
-    monkeypatch.setattr(ExportJob, "run", lambda self, _report: asked.append(self))
+    asked: list[dict[str, Any]] = []
+
+    def note(path: Path, precision: str, output: Output, **more: Any) -> Exported:
+        asked.append({"path": path, "precision": precision, "target": output.target, **more})
+        return Exported(b"", {})
+
+    monkeypatch.setattr(job, "export_checkpoint", note)
+    monkeypatch.setattr(Output, "publish", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return asked
 
 
 def test_options_reach_the_builder(
-    colorize_export: Run, jobs: list[ExportJob], monkeypatch: pytest.MonkeyPatch
+    colorize_export: Run, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toolkit = tensorrt.Toolkit(SimpleNamespace(__version__="1"), "tensorrt_rtx")
     built: list[object] = []
@@ -238,7 +246,7 @@ def test_options_reach_the_builder(
     assert run.stdout.splitlines() == ["net-fp16.onnx", "net.engine"]
     options = tensorrt.BuildOptions((1, 2, 4), (64, 128, 256), ("86", "120"), 512, 2)
     assert built == [Path("net-fp16.onnx"), toolkit, options]
-    assert (jobs[0].precision, jobs[0].sizes) == ("fp16", (64, 128, 256))
+    assert (asked[0]["precision"], asked[0]["sizes"]) == ("fp16", (64, 128, 256))
 
 
 @pytest.mark.parametrize(
@@ -252,18 +260,18 @@ def test_options_reach_the_builder(
     ],
 )
 def test_files_are_named_after_their_run(
-    checkpoint: str, name: str, colorize_export: Run, jobs: list[ExportJob]
+    checkpoint: str, name: str, colorize_export: Run, asked: list[dict[str, Any]]
 ) -> None:
     run = colorize_export("--checkpoint", checkpoint)
     assert run.stdout == f"{Path(checkpoint).with_name(name)}\n"
-    assert jobs[0].target == Path(checkpoint).with_name(name)
+    assert asked[0]["target"] == Path(checkpoint).with_name(name)
 
 
 def test_without_a_name_the_newest_run_is_exported_or_the_default(
-    colorize_export: Run, jobs: list[ExportJob]
+    colorize_export: Run, asked: list[dict[str, Any]]
 ) -> None:
     assert colorize_export().stdout == f"{Path('exports', 'default-fp32.onnx')}\n"
-    assert jobs[0].checkpoint == MODELS / "default.safetensors"
+    assert asked[0]["path"] == MODELS / "default.safetensors"
     for number, place in enumerate(("runs/unet/20261125-155850", "runs/mine")):
         path = Path(place, "checkpoint.safetensors")
         path.parent.mkdir(parents=True)
@@ -275,6 +283,7 @@ def test_without_a_name_the_newest_run_is_exported_or_the_default(
 def test_results_are_overwritten_when_asked(tmp_path: Path) -> None:
     target = tmp_path / "net.onnx"
     target.with_suffix(".json").touch()
+    output = Output(target, print)
     with pytest.raises(ArgumentError, match=r"net\.json: exists; give --overwrite"):
-        check_target(target, overwrite=False)
-    check_target(target, overwrite=True)
+        output.check(overwrite=False)
+    output.check(overwrite=True)

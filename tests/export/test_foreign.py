@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from colorize.export.cli import main
 from colorize.export.foreign import loaders as load
-from colorize.export.foreign.signature import Kind, Range
+from colorize.export.foreign.signature import IOSignature, Range
 from colorize.export.foreign.zhang import ECCV16, SIGGRAPH17
+from colorize.export.graphs.onnx import read_metadata
 from colorize.export.listing import exported_files
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.runtime.color import F32
@@ -118,7 +119,7 @@ def test_onnx_files_of_every_kind(
     about = ("--license", "MIT", "--source", "a friend", "--size-multiple", 8)
     result = run("--import", source, *options.split(), *about, "-o", target)
     assert result.exit_code == 0, result.output
-    assert "proved: wrapped file" in result.stderr
+    assert "proved: onnxruntime, fp32" in result.stderr
     for backend in ("onnxruntime", "openvino"):
         with Colorizer(target, backend=backend, precision="fp32") as colorizer:
             info = colorizer.info
@@ -131,10 +132,9 @@ def test_onnx_files_of_every_kind(
             assert colorizer.image(photo).shape == photo.shape
     fixed = sides[1:] if isinstance(sides[1], int) else None
     assert (info.fixed_size, info.license) == (fixed, "MIT")
-    card = json.loads(target.with_suffix(".json").read_text())
-    assert (card["source"], card["licence"]) == ("a friend", "MIT")
-    props = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
-    assert props["colorize.source"] == "a friend"
+    sidecar = json.loads(target.with_suffix(".json").read_text())
+    assert (sidecar["source"], sidecar["licence"]) == ("a friend", "MIT")
+    assert read_metadata(target)["colorize.source"] == "a friend"
 
 
 @pytest.mark.skipif(
@@ -370,7 +370,7 @@ def test_a_wrapper_that_changes_colors_is_refused(
     source = save_onnx(tmp_path / "theirs.onnx", (1, 2), ("N", "H", "W"))
     result = run("--import", source, "--takes", "L", "--gives", "ab", "-o", tmp_path / "ours.onnx")
     assert result.exit_code == 1
-    assert "refused: wrapped file: levels mean" in result.stderr.splitlines()[-1]
+    assert "refused: onnxruntime, fp32: levels mean" in result.stderr.splitlines()[-1]
     assert {path.name for path in tmp_path.iterdir()} == {"theirs.onnx", "ours.refused.onnx"}
 
 
@@ -393,8 +393,8 @@ def test_rounding_to_float16_shows_what_overflows() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return (x * 70000 / 70000).repeat(1, 2, 1, 1)
 
-    kind = Kind("L", Range((0.0,), (1.0,)), "ab")
-    foreign = load.of_torch("large", Large(), kind, native_size=64, size_multiple=8)
+    signature = IOSignature("L", Range((0.0,), (1.0,)), "ab")
+    foreign = load.of_torch("large", Large(), signature, native_size=64, size_multiple=8)
     given = np.ones((1, 1, 8, 8), np.float32)
     assert np.isfinite(foreign.compute(given)).all()
     assert not np.isfinite(load.halved(foreign).compute(given)).all()

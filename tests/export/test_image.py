@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,13 @@ from colorize.export.cli import main
 from colorize.export.graphs.color import FLOAT, UINT8, shrink, working_side
 from colorize.export.graphs.expressions import Formulas
 from colorize.export.graphs.image import image_graph
-from colorize.export.jobs.image import MOST_LEVELS, ImageJob, prove_image
+from colorize.export.jobs.image import MOST_LEVELS, as_image_graph, prove_image
+from colorize.export.jobs.output import Exported, Output
 from colorize.export.tensorrt import builder as tensorrt
 from colorize.runtime import resize as planes
 from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import ArgumentError, ModelError, ProofError
+from colorize.runtime.errors import ModelError, ProofError
 from colorize.runtime.files import sha256
 from colorize.runtime.models.catalog import MODELS, SAMPLES
 from colorize.runtime.models.contract import ModelInfo
@@ -153,30 +153,17 @@ def test_tensorrt_parses_it(default_image: Path) -> None:
     assert (given.dtype, answer.dtype) == (trt.uint8, trt.uint8)
 
 
-@dataclasses.dataclass(frozen=True)
-class Copying:
-    """A job that finds its network ready."""
-
-    target: Path
-    refused: Path | None = None
-
-    def run(self, report: Callable[[str], None]) -> None:
-        shutil.copy(MODELS / "default.onnx", self.target)
-        card = {"architecture": "unet", "onnx_sha256": sha256(self.target)}
-        self.target.with_suffix(".json").write_text(json.dumps(card))
-
-
-def test_the_job_leaves_one_proven_file_and_its_card(tmp_path: Path) -> None:
-    target, lines = tmp_path / "picture.onnx", list[str]()
-    ImageJob(Copying(target), target).run(lines.append)
+def test_the_job_leaves_one_proven_file_and_its_sidecar(tmp_path: Path) -> None:
+    lines: list[str] = []
+    output = Output(tmp_path / "picture.onnx", lines.append)
+    network = Exported((MODELS / "default.onnx").read_bytes(), {"architecture": "unet"})
+    output.publish(as_image_graph(network, output))
     assert {path.name for path in tmp_path.iterdir()} == {"picture.onnx", "picture.json"}
     assert len(lines) == 1
     assert "image graph: at most" in lines[0]
-    card = json.loads(target.with_suffix(".json").read_text())
-    assert (card["architecture"], card["onnx_sha256"]) == ("unet", sha256(target))
-    assert card["image"]["levels"] <= card["image"]["bound"] == MOST_LEVELS
-    with pytest.raises(ArgumentError, match="exists; give --overwrite"):
-        ImageJob(Copying(target), target).run(lines.append)
+    sidecar = json.loads((tmp_path / "picture.json").read_text())
+    assert (sidecar["architecture"], sidecar["onnx_sha256"]) == ("unet", sha256(output.target))
+    assert sidecar["image"]["levels"] <= sidecar["image"]["bound"] == MOST_LEVELS
 
 
 @pytest.mark.slow

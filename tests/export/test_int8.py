@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import onnx
@@ -14,12 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from colorize.export.graphs.int8 import calibrate, float32_answers, loss, quantize
-from colorize.export.jobs import int8 as int8_job
-from colorize.export.jobs.int8 import Figures, Int8Job, as_seen, speedup, time_in_turns
+from colorize.export.graphs.onnx import read_metadata
+from colorize.export.jobs import int8 as job
+from colorize.export.jobs.int8 import Figures, as_int8, speedup
+from colorize.export.jobs.output import Exported, Output
 from colorize.export.listing import exported_files
-from colorize.export.proof.batches import Batch
-from colorize.runtime.color import F32
-from colorize.runtime.engines.base import Engine
+from colorize.export.proof.batches import Batch, seen_batches
+from colorize.export.proof.timing import in_turns, seconds_of
 from colorize.runtime.errors import ArgumentError, ProofError
 from colorize.runtime.files import photo_files, sha256
 from colorize.runtime.models.catalog import SAMPLES
@@ -59,15 +57,18 @@ def network(tmp_path_factory: pytest.TempPathFactory, tiny_info: ModelInfo) -> P
     helper.set_model_props(model, tiny_info.to_metadata())
     path = tmp_path_factory.mktemp("int8") / "network.onnx"
     onnx.save(model, path)
-    proof = {"subject": "onnxruntime fp32", "mean": 0.0, "passed": True}
-    card = {"architecture": "unet", "proofs": [proof], "refused_precisions": ["bf16"]}
-    path.with_suffix(".json").write_text(json.dumps(card))
     return path
+
+
+@pytest.fixture
+def exported_network(network: Path) -> Exported:
+    sidecar = {"architecture": "unet", "proofs": [], "refused_precisions": ["bf16"]}
+    return Exported(network.read_bytes(), sidecar)
 
 
 @pytest.fixture(scope="module")
 def batches(tiny_info: ModelInfo) -> list[Batch]:
-    return as_seen(photo_files(SAMPLES / "train")[:6], tiny_info)
+    return seen_batches(photo_files(SAMPLES / "train")[:6], tiny_info, hints=False)
 
 
 def test_the_layer_that_8_bits_cannot_hold_is_found_and_kept(
@@ -87,7 +88,7 @@ def test_the_difference_holds_on_photographs_not_calibrated_on(
     network: Path, batches: list[Batch], tiny_info: ModelInfo
 ) -> None:
     model, _ = quantize(calibrate(network, batches), batches, most=0.48)
-    others = as_seen(photo_files(SAMPLES / "test")[:6], tiny_info)
+    others = seen_batches(photo_files(SAMPLES / "test")[:6], tiny_info, hints=False)
     assert loss(model, others, float32_answers(onnx.load(network), others)) <= 0.6
 
 
@@ -106,77 +107,58 @@ def test_both_figures_decide(difference: float, speedup: float, reasons: list[st
 
 
 def test_the_speedup_is_that_of_the_best_int8_engine_over_the_best_other() -> None:
-    seconds = {"openvino bf16": 3.0, "onnxruntime fp32": 6.0}
-    assert speedup({**seconds, "openvino int8": 2.0, "onnxruntime int8": 5.0}) == 1.5
+    seconds = {("openvino", "bf16"): 3.0, ("onnxruntime", "fp32"): 6.0}
+    int8 = {("openvino", "int8"): 2.0, ("onnxruntime", "int8"): 5.0}
+    assert speedup({**seconds, **int8}) == 1.5
 
 
-def test_engines_take_turns_and_the_first_call_of_each_does_not_count(
+def test_calls_take_turns_and_the_first_of_each_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[str] = []
     now = 0.0
 
-    def engine(name: str, seconds: list[float]) -> Engine:
-        def infer(_: F32) -> None:
-            nonlocal now
-            order.append(name)
-            now += seconds[len(order) % 2]  # each turn calls it twice, the second is timed
-
-        return cast(Engine, SimpleNamespace(infer=infer))
+    def call(name: str, seconds: list[float]) -> None:
+        nonlocal now
+        order.append(name)
+        now += seconds[len(order) % 2]  # each turn calls it twice, the second is timed
 
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    engines = {"a": engine("a", [1.0, 50.0]), "b": engine("b", [4.0, 70.0])}
-    assert time_in_turns(engines, np.zeros((1, 1, 8, 8), np.float32)) == {"a": 1.0, "b": 4.0}
+    calls = [partial(call, "a", [1.0, 50.0]), partial(call, "b", [4.0, 70.0])]
+    assert in_turns(calls, 3, seconds_of) == [[1.0] * 3, [4.0] * 3]
     assert order[:8] == [*"aabbaabb"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Copying:
-    """A job that finds its network ready."""
-
-    source: Path
-    target: Path
-    refused: Path | None = None
-
-    def run(self, report: Callable[[str], None]) -> None:
-        shutil.copy(self.source, self.target)
-        shutil.copy(self.source.with_suffix(".json"), self.target.with_suffix(".json"))
 
 
 @pytest.mark.parametrize("speedup", [1.5, 1.1])
 def test_the_file_gets_its_name_only_if_it_is_worth_it(
-    speedup: float, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    speedup: float, exported_network: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = int8_job.make_int8
-
-    def make(network: Path, target: Path, photographs: Sequence[Path]) -> Figures:
-        return dataclasses.replace(real(network, target, photographs), speedup=speedup)
-
-    monkeypatch.setattr(int8_job, "make_int8", make)
-    target, lines = tmp_path / "net.onnx", list[str]()
-    job = Int8Job(Copying(network, target), target)
+    monkeypatch.setattr(job, "speedup", lambda _: speedup)
+    lines: list[str] = []
+    output = Output(tmp_path / "net.onnx", lines.append)
     if speedup >= 1.3:
-        job.run(lines.append)
-        card = json.loads(target.with_suffix(".json").read_text())
-        assert (card["precision"], card["onnx_sha256"]) == ("int8", sha256(target))
-        assert card["int8"]["kept"][0] == "unspread"
-        assert 0.01 < card["int8"]["difference"] <= 0.6
-        assert not card.keys() & {"proofs", "refused_precisions"}  # of the float32 file
+        output.publish(as_int8(exported_network, output))
+        assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.json"}
+        sidecar = json.loads((tmp_path / "net.json").read_text())
+        assert (sidecar["precision"], sidecar["onnx_sha256"]) == ("int8", sha256(output.target))
+        assert sidecar["int8"]["kept"][0] == "unspread"
+        assert 0.01 < sidecar["int8"]["difference"] <= 0.6
+        assert not sidecar.keys() & {"proofs", "refused_precisions"}  # of the float32 file
         [row] = exported_files([tmp_path])
         assert row.proof.startswith("CIEDE2000 mean 0.")
-        assert set(card["int8"]["milliseconds"]) >= {"onnxruntime fp32", "openvino int8"}
-        model = onnx.load(target)
-        info = ModelInfo.from_metadata({p.key: p.value for p in model.metadata_props}, "net")
-        assert info.precision == "int8"
+        milliseconds = sidecar["int8"]["milliseconds"]
+        assert set(milliseconds) == {
+            *("openvino fp32", "onnxruntime fp32", "openvino int8", "onnxruntime int8")
+        }
+        assert ModelInfo.from_metadata(read_metadata(output.target), "net").precision == "int8"
     else:
         with pytest.raises(ProofError, match=r"int8 is not worth it here: it is 1\.10 times as"):
-            job.run(lines.append)
+            as_int8(exported_network, output)
         assert {path.name for path in tmp_path.iterdir()} == {"net.refused.onnx"}
     assert lines[-1].startswith("int8: mean CIEDE2000 0.")
 
 
-def test_without_photographs_it_says_so(network: Path, tmp_path: Path) -> None:
-    target = tmp_path / "net.onnx"
+def test_without_photographs_it_says_so(exported_network: Exported, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(ArgumentError, match="no photographs to calibrate on"):
-        Int8Job(Copying(network, target), target, data=tmp_path / "none").run(print)
+        as_int8(exported_network, Output(tmp_path / "net.onnx", print), tmp_path / "none")

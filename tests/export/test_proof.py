@@ -21,8 +21,8 @@ from colorize.export.proof.proof import (
     FLOAT16,
     FLOAT32,
     Bound,
+    Trial,
     onnxruntime_answer,
-    prove,
     reference_answer,
 )
 from colorize.runtime.color import F32
@@ -30,7 +30,8 @@ from colorize.runtime.engines.base import Precision
 from colorize.runtime.engines.openvino import OpenVINOEngine
 from colorize.runtime.errors import EngineError
 from colorize.runtime.files import sha256
-from colorize.runtime.models.card import refused_precisions
+from colorize.runtime.models.catalog import MODELS
+from colorize.runtime.models.sidecar import proved_in_bfloat16, read_proofs, refused_precisions
 from colorize.train.architectures.unet import UNetConfig
 from colorize.train.checkpoints.checkpoint import Checkpoint, load_checkpoint
 
@@ -44,7 +45,7 @@ def test_figures_are_those_of_the_pictures() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform(-10, 10, (1, 2, 64, 64)).astype(np.float32)
     other = truth + rng.uniform(-2, 2, truth.shape).astype(np.float32)
-    proof = prove("x", lambda _: other, lambda _: truth, [(lightness,)], FLOAT16)
+    proof = Trial([(lightness,)], [truth], FLOAT16).prove("x", "fp16", lambda _: other)
     pictures = [
         rgb2lab(lab2rgb(np.concatenate([lightness, ab], axis=1)[0].transpose(1, 2, 0)))
         for ab in (truth, other)
@@ -52,7 +53,7 @@ def test_figures_are_those_of_the_pictures() -> None:
     expected = deltaE_ciede2000(*pictures)  # type: ignore[no-untyped-call]
     assert proof.mean == pytest.approx(expected.mean(), rel=0.02)
     assert proof.tail == pytest.approx(np.quantile(expected, 0.999), rel=0.05)
-    apart = prove("x", lambda _: other, lambda _: truth, [(lightness,)], FLOAT32)
+    apart = Trial([(lightness,)], [truth], FLOAT32).prove("x", "fp32", lambda _: other)
     assert apart.tail == pytest.approx(np.hypot(*(other - truth)[0]).max())
 
 
@@ -70,23 +71,29 @@ def test_a_wrong_answer_fails(
     wrong: Callable[[F32, F32], F32], bound: Bound, exported: dict[str, Path]
 ) -> None:
     right = onnxruntime_answer(exported["fp32"])
-    batches = sample_batches(32, (64,))
-    assert prove("right", right, right, batches, bound).passed
-    assert not prove("planted", lambda L: wrong(L, right(L)), right, batches, bound).passed
+    trial = Trial.of(right, sample_batches(32, (64,)), bound)
+    assert trial.prove("right", "fp32", right).passed
+    assert not trial.prove("planted", "fp32", lambda L: wrong(L, right(L))).passed
 
 
 def test_the_figures_lie_beside_the_file(exported: dict[str, Path]) -> None:
     for name, path in exported.items():
-        card = json.loads(path.with_suffix(".json").read_text())
-        assert card["onnx_sha256"] == sha256(path)
-        subjects = [proof["subject"] for proof in card["proofs"]]
-        half = ["torch, float16"] * (name == "fp16")
-        assert subjects[: len(half) + 2] == [*half, "ONNX Runtime", "OpenVINO, float32"]
-        assert ("onnx.reference, float16" in subjects) == (name == "fp16")
-        for proof in card["proofs"]:
+        assert json.loads(path.with_suffix(".json").read_text())["onnx_sha256"] == sha256(path)
+        proofs = read_proofs(path)
+        made = [(proof["engine"], proof["precision"]) for proof in proofs]
+        half = [("torch", "fp16")] * (name == "fp16")
+        assert made[: len(half) + 2] == [*half, ("onnxruntime", "fp32"), ("openvino", "fp32")]
+        assert (("onnx.reference", "fp16") in made) == (name == "fp16")
+        for proof in proofs:
             assert proof["passed"] == (proof["mean"] <= proof["bound"]["mean"])
         unit = "|Δab|" if name == "fp32" else "CIEDE2000"
-        assert card["proofs"][len(half)]["bound"]["unit"] == unit
+        assert proofs[len(half)]["bound"]["unit"] == unit
+
+
+def test_shipped_files_name_the_precision_in_words() -> None:
+    precisions = [proof["precision"] for proof in read_proofs(MODELS / "default.onnx")]
+    assert precisions == ["", "float32", "bf16"]
+    assert proved_in_bfloat16(MODELS / "default.onnx")
 
 
 def test_the_reference_rounds_where_onnxruntime_hides_it(tmp_path: Path) -> None:
@@ -179,7 +186,7 @@ def test_an_fp16_export_names_the_layers_it_kept(
     target = tmp_path / "net.onnx"
     run = colorize_export("--engine", "fp16", "--checkpoint", planted_file, "-o", target)
     assert run.returncode == 0, run.stderr
-    assert "float16 fails (torch, float16: CIEDE2000 mean nan" in run.stderr
+    assert "float16 fails (torch, fp16: CIEDE2000 mean nan" in run.stderr
     kept = json.loads(target.with_suffix(".json").read_text())["float32_layers"]
     assert sorted(kept) == ["encoder.levels.0.1.first.0", "encoder.levels.0.1.second.0"]
     kinds = {w.data_type for w in onnx.load(target).graph.initializer if np.prod(w.dims) > 4}
@@ -265,7 +272,7 @@ def test_a_model_that_fails_in_bf16_is_run_in_float32(
     target = tmp_path / "net.onnx"
     run = colorize_export("--checkpoint", checkpoint_file, "-o", target)
     assert run.returncode == 0, run.stderr
-    assert "failed: OpenVINO, bf16" in run.stderr
+    assert "failed: openvino, bf16" in run.stderr
     assert "OpenVINO will run this file in float32" in run.stderr
     assert refused_precisions(target) == ("bf16",)
     with OpenVINOEngine(target) as engine:

@@ -25,7 +25,7 @@ from colorize.export.tensorrt.builder import BuildOptions, Toolkit, build_engine
 from colorize.runtime.engines import cuda
 from colorize.runtime.engines.cuda import Device, device_count
 from colorize.runtime.engines.tensorrt.log import error_log
-from colorize.runtime.engines.tensorrt.plan import engine_path, read_recipe
+from colorize.runtime.engines.tensorrt.plan import engine_path, read_build_config
 from colorize.runtime.errors import EngineError
 from colorize.runtime.models.contract import INPUT, ModelInfo
 from colorize.train.architectures import ARCHITECTURES
@@ -74,14 +74,14 @@ def test_an_engine_is_reused_until_something_changes(model: Path) -> None:
     first = engine.stat().st_mtime_ns
 
     _, lines, phases = build(model)
-    assert lines == [f"reused: {engine} has the same recipe"]
+    assert lines == [f"reused: {engine} was built with the same settings"]
     assert (phases, engine.stat().st_mtime_ns) == ([], first)
 
     _, lines, phases = build(model, BuildOptions((1, 1, 2), (64, 64, 64), ("89",), 256, 2))
     assert "stale: compute_capabilities is (), not ('89',)" in lines[0]
     assert phases
-    recipe = read_recipe(engine)
-    assert (recipe.workspace_mib, recipe.optimization_level) == (256, 2)
+    config = read_build_config(engine)
+    assert (config.workspace_mib, config.optimization_level) == (256, 2)
 
     whole = engine.read_bytes()
     engine.write_bytes(whole[:1000])
@@ -172,12 +172,12 @@ def test_a_cancelled_build_ends_at_the_next_step(model: Path) -> None:
         monitor.cancelled = True
 
     monitor = tensorrt._monitor(trt, stop)
-    recipe = tensorrt._recipe(model, find_toolkit(), SMALL)
+    settings = tensorrt._build_config(model, find_toolkit(), SMALL)
     builder = trt.Builder(error_log(trt))
     network = builder.create_network(tensorrt._strongly_typed(find_toolkit()))
     assert trt.OnnxParser(network, error_log(trt)).parse(model.read_bytes())
     config = builder.create_builder_config()
-    tensorrt._configure(trt, builder, config, recipe)
+    tensorrt._configure(trt, builder, config, settings)
     config.progress_monitor = monitor
     assert builder.build_serialized_network(network, config) is None
     assert len(steps) < 5
@@ -202,7 +202,7 @@ def test_a_second_builder_waits_for_the_first(model: Path) -> None:
 BUILD = """
 import sys
 from pathlib import Path
-from colorize.export.tensorrt import BuildOptions, build_engine, find_toolkit
+from colorize.export.tensorrt.builder import BuildOptions, build_engine, find_toolkit
 
 build_engine(Path(sys.argv[1]), find_toolkit(), BuildOptions(), lambda *_: None, print)
 """
@@ -217,7 +217,7 @@ def test_two_processes_build_one_engine(model: Path) -> None:
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(text.splitlines()[-1].split(" ")[0] for text in said) == ["built", "reused:"]
-    read_recipe(engine_path(model, "tensorrt_rtx"))
+    read_build_config(engine_path(model, "tensorrt_rtx"))
 
 
 class Play(enum.Enum):
@@ -293,8 +293,8 @@ def test_standard_tensorrt_keeps_its_timings(
     engine = build_with(1)
     assert engine.name == "net.engine"
     assert engine.read_bytes() == b"plan"
-    recipe = read_recipe(engine)
-    assert (recipe.device, recipe.compute_capabilities) == ("NVIDIA L4", ("89",))
+    config = read_build_config(engine)
+    assert (config.device, config.compute_capabilities) == ("NVIDIA L4", ("89",))
     memory = {"WORKSPACE": 64 << 20, "RUNTIME_ACTIVATION_RESIZE_10_10": True}
     assert noted == {"flags": 2, "timings": b"", **memory}
     build_with(2)
@@ -326,7 +326,7 @@ def test_standard_tensorrt_gives_onnxruntimes_answers(model: Path) -> None:
     toolkit = find_toolkit("cuda")
     options = BuildOptions(size=(64, 64, 128))
     engine = build_engine(model, toolkit, options, lambda *_: None, print)
-    assert read_recipe(engine).compute_capabilities == (cuda.devices()[0].compute_capability,)
+    assert read_build_config(engine).compute_capabilities == (cuda.devices()[0].compute_capability,)
     runtime = toolkit.trt.Runtime(toolkit.trt.Logger(toolkit.trt.Logger.ERROR))
     context = runtime.deserialize_cuda_engine(engine.read_bytes()).create_execution_context()
     [lightness] = sample_batches(32, (64,))[-1]

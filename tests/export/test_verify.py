@@ -1,6 +1,5 @@
 """colorize-export --verify and --list."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from onnx import numpy_helper
 
 from colorize.runtime.engines.cuda import device_count
 from colorize.runtime.engines.tensorrt.plan import engine_path
-from colorize.runtime.models.card import sidecar_path
+from colorize.runtime.models.sidecar import read_proofs, sidecar_path
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,11 +33,9 @@ def test_a_good_file_is_proved_again(
     run = colorize_export("--verify", shelf / f"{name}.onnx", "--checkpoint", checkpoint_file)
     assert run.returncode == 0, run.stderr
     assert run.stdout == f"{shelf / name}.onnx: good\n"
-    card = json.loads(sidecar_path(shelf / f"{name}.onnx").read_text())
-    figures = {str(proof["subject"]): proof["mean"] for proof in card["proofs"]}
-    for subject, mean in figures.items():
-        assert f"proved: {subject}: " in run.stderr
-        assert f"mean {mean:.4f} " in run.stderr
+    for proof in read_proofs(shelf / f"{name}.onnx"):
+        assert f"proved: {proof['engine']}, {proof['precision']}: " in run.stderr
+        assert f"mean {proof['mean']:.4f} " in run.stderr
     assert {path.name: path.read_bytes() for path in shelf.iterdir()} == before
 
 
@@ -56,8 +53,8 @@ def test_a_changed_file_fails(shelf: Path, checkpoint_file: Path, colorize_expor
     sidecar_path(path).unlink()
     run = colorize_export("--verify", path, "--checkpoint", checkpoint_file)
     assert run.returncode == 1
-    assert "failed: ONNX Runtime: |Δab| mean" in run.stderr
-    assert run.stderr.splitlines()[-1].startswith("colorize-export: refused: ONNX Runtime")
+    assert "failed: onnxruntime, fp32: |Δab| mean" in run.stderr
+    assert run.stderr.splitlines()[-1].startswith("colorize-export: refused: onnxruntime, fp32: |")
     assert run.stdout == ""
 
 
@@ -120,7 +117,7 @@ def test_the_list_shows_what_was_exported_and_what_runs(shelf: Path, colorize_ex
     assert "openvino, onnxruntime" in half
     assert "|Δab| mean 0.0000" in rows["exports/fp32.onnx"]
     assert "none beside it" in rows["exports/compact.onnx"]
-    assert "no: not an ONNX file" in rows["exports/cut.onnx"]
+    assert "no: exports/cut.onnx: not an ONNX file" in rows["exports/cut.onnx"]
     assert "no: it failed its proof" in rows["exports/old.refused.onnx"]
     if not device_count() and (shelf / "fp16.rtx.engine").exists():
         assert "no: no NVIDIA driver reports a GPU" in rows["exports/fp16.rtx.engine"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import ModelError
 from ...runtime.files import whole_file
-from ...runtime.models.card import read_figures
+from ...runtime.models.sidecar import read_figures
 from ..architectures import architecture
 from ..architectures.base import AnyArchitecture
 from ..architectures.blocks import EncoderDecoder

@@ -15,7 +15,7 @@ from ...resize import LONG_SIDE_LIMIT
 from .. import cuda
 from ..base import Engine, EngineDevice, Precision, Timeline, last_line
 from ..cuda import Device
-from .plan import SUFFIXES, Profile, Recipe, Shape, export_command, find_engine, read_metadata
+from .plan import SUFFIXES, BuildConfig, Profile, Shape, export_command, find_engine, read_metadata
 
 if TYPE_CHECKING:
     from .session import Session
@@ -52,17 +52,17 @@ class TensorRTEngine(Engine):
         problem = _missing()
         if problem:
             raise EngineError(f"backend tensorrt cannot be used: {problem}")
-        trt, plan, recipe = _find(model, gpu)
-        if precision not in ("auto", recipe.precision):
+        trt, plan, config = _find(model, gpu)
+        if precision not in ("auto", config.precision):
             raise EngineError(
-                f"{plan}: computes in {recipe.precision}, not in {precision}; "
+                f"{plan}: computes in {config.precision}, not in {precision}; "
                 "give --precision auto, or another --backend"
             )
         self.info = ModelInfo.from_metadata(read_metadata(plan), str(plan))
-        self.device, self.precision = f"cuda:{ordinal}", recipe.precision
-        self.remark = "TensorRT-RTX" if recipe.flavour == "tensorrt_rtx" else ""
-        self.best_batch = recipe.profiles[0].best[0]
-        self._profiles = recipe.profiles
+        self.device, self.precision = f"cuda:{ordinal}", config.precision
+        self.remark = "TensorRT-RTX" if config.variant == "tensorrt_rtx" else ""
+        self.best_batch = config.profiles[0].best[0]
+        self._profiles = config.profiles
         try:
             from .session import Session  # only here: it imports pycuda
 
@@ -134,30 +134,30 @@ class TensorRTEngine(Engine):
 def _missing() -> str:
     """Return what lacks to run engines, and the mend; "" if nothing."""
     lacking = [] if importlib.util.find_spec("pycuda") else ["pycuda"]
-    if not _flavours():
+    if not _variants():
         lacking.append("tensorrt")
     return f"{' and '.join(lacking)} not installed: {_INSTALL}" if lacking else ""
 
 
-def _flavours() -> list[str]:
-    return [flavour for flavour in SUFFIXES if importlib.util.find_spec(flavour) is not None]
+def _variants() -> list[str]:
+    return [variant for variant in SUFFIXES if importlib.util.find_spec(variant) is not None]
 
 
-def _find(model: Path, gpu: Device) -> tuple[Any, Path, Recipe]:
-    """Return the TensorRT module, the engine of MODEL that it can run on GPU, and its recipe."""
+def _find(model: Path, gpu: Device) -> tuple[Any, Path, BuildConfig]:
+    """Return the module of TensorRT, the engine of MODEL that fits GPU, and how that was built."""
     reasons = []
-    for flavour in _flavours():
+    for variant in _variants():
         try:
-            trt = import_module(flavour)
+            trt = import_module(variant)
         except (ImportError, OSError) as error:
-            reasons.append(f"{flavour} cannot be loaded: {last_line(error)}")
+            reasons.append(f"{variant} cannot be loaded: {last_line(error)}")
             continue
         try:
-            plan, recipe = find_engine(model, flavour, trt.__version__, gpu.compute_capability)
+            plan, config = find_engine(model, variant, trt.__version__, gpu.compute_capability)
         except EngineError as error:
             reasons.append(str(error).partition(";")[0])
         else:
-            return trt, plan, recipe
+            return trt, plan, config
     raise EngineError(
         f"{model}: no TensorRT engine to run here ({'; '.join(reasons)}); "
         f"build one: {export_command(model)}"

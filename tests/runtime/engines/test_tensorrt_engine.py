@@ -32,7 +32,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that there is a GPU, pycuda, and a TensorRT 11.4 without any engine."""
     monkeypatch.setattr(cuda, "devices", lambda: [Device("NVIDIA L4", "89")])
     monkeypatch.setattr(tensorrt, "_missing", lambda: "")
-    monkeypatch.setattr(tensorrt, "_flavours", lambda: ["tensorrt"])
+    monkeypatch.setattr(tensorrt, "_variants", lambda: ["tensorrt"])
     played = SimpleNamespace(__version__="11.4")
     monkeypatch.setattr(tensorrt, "import_module", lambda name: played)
 

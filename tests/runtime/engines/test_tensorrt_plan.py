@@ -3,18 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from colorize.export.tensorrt.profiles import check_sizes, default_sizes, profiles
 from colorize.runtime.engines.tensorrt.plan import (
+    BuildConfig,
     Profile,
-    Recipe,
-    check_recipe,
+    check_build_config,
     engine_path,
     find_engine,
+    read_build_config,
     read_metadata,
-    read_recipe,
     store_engine,
 )
 from colorize.runtime.errors import ArgumentError, EngineError
@@ -27,10 +28,10 @@ METADATA = {"colorize.native_size": "64", "another": "value"}
 
 
 @pytest.fixture
-def recipe(tiny_model: Path) -> Recipe:
-    return Recipe(
+def config(tiny_model: Path) -> BuildConfig:
+    return BuildConfig(
         onnx_sha256=sha256(tiny_model),
-        flavour="tensorrt_rtx",
+        variant="tensorrt_rtx",
         version="1.7",
         precision="fp16",
         compute_capabilities=("86", "89"),
@@ -41,27 +42,27 @@ def recipe(tiny_model: Path) -> Recipe:
 
 
 @pytest.fixture
-def engine(recipe: Recipe, tiny_model: Path, tmp_path: Path) -> Path:
+def engine(config: BuildConfig, tiny_model: Path, tmp_path: Path) -> Path:
     """An engine beside its model, tmp_path/tiny.onnx."""
     model = tmp_path / "tiny.onnx"
     model.write_bytes(tiny_model.read_bytes())
     path = engine_path(model, "tensorrt_rtx")
-    store_engine(path, PLAN, recipe, METADATA)
+    store_engine(path, PLAN, config, METADATA)
     return path
 
 
-def test_a_recipe_comes_back_as_it_was_written(engine: Path, recipe: Recipe) -> None:
+def test_a_config_comes_back_as_it_was_written(engine: Path, config: BuildConfig) -> None:
     assert engine.read_bytes() == PLAN
-    assert read_recipe(engine) == recipe
+    assert read_build_config(engine) == config
     assert read_metadata(engine) == METADATA
-    check_recipe(engine, read_recipe(engine), **vars(recipe))
+    check_build_config(engine, read_build_config(engine), **vars(config))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("onnx_sha256", "0" * 64),
-        ("flavour", "tensorrt"),
+        ("variant", "tensorrt"),
         ("version", "1.8"),
         ("precision", "fp32"),
         ("compute_capabilities", ("86",)),
@@ -72,43 +73,43 @@ def test_a_recipe_comes_back_as_it_was_written(engine: Path, recipe: Recipe) -> 
     ],
 )
 def test_whatever_decides_the_bytes_makes_an_engine_stale(
-    name: str, value: object, engine: Path, recipe: Recipe
+    name: str, value: object, engine: Path, config: BuildConfig
 ) -> None:
-    wanted = vars(replace(recipe, **{name: value}))  # type: ignore[arg-type]  # by the field's name
+    wanted = vars(replace(config, **{name: value}))  # type: ignore[arg-type]  # by the field's name
     with pytest.raises(EngineError, match=f"stale: {name} is"):
-        check_recipe(engine, read_recipe(engine), **wanted)
+        check_build_config(engine, read_build_config(engine), **wanted)
 
 
 def test_damaged_engines_are_never_used(engine: Path) -> None:
-    card = Path(f"{engine}.json")
-    good = card.read_text()
+    stored = Path(f"{engine}.json")
+    good = stored.read_text()
     engine.write_bytes(PLAN[:-1])
     with pytest.raises(EngineError, match="truncated, or not the file that was built"):
-        read_recipe(engine)
+        read_build_config(engine)
     engine.write_bytes(PLAN)
     damages = [json.dumps({**json.loads(good), name: 3}) for name in ("profiles", "metadata")]
     for damage in ("", "[]", good[:-20], *damages):
-        card.write_text(damage)
+        stored.write_text(damage)
         with pytest.raises(EngineError, match=r"engine.json: damaged"):
-            read_recipe(engine)
-    card.unlink()
+            read_build_config(engine)
+    stored.unlink()
     with pytest.raises(EngineError, match=r"no tiny\.rtx\.engine\.json beside it"):
-        read_recipe(engine)
+        read_build_config(engine)
     engine.unlink()
     with pytest.raises(EngineError, match="no such engine"):
-        read_recipe(engine)
+        read_build_config(engine)
 
 
-def test_the_engine_of_a_model_is_found_where_it_fits(engine: Path, recipe: Recipe) -> None:
+def test_the_engine_of_a_model_is_found_where_it_fits(engine: Path, config: BuildConfig) -> None:
     model = engine.with_name("tiny.onnx")
-    assert find_engine(model, "tensorrt_rtx", "1.7", "89") == (engine, recipe)
+    assert find_engine(model, "tensorrt_rtx", "1.7", "89") == (engine, config)
     with pytest.raises(EngineError, match="built for compute capability 86, 89, this GPU has 120"):
         find_engine(model, "tensorrt_rtx", "1.7", "120")
     with pytest.raises(EngineError, match=r"version is 1\.7, not 1\.8"):
         find_engine(model, "tensorrt_rtx", "1.8", "89")
     with pytest.raises(EngineError, match=r"tiny\.engine: no such engine"):
         find_engine(model, "tensorrt", "1.7", "89")
-    store_engine(engine, PLAN, replace(recipe, compute_capabilities=()), METADATA)
+    store_engine(engine, PLAN, replace(config, compute_capabilities=()), METADATA)
     assert find_engine(model, "tensorrt_rtx", "1.7", "120")[0] == engine
     model.write_bytes(model.read_bytes() + b"\n")
     with pytest.raises(EngineError, match="stale: onnx_sha256"):
@@ -142,9 +143,9 @@ def test_a_profile_takes_what_lies_between_its_ends() -> None:
     assert not profile.takes((1, 1, 32, 64))
 
 
-def test_profiles_name_their_inputs_and_old_ones_have_one() -> None:
+def test_older_json_files_call_the_variant_flavour_and_name_no_inputs() -> None:
     old = {"low": [1, 1, 64, 64], "best": [1, 1, 64, 96], "high": [2, 1, 64, 128]}
-    card = {
+    stored: dict[str, Any] = {
         "onnx_sha256": "0",
         "flavour": "tensorrt",
         "version": "10",
@@ -153,7 +154,9 @@ def test_profiles_name_their_inputs_and_old_ones_have_one() -> None:
         "device": "",
         "profiles": [old, {**old, "inputs": ["L", "hints"]}],
     }
-    plain, hinted = Recipe.from_card(card).profiles
+    config = BuildConfig.from_json(stored)
+    assert config.variant == "tensorrt"
+    plain, hinted = config.profiles
     assert plain == Profile((1, 1, 64, 64), (1, 1, 64, 96), (2, 1, 64, 128))
     assert plain.inputs == ("L",)
     assert hinted.inputs == ("L", "hints")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from colorize.runtime.engines.tensorrt.plan import Profile, Recipe, engine_path, store_engine
+from colorize.runtime.engines.tensorrt.plan import BuildConfig, Profile, engine_path, store_engine
 from colorize.runtime.files import sha256
 from colorize.runtime.models.contract import ModelInfo
 
@@ -87,9 +87,9 @@ def store(tiny_model: Path, tiny_info: ModelInfo, tmp_path: Path) -> Callable[..
         model = tmp_path / "tiny.onnx"
         model.write_bytes(network.read_bytes())
         used = profiles or (LANDSCAPE, PORTRAIT)
-        recipe = Recipe(
+        config = BuildConfig(
             onnx_sha256=sha256(model),
-            flavour="tensorrt",
+            variant="tensorrt",
             version="11.4.simulated",
             precision=precision,
             compute_capabilities=capabilities,
@@ -98,7 +98,7 @@ def store(tiny_model: Path, tiny_info: ModelInfo, tmp_path: Path) -> Callable[..
         )
         shapes = [[profile.low, profile.best, profile.high] for profile in used]
         content = json.dumps({"profiles": shapes, **plan}).encode()
-        store_engine(engine_path(model, "tensorrt"), content, recipe, info.to_metadata())
+        store_engine(engine_path(model, "tensorrt"), content, config, info.to_metadata())
         return model
 
     return make

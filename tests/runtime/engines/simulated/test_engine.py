@@ -22,7 +22,12 @@ from colorize.runtime.engines.select import engine_devices, open_engine
 from colorize.runtime.engines.tensorrt import memory as gpu
 from colorize.runtime.engines.tensorrt import session as trt_session
 from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
-from colorize.runtime.engines.tensorrt.plan import Profile, engine_path, read_recipe, store_engine
+from colorize.runtime.engines.tensorrt.plan import (
+    Profile,
+    engine_path,
+    read_build_config,
+    store_engine,
+)
 from colorize.runtime.errors import ArgumentError, EngineError, ModelError, OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
 
@@ -294,7 +299,7 @@ def test_engines_that_tensorrt_cannot_load_leave_nothing_behind(
 ) -> None:
     model = store()
     plan = engine_path(model, "tensorrt")
-    store_engine(plan, b"no plan", read_recipe(plan), tiny_info.to_metadata())
+    store_engine(plan, b"no plan", read_build_config(plan), tiny_info.to_metadata())
     with pytest.raises(EngineError, match="cannot load it: Serialization assertion magicTagRead"):
         TensorRTEngine(model)
 
