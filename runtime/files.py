@@ -36,10 +36,10 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 def part_file(target: Path) -> Iterator[Path]:
     """Yield a hidden path beside TARGET to write to; whatever is left under it is deleted.
 
-    The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
+        The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
     it to the disk before that, so that a power failure cannot leave it half written. OutputError
     if the folder cannot be written to.
-    """
+        """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,11 @@ from colorize.export.graphs.fp16 import deployed_network, halve, rank_layers
 from colorize.export.graphs.image import image_graph
 from colorize.export.graphs.int8 import calibrate
 from colorize.export.graphs.onnx import export_onnx
-from colorize.export.jobs.checkpoint import ExportJob
+from colorize.export.jobs.checkpoint import export_checkpoint
 from colorize.export.jobs.image import prove_image
-from colorize.export.jobs.int8 import as_seen
+from colorize.export.jobs.output import Output
 from colorize.export.jobs.verify import recheck
-from colorize.export.proof.batches import sample_batches, square_batch
+from colorize.export.proof.batches import sample_batches, seen_batches, square_batch
 from colorize.export.proof.proof import reference_answer, torch_answer
 from colorize.runtime.color import F32
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
@@ -56,7 +56,8 @@ def made(
     source = tmp_path_factory.mktemp("hints") / "net.safetensors"
     checkpoint.save(source)
     target, lines = source.with_suffix(".onnx"), list[str]()
-    ExportJob(source, "fp32", target).run(lines.append)
+    output = Output(target, lines.append)
+    output.publish(export_checkpoint(source, "fp32", output))
     return source, target, lines
 
 
@@ -90,7 +91,7 @@ def test_an_export_is_proved_with_and_without_hints(
 def test_a_file_is_proved_again(made: tuple[Path, Path, list[str]]) -> None:
     source, target, _ = made
     lines: list[str] = []
-    recheck(target, source, lines.append)
+    recheck(Output(target, lines.append), source)
     assert sum(line.startswith("proved: ") for line in lines) >= 2
 
 
@@ -165,7 +166,7 @@ def test_eight_bits_leave_hints_and_the_first_layer_alone(
 ) -> None:
     _, target, _ = made
     info = replace(tiny_info, takes_hints=True, size_multiple=32)
-    seen = as_seen(photo_files(SAMPLES / "train")[:3], info)
+    seen = seen_batches(photo_files(SAMPLES / "train")[:3], info, hints=True)
     assert [batch[1].any() for batch in seen] == [False, True, True]
     network = calibrate(target, seen)
     convs = [node for node in network.model.graph.node if node.op_type == "Conv"]
