@@ -72,7 +72,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--data",
     multiple=True,
-    help="Folder of photographs (any nesting) or tar; globs and {000..009} name several; may be "
+    help="Folder of photographs (any nesting) or a tar; globs and {000..009} name several. May be "
     "repeated. Default: the sample photographs.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
@@ -81,70 +81,86 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--batch-size",
     type=int,
-    help="Of all processes together. Default: 16; 64 for many photographs on a GPU.",
+    help="Crops in a batch, of all processes together. Default: 16; 64 for 2,000 or more "
+    "photographs on a GPU.",
 )
 @click.option(
     "--size",
     type=int,
-    help="Side of the crops in pixels. Default: 128; 256 for many photographs on a GPU; "
-    "that of --init-from.",
+    help="Side of the crops in pixels. Default: 128; 256 for 2,000 or more photographs on a GPU; "
+    "with --init-from, the parent's.",
 )
-@click.option("--lr", type=float, help="Highest learning rate. Default: 1e-3; --init-from: 2e-4.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--lr", type=float, help="Highest learning rate. Default: 1e-3; 2e-4 with --init-from."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--init-from",
     metavar="default|FILE|RUN",
-    help="Fine-tune the bundled colorizer, a checkpoint, or the one in a run folder.",
+    help="Fine-tune the bundled colorizer, a checkpoint file, or the checkpoint of a run folder.",
 )
 @click.option(
     "--encoder",
-    help="Replace the preset's encoder: resnet18 ... efficientnet_lite0, or plain in a U-Net.",
+    help="Replace the preset's encoder: resnet18 to resnet152, efficientnet_lite0, or in a U-Net "
+    "plain.",
 )
 @click.option(
     "--encoder-weights",
     metavar="NAME|FILE|none",
     help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file. "
-    "Default: the published ones of efficientnet_lite0, none of others.",
+    "Default: published weights for efficientnet_lite0, none for the others.",
 )
 @click.option(
     "--decoder",
     metavar="N,N,...",
     callback=_widths,
-    help="Replace the widths of the preset's decoder, deepest first; one level fewer answers at "
-    "half the size.",
+    help="Replace the widths of the preset's decoder, deepest level first. With one level fewer, "
+    "the network answers at half the size.",
 )
 @click.option(
     "--freeze-encoder",
     type=click.IntRange(min=0),
     metavar="STEPS",
     default=0,
-    help="Leave the pre-trained encoder as it is for so many steps.",
+    help="Keep the encoder unchanged for the first STEPS steps.",
 )
 @click.option(
     "--hints",
     is_flag=True,
     default=None,
-    help="Train with simulated hints: colors of some places, as a user gives them. "
-    "Default: as --init-from.",
+    help="Train a network that takes color hints, with simulated ones. Default: with --init-from, "
+    "as the parent.",
 )
-@click.option("--freeze-norm", is_flag=True, help="Keep batch norm's statistics: for few photos.")
-@click.option("--loss", "pixel_loss", default="huber", show_default=True, help="huber or l1.")
+@click.option(
+    "--freeze-norm",
+    is_flag=True,
+    help="Keep the batch norm statistics of --init-from; useful for a few dozen photographs.",
+)
+@click.option(
+    "--loss", "pixel_loss", default="huber", show_default=True, help="Loss on ab: huber or l1."
+)
 @click.option(
     "--color-weights",
     default="none",
     show_default=True,
-    help="What counts more: vividness, rarity or none.",
+    help="Which colors weigh more: vividness, rarity or none.",
 )
 @click.option("--gan-loss", "adversarial_loss", default="hinge", show_default=True,
-              help="hinge or lsgan.")  # fmt: skip
+              help="Adversarial loss: hinge or lsgan.")  # fmt: skip
 @click.option("--perceptual", help="Add a perceptual loss: squeezenet1_1 or vgg16.")
-@click.option("--perceptual-weights", metavar="NAME|FILE", default="DEFAULT", show_default=True)
+@click.option(
+    "--perceptual-weights",
+    metavar="NAME|FILE",
+    default="DEFAULT",
+    show_default=True,
+    help="Weights of that network: a published name, which is downloaded, or a file.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "bf16", "fp32"]),
     default="auto",
     show_default=True,
-    help="auto: bf16 where the hardware computes it.",
+    help="Precision of the arithmetic. auto: bf16 where the hardware computes it, else fp32.",
 )
 @click.option(
     "--set",
@@ -152,16 +168,21 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     metavar="NAME=VALUE",
     multiple=True,
     callback=_override,
-    help="Change any other setting, such as ema_decay=0.999; a wrong name lists them all.",
+    help="Change any other setting, such as ema_decay=0.999. An unknown name lists them all. "
+    "May be repeated.",
 )
-@click.option("--list", "list_only", is_flag=True, help="List the architectures and their sizes.")
-@click.option("--card", metavar="FILE", help="Print the model card in a checkpoint.")
-@click.option("--license", help="What the model card shall say of the weights' license.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder.")
+@click.option(
+    "--list", "list_only", is_flag=True, help="List the architectures, their presets and sizes."
+)
+@click.option("--card", metavar="FILE", help="Print the model card of a checkpoint.")
+@click.option("--license", help="License of the weights, for the model card.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Run folder. Default: runs/ARCH/TIME."
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
-    help="Go on with the training in this run folder; takes a new budget, nothing else.",
+    help="Resume the training in this run folder. A new budget may be given, but no other setting.",
 )
 @click.version_option(package_name="colorize-toolkit")
 @click.pass_context
@@ -180,8 +201,12 @@ def main(
 ) -> None:
     """Train a colorizer.
 
-    Bare, it trains on the sample photographs for a few minutes. The run folder holds the
-    checkpoint, the settings, a log, loss curves and a grid of validation photographs.
+    Without arguments it trains on the sample photographs for three minutes. The run folder gets
+    the checkpoint, the settings, a log, loss curves and a grid of validation photographs. Ctrl-C
+    saves, and --resume continues.
+
+    Exit codes: 0 done, 1 the training failed or a file cannot be written, 2 bad arguments or
+    unusable input, 130 interrupted.
 
     Example: colorize-train --arch unetgan --data ~/photos --max-time 2h
     """
