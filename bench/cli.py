@@ -33,12 +33,12 @@ def _path(*, folder: bool = True) -> click.Path:
     multiple=True,
     help="A bundled model or an ONNX file; may be repeated. Default: all bundled models.",
 )
-@click.option("--against", multiple=True, help="A further model beside these; may be repeated.")
+@click.option("--against", multiple=True, help="Another model to compare with; may be repeated.")
 @click.option(
     "--colored",
     multiple=True,
     type=_path(),
-    help="Folder of already colored pictures, named like --data's; may be repeated.",
+    help="Folder of pictures that another colorizer made, named as in --data; may be repeated.",
 )
 @click.option(
     "--data",
@@ -51,7 +51,7 @@ def _path(*, folder: bool = True) -> click.Path:
     type=click.Choice(["native", "imagenet256"]),
     default="native",
     show_default=True,
-    help="Photographs as they are, or short side 256 and the 256x256 in the middle.",
+    help="native: photographs as they are. imagenet256: short side 256, central 256x256.",
 )
 @click.option(
     "--backend",
@@ -63,7 +63,7 @@ def _path(*, folder: bool = True) -> click.Path:
     "--device",
     default="auto",
     show_default=True,
-    help="cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel); auto: each backend's fastest.",
+    help="cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel). auto: the fastest of each backend.",
 )
 @click.option(
     "--precision",
@@ -71,13 +71,15 @@ def _path(*, folder: bool = True) -> click.Path:
     callback=listed(_one_of(("auto", "fp32", "bf16")), "a list of auto, fp32, bf16"),
     default="auto",
     show_default=True,
+    help="Precisions of the arithmetic: auto, fp32, bf16, or several with commas between.",
 )
 @click.option(
     "--size",
     "sizes",
     metavar="N,N,...",
     callback=listed(positive, "a list of sizes; write 128 or 128,256"),
-    help="Short sides at which the network works. Default: each model's own.",
+    help="Working sizes: the short side in pixels of what the network sees. Default: each "
+    "model's own.",
 )
 @click.option(
     "--batch",
@@ -86,23 +88,27 @@ def _path(*, folder: bool = True) -> click.Path:
     callback=listed(positive, "a list of batch sizes; write 8 or 1,8,32"),
     default="1,8",
     show_default=True,
-    help="Speed: pictures in one inference.",
+    help="Speed: batch sizes.",
 )
 @click.option(
     "--runs",
     type=click.IntRange(min=1),
     default=30,
     show_default=True,
-    help="Speed: timed runs of each engine and batch.",
+    help="Speed: timed runs of each engine and batch size.",
 )
 @click.option(
     "--warmup",
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Speed: untimed runs before them, more until the pace is steady; 0: none.",
+    help="Speed: untimed runs at first, and more until the times are steady. 0: none.",
 )
-@click.option("--roofline", is_flag=True, help="Speed: against this machine's matrix product.")
+@click.option(
+    "--roofline",
+    is_flag=True,
+    help="Speed: compare the network with the fastest matrix product on this machine.",
+)
 @click.option(
     "--video",
     "videos",
@@ -129,16 +135,18 @@ def _path(*, folder: bool = True) -> click.Path:
     "--lpips-weights",
     multiple=True,
     type=_path(),
-    help="torchvision's weights for them: a file or a folder; may be repeated.",
+    help="torchvision's weights for LPIPS: a file or a folder; may be repeated.",
 )
-@click.option("--fid-weights", type=_path(folder=False), help="The standard Inception weights.")
-@click.option("--download", is_flag=True, help="Fetch LPIPS weights that are not here.")
+@click.option(
+    "--fid-weights", type=_path(folder=False), help="The standard Inception weights for FID."
+)
+@click.option("--download", is_flag=True, help="Download missing weights for LPIPS.")
 @click.option(
     "--limit-images",
     type=click.IntRange(min=1),
-    help="Quality: only so many photographs, drawn by --seed.",
+    help="Quality: measure only this many photographs, drawn by --seed.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of that draw.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -149,7 +157,7 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--wall",
     type=_path(folder=False),
-    help="Draw a picture of the first photographs here: gray, each model's, the truth.",
+    help="Also write this picture of the first photographs: gray, each model's colors, the truth.",
 )
 @click.option(
     "--compare",
@@ -157,14 +165,14 @@ def _path(*, folder: bool = True) -> click.Path:
     nargs=2,
     metavar="OLD NEW",
     type=_path(folder=False),
-    help="Measure nothing; compare two results.json, exit with 1 on a regression.",
+    help="Only compare two results.json files; exit with 1 on a regression.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
     default=0.05,
     show_default=True,
-    help="Compare: share by which one machine's pace differs from day to day.",
+    help="Compare: relative change in speed that counts as noise.",
 )
 @click.option(
     "-o",
@@ -178,10 +186,12 @@ def _path(*, folder: bool = True) -> click.Path:
 def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) -> int:
     """Measure the quality and the speed of models.
 
-    Quality compares colored photographs with the truth; speed times the network on each engine
-    in turns; bare, the default model is timed on every engine and the others on the fastest. Exit
-    codes: 0 all measured, 1 nothing could be measured, or --compare found a regression, 2 bad
-    arguments or unusable input, 3 some failed.
+    Quality compares colored photographs with the originals. Speed times the network alone, on
+    all engines in turns. Without arguments, the default model is timed on every engine and the
+    others on the fastest.
+
+    Exit codes: 0 everything was measured, 1 nothing was, or --compare found a regression, 2 bad
+    arguments or unusable input, 3 some of it failed.
 
     Example: colorize-bench --model default --data ~/photos --batch 1,8
     """
