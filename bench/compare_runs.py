@@ -161,22 +161,29 @@ def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
     callback=listed(positive, "a list of sizes; write 128 or 96,128"),
     default="128",
     show_default=True,
+    help="Working sizes: the short side in pixels of what the network sees.",
 )
 @click.option(
     "--saturation",
     callback=listed(float, "a list of factors; write 1 or 1,1.2"),
     default="1",
     show_default=True,
+    help="Factors by which the colors are multiplied.",
 )
-@click.option("--raw", is_flag=True, help="Show each run's last weights too, not averaged.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many photographs.")
-@click.option("--lpips-weights", type=click.Path(path_type=Path), multiple=True)
+@click.option("--raw", is_flag=True, help="Also show each run's last weights, without averaging.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only this many photographs.")
+@click.option(
+    "--lpips-weights",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="torchvision's weights for LPIPS: a file or a folder; may be repeated.",
+)
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the network, there must be one alone, as a checkpoint for that size and "
-    "saturation: weights in half the bytes, these figures in its card.",
+    help="Write the network, of one run at one size and saturation, as a checkpoint with that size "
+    "and saturation: FP16 weights, these figures in its card.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 def main(
@@ -189,7 +196,10 @@ def main(
     keep: Path | None,
     output: Path | None,
 ) -> None:
-    """Compare training RUNS on the photographs that they held back."""
+    """Compare the networks of training RUNS on the photographs that all of them held out.
+
+    Example: python -m colorize.bench.compare_runs runs/a runs/b --size 128,160
+    """
     weights = find_lpips("squeeze", lpips_weights, download=False)
     if isinstance(weights, str):
         console().print(f"LPIPS is left out: {escape(weights)}")

@@ -112,14 +112,36 @@ def _process() -> ProcessPoolExecutor:
 
 
 @click.command(cls=Command, name="python -m colorize.bench.training_speed")
-@click.option("--data", multiple=True, default=[str(SAMPLES / "train")], help="As colorize-train.")
-@click.option("--arch", multiple=True, default=list(ARCHITECTURES), help="Default: all.")
-@click.option("--preset", default="small", show_default=True)
+@click.option(
+    "--data",
+    multiple=True,
+    default=[str(SAMPLES / "train")],
+    help="Photographs, as in colorize-train.",
+)
+@click.option(
+    "--arch",
+    multiple=True,
+    default=list(ARCHITECTURES),
+    help="Architecture; may be repeated. Default: all.",
+)
+@click.option("--preset", default="small", show_default=True, help="small, base or large.")
 @click.option("--encoder", help="Replace the preset's encoder, as colorize-train does.")
-@click.option("--steps", type=click.IntRange(min=6), default=16, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--size", type=int, default=128, show_default=True)
-@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=6),
+    default=16,
+    show_default=True,
+    help="Training steps in a round.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Repetitions; the median counts.",
+)
+@click.option("--size", type=int, default=128, show_default=True, help="Side of the crops.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Crops in a batch.")
 def main(
     data: tuple[str, ...],
     arch: tuple[str, ...],
@@ -130,7 +152,10 @@ def main(
     size: int,
     batch_size: int,
 ) -> None:
-    """Measure training speed: photographs read, against one crop again and again."""
+    """Measure training speed on photographs, and on a single crop in memory, alternately.
+
+    Example: python -m colorize.bench.training_speed --data ~/photos --arch unet
+    """
     table = Table(
         *("arch", "precision", "M weights", "GFLOP", "photos/s", "of one crop", "GiB"),
         caption="GFLOP: one 256x256 picture forward. Of one crop: the rate against that of "

@@ -69,8 +69,15 @@ class Ratio:
 
 @click.command(cls=Command, name="python -m colorize.bench.bounds")
 @click.argument("video", type=click.Path(path_type=Path), default=SAMPLES / "clip.mp4")
-@click.option("--model", default=DEFAULT_MODEL, show_default=True)
-@click.option("--only", type=click.Choice(_KINDS), multiple=True, help="Default: all three.")
+@click.option(
+    "--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file."
+)
+@click.option(
+    "--only",
+    type=click.Choice(_KINDS),
+    multiple=True,
+    help="Measure only this; may be repeated. Default: all three.",
+)
 @click.option(
     "--height",
     "heights",
@@ -78,22 +85,41 @@ class Ratio:
     multiple=True,
     default=(720, 1080),
     show_default=True,
-    help="FILM is scaled to these, with its own aspect.",
+    help="Heights to which VIDEO is scaled, aspect kept; may be repeated.",
 )
-@click.option("--frames", type=click.IntRange(min=1), default=200, show_default=True)
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--preset", help="The encoder's speed. Default: colorize-run's.")
-@click.option("--others/--no-others", default=True, help="ONNX Runtime and torch eager beside it.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Length of the scaled videos; a shorter one is repeated.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Repetitions of each measurement; the median counts.",
+)
+@click.option("--preset", help="The encoder's preset. Default: that of colorize-run.")
+@click.option(
+    "--others/--no-others", default=True, help="Also measure ONNX Runtime and torch eager."
+)
 @click.option(
     "--memory-frames",
     nargs=2,
     type=click.IntRange(min=1),
     default=(300, 3000),
     show_default=True,
-    help="Lengths of the two films whose memory is compared.",
+    help="Lengths of the two videos whose memory is compared.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="bounds.json"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="bounds.json",
+    show_default=True,
+    help="File for the figures, as JSON.",
 )
 def main(
     video: Path,
@@ -107,10 +133,14 @@ def main(
     memory_frames: tuple[int, int],
     output: Path,
 ) -> int:
-    """Hold colorize-run against its bounds on FILM; default: the bundled clip.
+    """Compare colorize-run with its lower bounds on VIDEO; default: the bundled clip.
 
-    Everything is done in turns, so that other programs slow all alike; their share is printed. Exit
-    codes: 0 all within, 1 one is beyond its bound, 2 bad arguments or unusable input.
+    All measurements alternate, so that other programs slow them all alike; the share of the
+    machine that those took is printed.
+
+    Exit codes: 0 all within their bounds, 1 one is beyond, 2 bad arguments or unusable input.
+
+    Example: python -m colorize.bench.bounds film.mp4 --height 720
     """
     path, kinds, terminal = find_model(model), only or _KINDS, console()
     ratios: list[Ratio] = []
