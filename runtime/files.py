@@ -39,7 +39,7 @@ def part_file(target: Path) -> Iterator[Path]:
         The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
     it to the disk before that, so that a power failure cannot leave it half written. OutputError
     if the folder cannot be written to.
-        """
+    """
     part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
