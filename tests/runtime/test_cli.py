@@ -215,7 +215,7 @@ def test_ctrl_c_in_a_film_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Colorizer, "chroma", interrupted)
+    monkeypatch.setattr(Colorizer, "shrink", interrupted)
     run = colorize_run(small_video, "-o", folder / "film.mp4")
     assert run.returncode == 130
     assert names_below(folder) == ["photo.png"]
