@@ -15,7 +15,8 @@ ROOMS = {  # in each floor: each may use those before it; a room is a folder or 
     "train": "architectures config data interrupt curves metrics schedule devices checkpoints "
     "losses loop run cli",
     "export": "listing proof tensorrt graphs jobs foreign cli",
-    "bench": "machine settings quality speed video compare_runs bounds report run cli",
+    "bench": "machine settings training_speed quality speed video compare_runs bounds report "
+    "measure run cli",
 }
 HEAVY = {"torch", "torchvision", "lightning", "lightning_fabric", "onnx", "onnxscript"}
 
