@@ -58,21 +58,23 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Precision; fp16 builds a TensorRT engine too, int8 must be faster and near enough.",
+    help="Precision. fp16 also builds a TensorRT engine. int8 is written only if it is faster and "
+    "close enough to fp32.",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Default: the newest below runs/, else the bundled default's.",
+    help="Checkpoint to export. Default: the newest below runs/, else that of the bundled default.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write.")
-@click.option("--compact", is_flag=True, help="Store float32 weights in half the bytes.")
+@click.option("--compact", is_flag=True, help="Store the weights of an fp32 file in FP16.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cuda"]),
     default="auto",
     show_default=True,
-    help="TensorRT: cuda builds for the GPU at hand or fails; auto builds ahead of time without.",
+    help="TensorRT: cuda builds for this machine's GPU, or fails. auto builds ahead of time if "
+    "there is no GPU.",
 )
 @click.option(
     "--compute-capability",
@@ -86,45 +88,48 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
     metavar="MIN,BEST,MAX",
     default="1,8,32",
     show_default=True,
-    help="TensorRT: pictures at once.",
+    help="TensorRT: smallest, best and largest batch size.",
 )
 @click.option(
     "--size",
     callback=_range,
     metavar="MIN,BEST,MAX",
-    help="TensorRT: short side in pixels. Default: 64, the network's own, 512.",
+    help="TensorRT: smallest, best and largest short side in pixels. Default: 64, the network's "
+    "own, 512.",
 )
 @click.option(
-    "--workspace", type=click.IntRange(min=1), help="TensorRT: MiB of GPU memory, at most."
+    "--workspace",
+    type=click.IntRange(min=1),
+    help="TensorRT: most GPU memory for building, in MiB.",
 )
 @click.option(
     "--optimization-level",
     type=click.IntRange(0, 5),
-    help="TensorRT: how long the builder searches, 0 to 5.",
+    help="TensorRT: how thoroughly the builder searches, 0 to 5.",
 )
 @click.option(
     "--verify",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Prove an exported file again, on this machine; writes nothing.",
+    help="Prove an exported file again on this machine, and write nothing.",
 )
 @click.option(
-    "--list", "list_only", is_flag=True, help="List what was exported, and what runs here."
+    "--list", "list_only", is_flag=True, help="List exported files, and which can run here."
 )
 @click.option(
     "--graph",
     type=click.Choice(["network", "image", "image-hints"]),
     default="network",
     show_default=True,
-    help="image: 8-bit gray in, 8-bit RGB out, all color science inside the ONNX file; "
-    "image-hints: with 8-bit RGBA hints as a second input.",
+    help="image: 8-bit gray in, 8-bit RGB out, with all color conversion inside the ONNX file. "
+    "image-hints: the same, with 8-bit RGBA hints as a second input.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @import_options
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Photographs that int8 is calibrated on. Default: the samples for training.",
+    help="Photographs to calibrate int8 on. Default: the sample photographs for training.",
 )
 @click.version_option(package_name="colorize-toolkit")
 def main(
@@ -145,7 +150,9 @@ def main(
     data: Path | None,
     foreign: ImportOptions | None,
 ) -> None:
-    """Turn a checkpoint into an ONNX file, proven equal to the network, and a TensorRT engine.
+    """Turn a checkpoint into a proven ONNX file, and with --engine fp16 into a TensorRT engine.
+
+    The file is published only if its colors match the network's in every engine at hand.
 
     Exit codes: 0 done, 1 a proof failed or a file cannot be written, 2 bad arguments or input.
 

@@ -33,10 +33,10 @@ SOME_FAILED = 3
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File (for one input) or folder. Default: STEM_colorized.EXT beside each input.",
+    help="File (for one input), or folder. Default: NAME_colorized.EXT beside each input.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
-@click.option("--recursive", is_flag=True, help="Look into sub-folders too.")
+@click.option("--recursive", is_flag=True, help="Also color the files in sub-folders.")
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
@@ -59,7 +59,9 @@ SOME_FAILED = 3
 @click.option(
     "--cuda-graph", is_flag=True, help="TensorRT: launch the work for each shape as one CUDA graph."
 )
-@click.option("--list-devices", is_flag=True, help="List what can compute here, and why not.")
+@click.option(
+    "--list-devices", is_flag=True, help="List backends and devices, and why some cannot be used."
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
@@ -69,10 +71,16 @@ SOME_FAILED = 3
     "allow.",
 )
 @click.option(
-    "--size", type=int, help="Short side at which the network works. Default: the model's own."
+    "--size",
+    type=int,
+    help="Working size: short side in pixels of what the network sees. Default: the model's own.",
 )
 @click.option(
-    "--saturation", type=float, default=1.0, show_default=True, help="Strength of the colors."
+    "--saturation",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Strength of the colors, 0 to 4.",
 )
 @click.option(
     "--refine/--no-refine",
@@ -89,16 +97,16 @@ SOME_FAILED = 3
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
 @click.option(
     "--codec",
-    help="Film: libx264 (default), libx265, libvpx-vp9, libsvtav1, ffv1, or of hardware: "
-    "h264_nvenc, hevc_nvenc, h264_qsv, h264_vaapi, h264_videotoolbox and their like.",
+    help="Video: libx264 (the default for most containers), libx265, libvpx-vp9, libsvtav1, ffv1, "
+    "or a hardware encoder such as h264_nvenc, hevc_qsv, h264_vaapi or hevc_videotoolbox.",
 )
-@click.option("--crf", type=int, help="Film: quality, smaller is better.")
-@click.option("--preset", help="Film: the encoder's speed.")
+@click.option("--crf", type=int, help="Video: quality of the encoder; smaller is better.")
+@click.option("--preset", help="Video: speed preset of the encoder.")
 @click.option(
     "--stabilize/--no-stabilize",
     default=True,
     show_default=True,
-    help="Film: keep the colors steady from frame to frame.",
+    help="Video: keep the colors steady from frame to frame.",
 )
 @click.version_option(package_name="colorize-toolkit")
 def main(
@@ -123,14 +131,15 @@ def main(
     preset: str | None,
     stabilize: bool,
 ) -> int:
-    """Give photographs and films their color.
-
-    Exit codes: 0 all done, 1 nothing produced, 2 bad arguments or unusable input, 3 some failed.
+    """Add color to photographs and videos.
 
     INPUT is a file, a folder, a pattern such as 'scans/*.tif', or - for a
-    photograph or raw film (y4m) from stdin; -o - writes such to stdout.
+    photograph or raw video (y4m) from stdin; -o - writes it to stdout.
 
-    After an interruption the same command resumes the film where it stopped.
+    If a video was interrupted, the same command resumes it.
+
+    Exit codes: 0 everything was colored, 1 nothing was, 2 bad arguments or unusable input, 3 some
+    files failed, 130 interrupted.
 
     Example: colorize-run film.mp4 photos/ -o colored/
     """

@@ -54,33 +54,47 @@ _OPTIONS = (
         "import_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Wrap another's colorizer: DDColor, siggraph17, eccv16 (.pth), or any ONNX file.",
+        help="Import another colorizer: DDColor, siggraph17 or eccv16 (.pth), or any ONNX file.",
     ),
     click.option(
-        "--takes", type=click.Choice(["L", "gray-rgb"]), help="What that ONNX file takes,"
+        "--takes", type=click.Choice(["L", "gray-rgb"]), help="Import: input of the ONNX file."
     ),
-    click.option("--takes-range", metavar="LOW,HIGH|imagenet", help="as which values,"),
-    click.option("--gives", type=click.Choice(["ab", "rgb"]), help="what it gives,"),
     click.option(
-        "--gives-range", metavar="LOW,HIGH|imagenet", default="0,1", help="as which values of rgb,"
+        "--takes-range",
+        metavar="LOW,HIGH|imagenet",
+        help="Import: range of its input. Default: 0,100 for L, else 0,1.",
     ),
-    click.option("--ab-scale", type=float, default=1.0, help="or ab divided by what (often 110)."),
+    click.option(
+        "--gives", type=click.Choice(["ab", "rgb"]), help="Import: output of the ONNX file."
+    ),
+    click.option(
+        "--gives-range",
+        metavar="LOW,HIGH|imagenet",
+        default="0,1",
+        help="Import: range of its rgb output.",
+    ),
+    click.option(
+        "--ab-scale",
+        type=float,
+        default=1.0,
+        help="Import: factor by which its ab output is multiplied, often 110.",
+    ),
     click.option(
         "--native-size",
         type=click.IntRange(1, 4096),
         default=256,
         show_default=True,
-        help="Best short side of an ONNX file that takes any.",
+        help="Import: best short side in pixels, of an ONNX file that takes any size.",
     ),
     click.option(
         "--size-multiple",
         type=click.IntRange(1, 1024),
         default=32,
         show_default=True,
-        help="Its sides must be multiples of this.",
+        help="Import: number of which the sides of its input must be multiples.",
     ),
-    click.option("--license", default="unstated", help="Of the imported weights."),
-    click.option("--source", default="unstated", help="Where they come from."),
+    click.option("--license", default="unstated", help="Import: license of the weights."),
+    click.option("--source", default="unstated", help="Import: where the weights come from."),
 )
 
 
