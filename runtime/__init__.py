@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .photo.photo import Photo
     from .photo.reader import read_photo
     from .photo.writer import write_photo
+    from .steering.hints import Hints
     from .video.options import VideoOptions
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ColorizeError",
     "Colorizer",
     "EngineError",
+    "Hints",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -46,6 +48,7 @@ __all__ = [
 
 _MODULES = {
     "Colorizer": ".colorizer",
+    "Hints": ".steering.hints",
     "Photo": ".photo.photo",
     "VideoOptions": ".video.options",
     "read_photo": ".photo.reader",

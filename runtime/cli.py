@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
-from .jobs import PIPE, Job, plan, run_all
+from .jobs import PIPE, Job, plan, run_all, with_hints
 from .models.catalog import DEFAULT_MODEL, ModelSummary, listed_models
 from .notices import Notice
 
@@ -94,6 +94,21 @@ SOME_FAILED = 3
     type=click.IntRange(min=1),
     help="Refuse photographs with more pixels. Default: 250 million.",
 )
+@click.option(
+    "--hints",
+    type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
+    help="Photographs: colors painted on a transparent layer of the photograph's size (PNG), or "
+    "a folder with NAME_hints.png for each NAME.jpg.",
+)
+@click.option(
+    "--hint",
+    "points",
+    multiple=True,
+    metavar="X,Y,#RRGGBB[,R]",
+    help="Photograph: the color around pixel X,Y, as 340,120,#3a5f2b; R is the radius in pixels. "
+    "Repeatable.",
+)
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
 @click.option(
     "--codec",
@@ -125,6 +140,8 @@ def main(
     saturation: float,
     refine: bool,
     max_pixels: int | None,
+    hints: Path | None,
+    points: tuple[str, ...],
     show: bool,
     codec: str | None,
     crf: int | None,
@@ -150,13 +167,23 @@ def main(
         return 0
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...'.")
-    jobs = plan(inputs, output, overwrite=overwrite, recursive=recursive, max_pixels=max_pixels)
+    terminal = console()
+
+    say = partial(_say, terminal)
+    jobs = plan(
+        inputs,
+        output,
+        overwrite=overwrite,
+        recursive=recursive,
+        max_pixels=max_pixels,
+        leave_out=[hints] if hints else [],
+        on_note=say,
+    )
+    jobs = with_hints(jobs, hints, points, say)
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
     from .video.options import VideoOptions
-
-    terminal = console()
 
     with (
         _without_converter(),

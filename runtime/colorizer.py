@@ -1,13 +1,14 @@
 """The object that Python users hold: pictures in, pictures out."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .color import F32, U8, Codes, Depth, gray_to_lightness
+from .color import F32, U8, Depth, gray_to_lightness
 from .engines.base import Engine, Precision
 from .engines.memory_fallback import MemoryFallback
 from .engines.select import open_engine
@@ -19,6 +20,8 @@ from .notices import Notice, OnNotice, warn
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
+from .steering.hints import Hints
+from .steering.spread import spread_hints
 from .video.options import VideoOptions, VideoSettings
 
 if TYPE_CHECKING:
@@ -27,6 +30,16 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colors do not get better."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a photograph's colors are made of, at working size."""
+
+    lightness: F32  # (h, w)
+    ab: F32  # (h, w, 2), the model's
+    hints: F32 | None = None  # (3, h, w): a*, b*, confidence
+    remarks: tuple[str, ...] = ()  # on the hints, for the user
 
 
 class Colorizer:
@@ -114,22 +127,59 @@ class Colorizer:
         If memory runs out, the network sees smaller pictures, but the planes keep their size.
         """
         small = self.shrink(grays)
+        ab = self._infer(small, grays)
+        return list(zip(gray_to_lightness(small), ab, strict=True))
+
+    def _infer(self, small: U8, grays: Sequence[U8], hints: F32 | None = None) -> F32:
+        """Return ab (N, h, w, 2) for SMALL (N, h, w), which are GRAYS at working size."""
         height, width = grays[0].shape
         what = f"picture of {width}x{height}" if len(grays) == 1 else f"{len(grays)} pictures"
         about = Notice(what, topic="memory", severity="warning")
-        ab, _ = self._fallback.infer(small, 0, about, self._on_notice)
-        return list(zip(gray_to_lightness(small), ab, strict=True))
+        return self._fallback.infer(small, 0, about, self._on_notice, hints)[0]
 
-    def image(self, rgb: NDArray[Depth]) -> NDArray[Depth]:
+    def answers(self, grays: Sequence[U8], hints: Sequence[Hints | None]) -> list[Answer]:
+        """Return `chroma` of photographs, of one working size, with what is known of their colors.
+
+        ArgumentError if HINTS do not fit their photograph.
+        """
+        if not any(hints):
+            return [Answer(*answer) for answer in self.chroma(grays)]
+        small = self.shrink(grays)
+        lightness = gray_to_lightness(small)
+        planes = [
+            each.planes((gray.shape[0], gray.shape[1]), light) if each else (None, ())
+            for each, gray, light in zip(hints, grays, lightness, strict=True)
+        ]
+        given = None
+        if self.info.takes_hints:
+            none = np.zeros((3, *small.shape[1:]), np.float32)
+            given = np.stack([none if each is None else each for each, _ in planes])
+        ab = self._infer(small, grays, given)
+        return [
+            Answer(light, plane, each, remarks)
+            for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)
+        ]
+
+    def image(self, rgb: NDArray[Depth], *, hints: Hints | None = None) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or gray (H, W), 8 or 16 bits, to sRGB as deep.
 
-        The lightness L* of the input is kept at full size; its own colors are ignored. Raises
-        ArgumentError for other arrays, EngineError or ModelError if the network fails.
+        The lightness L* of the input is kept at full size; its own colors are ignored. HINTS say
+        which colors its things have. Raises ArgumentError for other arrays and for hints that do
+        not fit, EngineError or ModelError if the network fails.
         """
-        return self.photo(_as_photo(rgb)).codes.astype(rgb.dtype, copy=False)
+        photo = self.photo(_as_photo(rgb), hints=hints)
+        self._notify(photo)
+        return photo.codes.astype(rgb.dtype, copy=False)
 
-    def images(self, pictures: Iterable[NDArray[Depth]]) -> Generator[NDArray[Depth]]:
+    def images(
+        self,
+        pictures: Iterable[NDArray[Depth]],
+        *,
+        hints: Iterable[Hints | None] | None = None,
+    ) -> Generator[NDArray[Depth]]:
         """Yield `image` of each picture, in order: faster, and in memory that does not grow.
+
+        HINTS are those of each picture, None where it has none, as many as there are pictures.
 
         Pictures are taken in this thread, up to four groups of four of the engine's best batches
         ahead, or of photo_stream.MAX_PIXELS_AHEAD pixels, and those of one working shape go through
@@ -139,18 +189,37 @@ class Colorizer:
         """
         if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
             raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")
-        steps: Steps[NDArray[Depth], Codes] = Steps(_pixels, _as_photo, _codes)
-        for picture, result in stream(self, pictures, steps):
-            yield result.result().astype(picture.dtype, copy=False)
+        steps = Steps[tuple[NDArray[Depth], Hints | None], Photo](
+            lambda pair: _pixels(pair[0]),
+            lambda pair: _as_photo(pair[0]),
+            lambda _, photo: photo,
+            lambda pair: pair[1],
+        )
+        for (picture, _), result in stream(self, _paired(pictures, hints), steps):
+            photo = result.result()
+            self._notify(photo)
+            yield photo.codes.astype(picture.dtype, copy=False)
 
-    def photo(self, photo: Photo) -> Photo:
-        """Colorize what `images.read_photo` read, in its own depth and color space."""
-        [answer] = self.chroma([photo.gray()])
-        return self.join(photo, *answer)
+    def _notify(self, photo: Photo) -> None:
+        for remark in photo.remarks:
+            self._on_notice(Notice(remark, topic="output", severity="warning"))
 
-    def join(self, photo: Photo, lightness: F32, ab: F32) -> Photo:
-        """Color PHOTO with what `chroma` answered for its gray; any thread may call this."""
-        return apply_chroma(photo, ab, self.saturation, lightness if self.refine else None)
+    def photo(self, photo: Photo, *, hints: Hints | None = None) -> Photo:
+        """Colorize what `reader.read_photo` read, in its own depth and color space.
+
+        What became of HINTS is added to its remarks; ArgumentError if they do not fit.
+        """
+        [answer] = self.answers([photo.gray()], [hints])
+        return self.join(photo, answer)
+
+    def join(self, photo: Photo, answer: Answer) -> Photo:
+        """Color PHOTO with what `answers` has for its gray; any thread may call this."""
+        ab, saturation = answer.ab, self.saturation
+        if answer.hints is not None:  # their colors are not scaled, the model's are
+            ab = spread_hints(answer.lightness, ab * np.float32(saturation), answer.hints)
+            saturation = 1.0
+        colored = apply_chroma(photo, ab, saturation, answer.lightness if self.refine else None)
+        return replace(colored, remarks=photo.remarks + answer.remarks)
 
     def video(
         self,
@@ -242,9 +311,23 @@ def _as_photo(rgb: object) -> Photo:
     return Photo(np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb)
 
 
+def _paired(
+    pictures: Iterable[NDArray[Depth]], hints: Iterable[Hints | None] | None
+) -> Iterator[tuple[NDArray[Depth], Hints | None]]:
+    if hints is None:
+        for picture in pictures:
+            yield picture, None
+        return
+    given = iter(hints)
+    for picture in pictures:
+        try:
+            each = next(given)
+        except StopIteration:
+            raise ArgumentError("fewer hints than pictures; give None for no hints") from None
+        yield picture, each
+    for _ in given:
+        raise ArgumentError("more hints than pictures")
+
+
 def _pixels(rgb: NDArray[Any]) -> int:
     return int(np.prod(np.shape(rgb)[:2]))
-
-
-def _codes(_: object, photo: Photo) -> Codes:
-    return photo.codes

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from .errors import OutputError
 
+WORK_SUFFIX = ".parts"
+"""Of the folder beside a film's target in which its finished segments wait."""
 HEIF_SUFFIXES = frozenset([".heic", ".heif"])
 PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
     [

@@ -2,22 +2,24 @@
 
 import glob
 import io
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
-from .files import PHOTO_SUFFIXES
+from .files import PHOTO_SUFFIXES, WORK_SUFFIX
 from .notices import Notice
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .photo.photo import Photo
+    from .steering.hints import Hints
     from .video.colorize import VideoProgress
     from .video.options import VideoOptions
 
@@ -45,6 +47,11 @@ VIDEO_SUFFIXES = frozenset(
 _WRITABLE_VIDEOS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
 MARK = "_colorized"
 """Ends the name of a result that is not given one."""
+OVERLAY_MARK = "_hints"
+"""Ends the name of an overlay of hints."""
+SCENES = "scenes.json"
+"""Lies beside a film's reference frames."""
+_REFERENCE = re.compile(r"ref_\d{6}")
 PIPE = Path("-")
 """Stands for standard input and output."""
 
@@ -57,6 +64,8 @@ class Job:
     target: Path
     overwrite: bool
     max_pixels: int | None = None  # of a photograph; None: images.MAX_PIXELS
+    overlay: Path | None = None  # hints painted over the photograph
+    points: tuple[str, ...] = ()  # more hints, as --hint takes them; they lie over the overlay
 
     def run(
         self,
@@ -77,11 +86,13 @@ class Job:
         if self.source == PIPE:
             content = sys.stdin.buffer.read(len(SIGNATURE))
             if content == SIGNATURE:
+                self._refuse_hints()
                 video = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
                 return self._video(colorizer, video, options, on_progress)
             content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
+        self._refuse_hints()
         if content is not None:
             raise InputError("-: standard input is neither a picture known here nor y4m")
         return self._video(colorizer, video, options, on_progress)
@@ -105,8 +116,21 @@ class Job:
         if self.target.exists() and not self.overwrite:
             raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
 
+    def _refuse_hints(self) -> None:
+        if self.overlay or self.points:
+            raise ArgumentError(f"{self.source}: is a film; --hint and --hints are for photographs")
+
     def _photo(self, colorizer: "Colorizer", content: bytes | None) -> list[Notice]:
-        return self.write(colorizer.photo(self.read(content)))
+        return self.write(colorizer.photo(self.read(content), hints=self.hints()))
+
+    def hints(self) -> "Hints | None":
+        """Read the hints, if there are any."""
+        if self.overlay is None and not self.points:
+            return None
+        from .steering.hints import Hints
+
+        painted = Hints() if self.overlay is None else Hints.file(self.overlay)
+        return painted + Hints.points(self.points)
 
     def read(self, content: bytes | None = None) -> "Photo":
         """Read the photograph, if its result can be written; CONTENT is that of a pipe."""
@@ -153,7 +177,10 @@ def run_all(
         return job.source != PIPE and is_photo(job.source)
 
     steps = Steps[Job, list[Notice]](
-        lambda job: pixels_of(job.source), Job.read, lambda job, photo: job.write(photo)
+        lambda job: pixels_of(job.source),
+        Job.read,
+        lambda job, photo: job.write(photo),
+        Job.hints,
     )
     for photos, group in groupby(jobs, streamed):
         if photos:
@@ -175,17 +202,24 @@ def plan(
     overwrite: bool,
     recursive: bool,
     max_pixels: int | None = None,
+    leave_out: Collection[Path] = (),
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> list[Job]:
     """Return the jobs for INPUTS: files, folders, globs, `-`; ArgumentError or InputError if none.
 
-    MAX_PIXELS is the most that a photograph may have.
+    MAX_PIXELS is the most that a photograph may have. Folders leave out the folders LEAVE_OUT, with
+    whatever belongs to hints, references and unfinished films; ON_NOTE is told how many files.
     """
     if PIPE in (*inputs, output):
         if len(inputs) > 1 or inputs[0].is_dir() or (output is not None and output.is_dir()):
             raise ArgumentError("-: takes one file in and one out")
         return [Job(inputs[0], output or PIPE, overwrite, max_pixels)]
     sources = [
-        (path, base) for given in inputs for path, base in _files_of(given, recursive=recursive)
+        (path, base)
+        for given in inputs
+        for path, base in _files_of(
+            given, recursive=recursive, leave_out=leave_out, on_note=on_note
+        )
     ]
     single_file = output is not None and len(sources) == 1 and inputs[0].is_file()
     if single_file and output is not None and not output.is_dir() and output.suffix:
@@ -212,7 +246,9 @@ def plan(
     ]
 
 
-def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
+def _files_of(
+    given: Path, *, recursive: bool, leave_out: Collection[Path], on_note: Callable[[str], None]
+) -> list[tuple[Path, Path]]:
     """Return (file, the folder that its place below the output folder is relative to)."""
     if given.is_file():
         return [(given, given.parent)]
@@ -225,17 +261,120 @@ def _files_of(given: Path, *, recursive: bool) -> list[tuple[Path, Path]]:
             raise InputError(f"{given}: matches folders alone; name them, or files in them")
         return files
     found = sorted(given.rglob("*") if recursive else given.iterdir())
-    files = [
-        (path, given)
+    candidates = [
+        path
         for path in found
         if path.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES
         and not path.stem.endswith(MARK)  # results of an earlier run
         and not path.name.startswith(".")
         and path.is_file()
     ]
+    reasons = {path: _reason_to_leave_out(path, given, leave_out) for path in candidates}
+    counted = Counter(filter(None, reasons.values()))
+    if counted:
+        listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counted.items()))
+        on_note(f"{given}: left out {listed}")
+    files = [(path, given) for path, reason in reasons.items() if not reason]
     if not files:
         raise InputError(f"{given}: no photographs or films in this folder")
     return files
+
+
+def _reason_to_leave_out(path: Path, given: Path, leave_out: Collection[Path]) -> str:
+    """Return what the file at PATH, below the folder GIVEN, is if it is no input; "" if it is."""
+    if path.stem.endswith(OVERLAY_MARK):
+        return f"named *{OVERLAY_MARK}.*"
+    if _REFERENCE.match(path.name) and (path.parent / SCENES).is_file():
+        return f"reference frames beside a {SCENES}"
+    below = [parent for parent in path.parents if parent.is_relative_to(given) and parent != given]
+    if any(parent.suffix == WORK_SUFFIX for parent in below):
+        return "in work folders of films"
+    for folder in leave_out:
+        if any(parent.resolve() == folder.resolve() for parent in below):
+            return f"in {folder}"
+    return ""
+
+
+def with_hints(
+    jobs: Sequence[Job],
+    hints: Path | None,
+    points: tuple[str, ...],
+    on_note: Callable[[str], None] = lambda _: None,
+) -> list[Job]:
+    """Return JOBS with their hints: POINTS, and HINTS, an overlay or a folder of overlays.
+
+    In a folder, that of NAME.jpg is NAME_hints.png or, where that is no input itself, NAME.png; any
+    format that photographs have will do. ArgumentError where hints would count for nothing.
+    """
+    if not points and hints is None:
+        return list(jobs)
+    from .steering.hints import Point
+
+    for point in points:
+        Point.parse(point)
+    folder = hints if hints is not None and hints.is_dir() else None
+    if points or folder is None:
+        option = "--hint" if points else "--hints FILE"
+        if len(jobs) > 1:
+            raise ArgumentError(f"{option} is for one photograph, here are {len(jobs)} inputs")
+        if not _may_be_photo(jobs[0]):
+            raise ArgumentError(f"{jobs[0].source}: is a film; {option} is for a photograph")
+    if folder is None:
+        if hints is not None and not hints.is_file():
+            raise InputError(f"{hints}: no such file or folder; --hints takes one of them")
+        return [replace(jobs[0], overlay=hints, points=points)]
+    found = _overlays(jobs, folder, on_note)
+    return [replace(job, overlay=found.get(job.source), points=points) for job in jobs]
+
+
+def _may_be_photo(job: Job) -> bool:
+    from .photo.reader import is_photo
+
+    return job.source == PIPE or is_photo(job.source)
+
+
+def _overlays(
+    jobs: Sequence[Job], folder: Path, on_note: Callable[[str], None]
+) -> dict[Path, Path]:
+    """Return each photograph's overlay in FOLDER, and say which overlays are nobody's."""
+    inputs = {job.source.resolve() for job in jobs}
+    there = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and path.resolve() not in inputs
+        and not path.stem.endswith(MARK)
+        and not path.name.startswith(".")
+    ]
+    found: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    photos = [job.source for job in jobs if _may_be_photo(job)]
+    if len(photos) < len(jobs):
+        on_note(f"--hints {folder}: is for photographs; the films here get none")
+    for source in photos:
+        for stem in (source.stem + OVERLAY_MARK, source.stem):
+            fitting = [path for path in there if path.stem == stem]
+            if len(fitting) > 1:
+                raise ArgumentError(
+                    f"{source}: has two overlays, {fitting[0]} and {fitting[1]}; remove one"
+                )
+            if not fitting:
+                continue
+            if fitting[0] in owners:
+                raise ArgumentError(
+                    f"{fitting[0]}: is the overlay of both {owners[fitting[0]]} and {source}; "
+                    "colorize them apart"
+                )
+            found[source], owners[fitting[0]] = fitting[0], source
+            break
+    if not found:
+        raise ArgumentError(
+            f"--hints {folder}: no overlay there is named like a photograph, as NAME_hints.png"
+        )
+    unused = [path.name for path in there if path not in owners]
+    if unused:
+        on_note(f"--hints {folder}: of no photograph here: {', '.join(unused)}")
+    return found
 
 
 def _target(source: Path, base: Path, output: Path | None) -> Path:

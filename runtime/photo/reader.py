@@ -19,6 +19,7 @@ from .photo import Photo, strips
 MAX_PIXELS = 250_000_000
 
 _ORIENTATION = 0x0112
+_EXTRA_SAMPLES, _ASSOCIATED = 338, 1  # TIFF 6.0, section 18: colors multiplied by alpha
 # Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
 _TIFF_DESCRIPTIONS = frozenset(
     (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
@@ -91,6 +92,8 @@ def _decode(image: Image.Image, source: bytes | Path) -> Photo:
     alpha: Codes | None = None
     if deep:
         codes, alpha = _deep_samples(source)
+        if alpha is not None and _ASSOCIATED in _extra_samples(image):
+            codes = _unassociated(codes, alpha)
     else:
         codes, alpha = _samples(image), _alpha(image)
     codes, profile, icc, remarks = _profiled(image, codes)
@@ -105,6 +108,21 @@ def _decode(image: Image.Image, source: bytes | Path) -> Photo:
         jpeg_quality=jpeg_quality(image),
         remarks=(*remarks, *dropped),
     )
+
+
+def _extra_samples(image: Image.Image) -> tuple[int, ...]:
+    tags = getattr(image, "tag_v2", {})
+    return tuple(tags.get(_EXTRA_SAMPLES, ()))
+
+
+def _unassociated(codes: Codes, alpha: Codes) -> Codes:
+    """Undo that the colors were multiplied by alpha; Pillow does so for 8 bits."""
+    top = np.float32(np.iinfo(codes.dtype).max)
+    colors = np.empty_like(codes)
+    for strip in strips(codes):
+        share = np.maximum(alpha[strip], 1)[..., None].astype(np.float32)
+        colors[strip] = np.minimum(codes[strip] * (top / share) + 0.5, top)
+    return colors
 
 
 def _tags(

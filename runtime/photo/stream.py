@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..color import F32, U8
+from ..color import U8
 from .photo import Photo
 
 MAX_PIXELS_AHEAD = 96_000_000
@@ -31,11 +31,11 @@ class PhotoColorizer(Protocol):
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a photograph of this size."""
 
-    def chroma(self, grays: Sequence[U8]) -> list[tuple[F32, F32]]:
-        """Return L* (h, w) and ab (h, w, 2) for 8-bit grays (H, W) of one working shape."""
+    def answers(self, grays: Sequence[U8], hints: Sequence[Any]) -> list[Any]:
+        """Return what the network says of 8-bit grays (H, W) of one working shape."""
 
-    def join(self, photo: Photo, lightness: F32, ab: F32) -> Photo:
-        """Color PHOTO with what `chroma` returned for it; any thread may call this."""
+    def join(self, photo: Photo, answer: Any) -> Photo:
+        """Color PHOTO with its one of `answers`; any thread may call this."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ class Steps(Generic[Item, Result]):
     pixels: Callable[[Item], int]  # without decoding it
     read: Callable[[Item], Photo]
     finish: Callable[[Item, Photo], Result]  # what to do with the colored photograph
+    hints: Callable[[Item], Any] = lambda _: None  # for `answers`; called as `read` is
 
 
 @dataclass
 class _Entry(Generic[Item, Result]):
     item: Item
     pixels: int
-    reading: "Future[tuple[Photo, U8]]" = field(default_factory=Future)
+    reading: "Future[tuple[Photo, U8, Any]]" = field(default_factory=Future)
     result: "Future[Result]" = field(default_factory=Future)
 
 
@@ -111,9 +112,9 @@ class _Stream(Generic[Item, Result]):
         if group:
             yield group
 
-    def _read(self, item: Item) -> tuple[Photo, U8]:
+    def _read(self, item: Item) -> tuple[Photo, U8, Any]:
         photo = self._steps.read(item)
-        return photo, photo.gray()
+        return photo, photo.gray(), self._steps.hints(item)
 
     def _color(self, group: list[_Entry[Item, Result]]) -> None:
         """Run the network on a group, shape by shape; threads do the rest."""
@@ -123,16 +124,16 @@ class _Stream(Generic[Item, Result]):
             if error is not None:
                 entry.result.set_exception(error)
                 continue
-            _, gray = entry.reading.result()
+            _, gray, _ = entry.reading.result()
             shape = self._colorizer.working_shape(*gray.shape)
             alike.setdefault(shape, []).append(entry)
         for entries in alike.values():
             self._answer(entries)
 
     def _answer(self, entries: list[_Entry[Item, Result]]) -> None:
-        grays = [entry.reading.result()[1] for entry in entries]
+        _, grays, hints = zip(*(entry.reading.result() for entry in entries), strict=True)
         try:
-            answers = self._colorizer.chroma(grays)
+            answers = self._colorizer.answers(grays, hints)
         except Exception as error:
             if len(entries) == 1:
                 entries[0].result.set_exception(error)
@@ -141,12 +142,12 @@ class _Stream(Generic[Item, Result]):
                 self._answer([entry])
             return
         for entry, answer in zip(entries, answers, strict=True):
-            photo, _ = entry.reading.result()
+            photo, _, _ = entry.reading.result()
             entry.reading = Future()  # frees the pixels as soon as the last step is done with them
             entry.result = self._pool.submit(self._finish, entry.item, photo, answer)
 
-    def _finish(self, item: Item, photo: Photo, answer: tuple[F32, F32]) -> Result:
-        return self._steps.finish(item, self._colorizer.join(photo, *answer))
+    def _finish(self, item: Item, photo: Photo, answer: Any) -> Result:
+        return self._steps.finish(item, self._colorizer.join(photo, answer))
 
 
 def _too_many(*groups: Iterable[_Entry[Any, Any]]) -> bool:

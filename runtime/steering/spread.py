@@ -24,6 +24,9 @@ _REACH = 70 / 256
 _REACH_LIGHTNESS = 15.0
 _REACH_AB = 10.0
 """Length scales over L* and over a* and b*."""
+_REACH_TEXTURE = 1.0
+"""Length scale over the texture, a logarithm."""
+_WINDOW = 5
 _WIDE = 2.5
 """By how much the kernel of casts is wider than that of things, in every direction."""
 _CAST = 40.0
@@ -44,7 +47,7 @@ _FINEST = 1 / 40
 class _Cells:
     """Hinted pixels that lie near each other and are about equally light, as one each."""
 
-    places: F32  # (S, 5): x, y, L*, a*, b*, each over its length scale
+    places: F32  # (S, 6): x, y, L*, a*, b*, texture, each over its length scale
     residuals: F32  # (S, 2)
     weights: F32  # (S,): sum of the confidences
 
@@ -61,21 +64,36 @@ def spread_hints(lightness: F32, ab: F32, hints: F32) -> F32:
         return ab
     height, width = lightness.shape
     short = min(height, width)
-    scale = np.array([*[1 / (_REACH * short)] * 2, 1 / _REACH_LIGHTNESS, *[1 / _REACH_AB] * 2])
-    scale = scale.astype(np.float32)
-    cells = _gathered(lightness, ab, hints, hinted, scale)
-    corrected = ab + _on_grid(lightness, ab, cells, scale)
+    lengths = [*[_REACH * short] * 2, _REACH_LIGHTNESS, *[_REACH_AB] * 2, _REACH_TEXTURE]
+    scale = (1 / np.array(lengths)).astype(np.float32)
+    looks = np.dstack([ab, _texture(lightness)])
+    cells = _gathered(lightness, looks, hints, hinted, scale)
+    corrected = ab + _on_grid(lightness, looks, cells, scale)
     corrected += hints[2][..., None] * (hints[:2].transpose(1, 2, 0) - corrected)
     return corrected
 
 
-def _gathered(lightness: F32, ab: F32, hints: F32, hinted: NDArray[np.intp], scale: F32) -> _Cells:
+def _texture(lightness: F32) -> F32:
+    """Return a logarithm (h, w) of how much L* varies around each pixel, edges of things left out.
+
+    The least of the standard deviations in windows around: that of a window beside the edge.
+    """
+    window = (_WINDOW, _WINDOW)
+    mean = cv2.blur(lightness, window)
+    variance = cv2.blur(lightness * lightness, window) - mean * mean
+    deviation = np.sqrt(np.maximum(variance, 0))
+    return np.asarray(np.log2(1 + cv2.erode(deviation, np.ones(window, np.uint8))), np.float32)
+
+
+def _gathered(
+    lightness: F32, looks: F32, hints: F32, hinted: NDArray[np.intp], scale: F32
+) -> _Cells:
     """Return the HINTED pixels, indices into the raveled picture, in at most _MOST_CELLS cells."""
     height, width = lightness.shape
     step = -(-len(hinted) // _MOST_PIXELS) | 1  # odd: an even one would leave out whole columns
     y, x = np.divmod(hinted[::step], width)
-    colors, weights = ab[y, x], hints[2, y, x].astype(np.float64) * step
-    values = np.column_stack([x, y, lightness[y, x], colors, hints[:2, y, x].T - colors])
+    seen, weights = looks[y, x], hints[2, y, x].astype(np.float64) * step
+    values = np.column_stack([x, y, lightness[y, x], seen, hints[:2, y, x].T - seen[:, :2]])
     side = max(1.0, _FINEST * min(height, width))
     sums = values * weights[:, None]
     while True:
@@ -88,16 +106,16 @@ def _gathered(lightness: F32, ab: F32, hints: F32, hinted: NDArray[np.intp], sca
         weights = counted[filled]
         values = sums / weights[:, None]
         if len(filled) <= _MOST_CELLS:
-            places = values[:, :5] * scale
+            places = values[:, :6] * scale
             return _Cells(
                 places.astype(np.float32),
-                values[:, 5:].astype(np.float32),
+                values[:, 6:].astype(np.float32),
                 weights.astype(np.float32),
             )
         side *= 1.25
 
 
-def _on_grid(lightness: F32, ab: F32, cells: _Cells, scale: F32) -> F32:
+def _on_grid(lightness: F32, looks: F32, cells: _Cells, scale: F32) -> F32:
     """Return the correction (h, w, 2) that CELLS ask for."""
     height, width = lightness.shape
     node = max(2.0, _NODE * min(height, width))
@@ -105,7 +123,7 @@ def _on_grid(lightness: F32, ab: F32, cells: _Cells, scale: F32) -> F32:
     y = ((np.arange(height, dtype=np.float32) + 0.5) / np.float32(node))[:, None]
     x = ((np.arange(width, dtype=np.float32) + 0.5) / np.float32(node))[None]
     z = lightness / np.float32(_NODE_LIGHTNESS)
-    places, used = _nodes(y, x, z, ab, shape, node)
+    places, used = _nodes(y, x, z, looks, shape, node)
     grid = np.zeros((*shape, 2), np.float32)
     grid[used] = _regression(places * scale, cells)
     # Rows of the grid are y, columns are x and L*: interpolated between rows and between layers by
@@ -121,11 +139,12 @@ def _on_grid(lightness: F32, ab: F32, cells: _Cells, scale: F32) -> F32:
 
 
 def _nodes(
-    y: F32, x: F32, z: F32, ab: F32, shape: tuple[int, int, int], node: float
+    y: F32, x: F32, z: F32, looks: F32, shape: tuple[int, int, int], node: float
 ) -> tuple[F32, tuple[NDArray[np.intp], ...]]:
-    """Return x, y, L*, a*, b* (T, 5) of the grid's nodes that pixels lie beside, and their indices.
+    """Return the places (T, 6) of the grid's nodes that pixels lie beside, and their indices.
 
-    A node's ab is the mean over the pixels nearest to it, and around it where there are none.
+    They are x, y, L*, a*, b* and texture. A node's looks are the mean over the pixels
+    nearest to it, and around it where there are none.
     """
     nearest = (np.rint(y).astype(np.int32) * shape[1] + np.rint(x).astype(np.int32)) * shape[2]
     nearest += np.rint(z).astype(np.int32)
@@ -134,11 +153,10 @@ def _nodes(
     sums = np.stack(
         [
             np.bincount(key, minlength=size),
-            np.bincount(key, ab[..., 0].ravel(), size),
-            np.bincount(key, ab[..., 1].ravel(), size),
+            *(np.bincount(key, looks[..., index].ravel(), size) for index in range(3)),
         ],
         axis=-1,
-    ).reshape(*shape, 3)
+    ).reshape(*shape, 4)
     around = sums
     for axis in range(3):
         around = _box(around, axis)
@@ -166,7 +184,7 @@ def _box(values: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _regression(places: F32, cells: _Cells) -> F32:
-    """Return the correction (T, 2) at PLACES (T, 5): that of casts, and of things over it."""
+    """Return the correction (T, 2) at PLACES (T, 6): that of casts, and of things over it."""
     between = _squared_distances(cells.places, cells.places)
     noise = _SURE / np.minimum(cells.weights, _SURE)
     size = np.linalg.norm(cells.residuals, axis=1, keepdims=True)

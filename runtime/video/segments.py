@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from ..color import F32
 from ..errors import InputError, OutputError
-from ..files import sha256, whole_file
+from ..files import WORK_SUFFIX, sha256, whole_file
 from ..notices import Notice
 from .frames import FrameLayout
 from .identity import source_identity
 from .protocols import Start
 from .reader import Flaws, Position
 
-_SUFFIX = ".parts"
 _MANIFEST = "manifest.json"
 _KEY_DIGITS = 8
 
@@ -154,7 +153,7 @@ class WorkFolder:
         self.segment_frames = segment_frames
         self._target, self._identity = target, dict(identity)
         key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
-        self.path = target.with_name(f".{target.name}.{key}{_SUFFIX}")
+        self.path = target.with_name(f".{target.name}.{key}{WORK_SUFFIX}")
         self.segments: list[Segment] = []
         self._lock = FileLock(self.path / "lock", timeout=0)
 
@@ -248,7 +247,7 @@ class WorkFolder:
             for path in beside
             if path.name.startswith(start)
             and len(path.name) == len(self.path.name)
-            and path.suffix == _SUFFIX
+            and path.suffix == WORK_SUFFIX
             and path != self.path
             and Segment.load(path / "00000.packets") is not None
         ]

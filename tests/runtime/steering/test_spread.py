@@ -96,14 +96,14 @@ def test_the_grid_gives_what_the_regression_gives_at_every_pixel(
     hints = patches(truth, 10, 7)
     height, width = lightness.shape
     short = min(height, width)
-    scale = np.array(
-        [*[1 / (spread._REACH * short)] * 2, 1 / spread._REACH_LIGHTNESS, 0.1, 0.1], np.float32
-    )
-    cells = spread._gathered(lightness, ab, hints, np.flatnonzero(hints[2]), scale)
+    lengths = [*[spread._REACH * short] * 2, spread._REACH_LIGHTNESS, *[spread._REACH_AB] * 2]
+    scale = (1 / np.array([*lengths, spread._REACH_TEXTURE])).astype(np.float32)
+    looks = np.dstack([ab, spread._texture(lightness)])
+    cells = spread._gathered(lightness, looks, hints, np.flatnonzero(hints[2]), scale)
     y, x = np.mgrid[:height, :width]
-    places = np.dstack([x, y, lightness, ab]).reshape(-1, 5).astype(np.float32) * scale
+    places = np.dstack([x, y, lightness, looks]).reshape(-1, 6).astype(np.float32) * scale
     exact = spread._regression(places, cells).reshape(ab.shape)
-    ours = spread._on_grid(lightness, ab, cells, scale)
+    ours = spread._on_grid(lightness, looks, cells, scale)
     error = np.linalg.norm(ours - exact, axis=-1)
     assert np.linalg.norm(exact, axis=-1).mean() > 5
     assert error.mean() < 0.1 * np.linalg.norm(exact, axis=-1).mean()
@@ -142,6 +142,18 @@ def test_a_thing_of_another_lightness_stays() -> None:
     assert change[:, 101:].mean() < 5
     assert change[80, 99] > 40
     assert change[80, 101] < 8
+
+
+def test_a_rough_thing_as_light_as_a_smooth_one_stays() -> None:
+    chance = np.random.default_rng(1)
+    lightness = np.full((160, 200), 50, np.float32)
+    lightness[:, 100:] += chance.normal(0, 8, (160, 100)).astype(np.float32)
+    ab = np.zeros((160, 200, 2), np.float32)
+    hints = np.zeros((3, 160, 200), np.float32)
+    hints[:, 78:82, 20:90] = np.array([60, 30, 1])[:, None, None]
+    change = np.linalg.norm(spread_hints(lightness, ab, hints) - ab, axis=-1)
+    assert change[50:110, :90].mean() > 50
+    assert change[:, 110:].mean() < 0.4 * change[:, :90].mean()
 
 
 def test_far_away_it_stays() -> None:
