@@ -10,6 +10,7 @@ from ..runtime.command import Command, console, listed, positive, require_extra
 from ..runtime.models.catalog import SAMPLES
 
 _NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
+_MOST_HINTS = 100_000
 _NETS = ("alex", "vgg", "squeeze")
 
 
@@ -20,6 +21,12 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MOST_HINTS:
+        raise ValueError(text)
+    return int(text)
 
 
 def _path(*, folder: bool = True) -> click.Path:
@@ -80,6 +87,12 @@ def _path(*, folder: bool = True) -> click.Path:
     callback=listed(positive, "a list of sizes; write 128 or 128,256"),
     help="Working sizes: the short side in pixels of what the network sees. Default: each "
     "model's own.",
+)
+@click.option(
+    "--hints",
+    metavar="N,N,...",
+    callback=listed(_count, "a list of numbers; write 0,1,10,100"),
+    help="Quality: so many simulated hints, 7x7 pixels at 256, in the colors of the truth.",
 )
 @click.option(
     "--batch",

@@ -28,6 +28,7 @@ class Settings:
     backends: tuple[str, ...]  # resolved: the fastest first, which colors the photographs
     device: str
     precisions: tuple[Precision, ...]
+    hints: tuple[int | None, ...]  # numbers of simulated ones; None: not asked for
     sizes: tuple[int | None, ...]  # short sides in pixels; None: each model's own
     batches: tuple[int, ...]
     runs: int
@@ -64,7 +65,7 @@ class Settings:
 
 
 _IN_RESULTS = (
-    *("backends", "device", "precisions", "sizes", "batches", "runs", "warmup"),
+    *("backends", "device", "precisions", "sizes", "hints", "batches", "runs", "warmup"),
     *("protocol", "limit_images", "seed", "workers", "lpips", "every_backend"),
 )
 

@@ -19,6 +19,7 @@ from ...runtime.photo.photo import join
 from ...runtime.photo.reader import read_photo
 from ..settings import Model, Settings, nothing_less
 from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
+from .simulated_hints import hints_of_truth
 
 _ORIENTATION = 0x0112
 _TURNED_FROM = 5  # EXIF orientations from here on swap the sides
@@ -36,13 +37,17 @@ class Candidate:
     device: str = "auto"
     size: int | None = None
     model: Model | None = None
+    hints: int | None = None  # how many simulated ones the model is given; None: not asked for
+    seed: int = 0  # of their places
     pictures: tuple[Path, ...] = ()  # one for each photograph of the data set
 
     @property
     def title(self) -> str:
-        """The name, with the working size and the precision where they were asked for."""
+        """The name, with the size, the precision and the hints where they were asked for."""
         size = f" @{self.size}" if self.size else ""
-        return f"{self.name}{size}" + (f" {self.precision}" if self.precision != "auto" else "")
+        precision = f" {self.precision}" if self.precision != "auto" else ""
+        hints = "" if self.hints is None else f", hints: {self.hints}"
+        return f"{self.name}{size}{precision}{hints}"
 
 
 Colorize = Callable[[U8, int], U8]
@@ -50,7 +55,7 @@ Colorize = Callable[[U8, int], U8]
 
 
 def find_candidates(models: Sequence[Model], data: DataSet, settings: Settings) -> list[Candidate]:
-    """Return every model x precision x size, and every folder; InputError if one does not fit."""
+    """Return each model x precision x size x hints, and each folder; InputError if one is unfit."""
     rows = [
         Candidate(
             name=model.name,
@@ -59,8 +64,12 @@ def find_candidates(models: Sequence[Model], data: DataSet, settings: Settings) 
             device=settings.device,
             size=size,
             model=model,
+            hints=hints,
+            seed=settings.seed,
         )
-        for model, precision, size in product(models, settings.precisions, settings.sizes)
+        for model, precision, size, hints in product(
+            models, settings.precisions, settings.sizes, settings.hints
+        )
     ]
     colored = [
         Candidate(
@@ -139,7 +148,12 @@ def open_candidate(
             on_notice=nothing_less,
         )
     )
-    return lambda truth, _: colorizer.image(truth), colorizer.engine.precision
+    count, seed = candidate.hints or 0, candidate.seed
+
+    def colorize(truth: U8, index: int) -> U8:
+        return colorizer.image(truth, hints=hints_of_truth(truth, count, seed + index))
+
+    return colorize, colorizer.engine.precision
 
 
 def _cut(picture: U8, truth: U8, protocol: str) -> U8:

@@ -30,6 +30,7 @@ class QualityRow:
     backend: str | None  # None where no model ran
     precision: str | None
     size: int | None  # short side at which the network worked; None: the model's own
+    hints: int | None  # simulated ones that it was given; None: not asked for
     means: dict[str, float | None]  # over the photographs; None: infinite, or not measured
     errors: dict[str, float | None]  # standard errors of the means
     per_photo: dict[str, list[float | None]]  # in the order of Quality.photos
@@ -178,6 +179,7 @@ def _row(candidate: Candidate, sums: _Sums, precision: str | None) -> QualityRow
         backend=candidate.backend,
         precision=precision,
         size=candidate.size,
+        hints=candidate.hints,
         means={name: finite(means.get(name)) for name in METRICS},
         errors=sums.means[title].errors(),
         per_photo=sums.kept[title],

@@ -16,6 +16,7 @@ from .tables import quality_table, roofline_table, speed_table, video_tables
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _PLOTTED = ("lpips_squeeze", "ciede2000", "psnr_db")  # the first that was measured
+_CURVES = ("psnr_db", "ciede2000", "lpips_squeeze", "lpips_alex", "lpips_vgg")
 _CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colorfulness")
 _COLORS = 6  # of the page's style sheet
 Row = dict[str, Any]
@@ -81,6 +82,7 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
         videos=[table for video in document["videos"] for table in video_tables(video)],
         scatter=scatter(document),
         strips=strips(document),
+        curves=hint_curves(document),
         wall=_wall(wall, document),
         machine=_machine(document["machine"]),
     )
@@ -131,9 +133,63 @@ def _quality(timed: Row, scored: Sequence[Row], figure: str) -> float | None:
     Colors are scored on one engine; rows of other precisions are shown with its figures.
     """
     own = [row for row in scored if all(row[key] == timed[key] for key in ("model", "size"))]
-    own.sort(key=lambda row: bool(row["precision"] != timed["precision"]))
+    own.sort(key=lambda row: (row["precision"] != timed["precision"], row.get("hints") or 0))
     value: float | None = own[0]["means"][figure] if own else None
     return value
+
+
+def hint_curves(document: Document) -> list[dict[str, Any]]:
+    """Return a plot of each figure against the number of hints; none where that does not vary."""
+    scored = [row for row in document["quality"] if "means" in row]
+    given = [row for row in scored if row.get("hints") is not None]
+    counts = sorted({row["hints"] for row in given})
+    if len(counts) < 2:
+        return []
+    names = list(dict.fromkeys(row["title"].rpartition(", hints: ")[0] for row in given))
+    [gray] = [row["means"] for row in scored if row["title"] == GRAY]
+    shown = [name for name in _CURVES if gray[name] is not None]
+    return [_hint_curve(name, given, counts, names, gray[name]) for name in shown]
+
+
+def _hint_curve(
+    figure: str, given: Sequence[Row], counts: Sequence[int], names: Sequence[str], gray: float
+) -> dict[str, Any]:
+    values = [row["means"][figure] for row in given if row["means"][figure] is not None] + [gray]
+    margin = 0.1 * (max(values) - min(values)) or 0.1 * max(values)
+    x = Axis(counts[0] + 1, counts[-1] + 1, 80, 690, log=True)  # log(n + 1) has a place for none
+    y = Axis(min(values) - margin, max(values) + margin, 300, 20)
+    lines = {
+        name: [
+            (x.at(row["hints"] + 1), y.at(row["means"][figure]), row)
+            for row in sorted(given, key=lambda row: int(row["hints"]))
+            if row["title"].startswith(f"{name}, hints: ") and row["means"][figure] is not None
+        ]
+        for name in names
+    }
+    return {
+        "figure": METRICS[figure].title,
+        "better": "higher" if METRICS[figure].better > 0 else "lower",
+        "x_ticks": [(x.at(count + 1), str(count)) for count in counts],
+        "y_ticks": y.ticks(),
+        "gray": y.at(gray),
+        "lines": [
+            {
+                "name": name,
+                "color": index % _COLORS,
+                "path": " ".join(f"{at_x},{at_y}" for at_x, at_y, _ in points),
+                "points": [
+                    {
+                        "x": at_x,
+                        "y": at_y,
+                        "text": f"{row['title']}: {METRICS[figure].title} "
+                        f"{row['means'][figure]:.{METRICS[figure].digits}f}",
+                    }
+                    for at_x, at_y, row in points
+                ],
+            }
+            for index, (name, points) in enumerate(lines.items())
+        ],
+    }
 
 
 def strips(document: Document) -> dict[str, Any] | None:

@@ -142,6 +142,26 @@ def test_sizes_precisions_and_protocols_are_rows(model: Path, quick: Quick) -> N
 
 
 @pytest.mark.slow
+def test_hints_of_the_truth_bring_colors_nearer_to_it(
+    model: Path, quick: Quick, tmp_path: Path
+) -> None:
+    result, document = quick("--model", model, *FAST, "--hints", "0,1,60")
+    assert result.returncode == 0, result.stderr
+    none, one, many, gray, truth = document["quality"]
+    assert [row["hints"] for row in (none, one, many, gray, truth)] == [0, 1, 60, None, None]
+    assert [row["title"].split(", ")[-1] for row in (none, many)] == ["hints: 0", "hints: 60"]
+    assert many["means"]["psnr_db"] > one["means"]["psnr_db"] > none["means"]["psnr_db"]
+    assert many["means"]["ciede2000"] < none["means"]["ciede2000"]
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.count('<svg class="hints"') >= 2  # PSNR, CIEDE2000, and LPIPS where it is measured
+    _, same = quick("--model", model, *FAST, "--hints", "60,0")
+    assert same["quality"][0]["means"]["psnr_db"] == many["means"]["psnr_db"]
+    _, plain = quick("--model", model, *FAST)
+    assert plain["quality"][0]["means"] == none["means"]
+    assert plain["quality"][0]["hints"] is None
+    assert bench("--hints", "1,-2").returncode == 2
+
+
 def test_processes_that_share_the_photographs_find_the_same(model: Path, quick: Quick) -> None:
     _, alone = quick("--model", model, *FAST)
     result, shared = quick("--model", model, *FAST, "--workers", 2)
