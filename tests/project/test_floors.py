@@ -14,7 +14,7 @@ ROOMS = {  # in each floor: each may use those before it; a room is a folder or 
     "steering colorizer __init__ jobs cli",
     "train": "architectures config data interrupt curves metrics schedule devices checkpoints "
     "losses loop run cli",
-    "export": "listing proof tensorrt graphs jobs foreign cli",
+    "export": "listing proof graphs tensorrt jobs foreign cli",
     "bench": "machine settings training_speed quality speed video compare_runs bounds report "
     "measure run cli",
 }
@@ -97,16 +97,16 @@ def test_train_never_names_onnx() -> None:
     assert not names & {"onnx", "onnxscript", "tensorrt", "tensorrt_rtx"}
 
 
-def _graph() -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def modules() -> dict[str, set[str]]:
     """Return which modules of the package each of its modules imports, for type checking too."""
     paths = {_module_name(path): path for floor in FLOORS for path in _modules(floor)}
-    return {
-        name: {
-            known for used in _imports(path, aliases=True) if (known := _known(used, paths)) != name
-        }
-        - {""}
-        for name, path in paths.items()
-    }
+    graph = {}
+    for name, path in paths.items():
+        own_package = f"{name.rpartition('.')[0]}.__init__"  # which `from . import base` names too
+        used = {_known(used, paths) for used in _imports(path, aliases=True)}
+        graph[name] = used - {"", name, own_package}
+    return graph
 
 
 def _module_name(path: Path) -> str:
@@ -136,16 +136,16 @@ def _climbs(graph: dict[str, set[str]]) -> list[str]:
     ]
 
 
-def test_every_room_has_its_place() -> None:
+def test_every_room_has_its_place(modules: dict[str, set[str]]) -> None:
     for floor, rooms in ROOMS.items():
-        found = {_room(module)[1] for module in _graph() if _room(module)[0] == floor}
+        found = {_room(module)[1] for module in modules if _room(module)[0] == floor}
         assert found - {"__init__"} <= set(rooms.split()), floor
 
 
-def test_a_room_imports_only_from_rooms_before_it() -> None:
+def test_a_room_imports_only_from_rooms_before_it(modules: dict[str, set[str]]) -> None:
     graph = {
         module: {used for used in imports if not _is_bare_floor(used)}
-        for module, imports in _graph().items()
+        for module, imports in modules.items()
         if module == "colorize.runtime.__init__" or not _is_bare_floor(module)
     }
     assert graph
@@ -158,8 +158,8 @@ def _is_bare_floor(module: str) -> bool:
     return module in {f"colorize.{floor}.__init__" for floor in FLOORS}
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = _graph()
+def test_no_modules_import_each_other_in_a_circle(modules: dict[str, set[str]]) -> None:
+    graph = {module: set(imports) for module, imports in modules.items()}
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
     graph["colorize.runtime.color"] |= {"colorize.runtime.resize"}
     with pytest.raises(CycleError):
