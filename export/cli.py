@@ -152,7 +152,7 @@ def main(
 ) -> None:
     """Turn a checkpoint into a proven ONNX file, and with --engine fp16 into a TensorRT engine.
 
-    The file is published only if its colors match the network's in every engine at hand.
+    The file is published only if its colors match the network's.
 
     Exit codes: 0 done, 1 a proof failed or a file cannot be written, 2 bad arguments or input.
 
