@@ -15,7 +15,7 @@ from skimage.color import rgb2lab, xyz2lab
 from colorize.runtime.color import Codes, srgb_to_linear
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, MissingExtraError
-from colorize.runtime.photo import reader
+from colorize.runtime.photo import decoding
 from colorize.runtime.photo.decoding import limited
 from colorize.runtime.photo.icc import to_linear
 from colorize.runtime.photo.metadata import jpeg_quality
@@ -284,7 +284,7 @@ def test_heif_is_read_and_written(photo: Path, tmp_path: Path) -> None:
 def test_heif_without_its_extra_names_the_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "register_heif", lambda: False)
+    monkeypatch.setattr(decoding, "register_heif", lambda: False)
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     (tmp_path / "in.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     with pytest.raises(MissingExtraError, match=r"colorize-toolkit\[heif\]"):

@@ -244,6 +244,30 @@ def test_files_without_alpha_or_that_are_no_picture_are_refused(tmp_path: Path) 
         Hints.file(tmp_path / "text.png")
 
 
+def test_a_model_that_takes_hints_gets_them_and_what_it_lacks_is_spread(
+    tiny_hint_model: Path, tulips: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = _strokes(tulips.shape, (320, 200, 370, 280), width=30)
+    hints = Hints.overlay(_rgba(tulips.shape, mask, PINK))
+    with Colorizer(tiny_hint_model, on_notice=lambda _: None) as colorizer:
+        seen: list[F32 | None] = []
+        infer = colorizer.engine.infer
+
+        def spy(lightness: F32, given: F32 | None = None) -> F32:
+            seen.append(given)
+            return infer(lightness, given)
+
+        monkeypatch.setattr(colorizer.engine, "infer", spy)
+        colorizer.image(tulips)
+        painted = colorizer.image(tulips, hints=hints)
+        assert seen[0] is None
+        [planes] = seen[1] if seen[1] is not None else []
+        [gray] = colorizer.shrink([read_photo(SAMPLES / "tulips.jpg").gray()])
+        expected, _ = hints.planes((500, 500), rgb_to_lightness(np.dstack([gray] * 3)))
+        assert np.abs(planes - expected).max() < 1e-3
+    assert _distance(painted, tulips, PINK)[mask > 0].mean() <= 3
+
+
 def test_planes_keep_the_contract(tulips: U8) -> None:
     mask = _strokes(tulips.shape, (320, 200, 370, 280), width=3)
     planes, _ = Hints.overlay(_rgba(tulips.shape, mask, PINK)).planes(
