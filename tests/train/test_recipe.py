@@ -297,7 +297,7 @@ def test_a_gpu_without_memory_is_told_the_mend(
 def test_an_error_that_nobody_foresaw_ends_the_workers_too(tmp_path: Path) -> None:
     """They do not heed SIGTERM, which is how Python would end them."""
     code = (
-        "from colorize.train import cli, objective\n"
+        "from colorize.train import cli\nfrom colorize.train.losses import objective\n"
         "def fail(*_): raise RuntimeError('unforeseen')\n"
         "objective.Objective.regression = fail\n"
         f"cli.main(['--size', '32', '--batch-size', '8', '-o', {str(tmp_path / 'run')!r}])\n"
