@@ -63,7 +63,7 @@ class Job:
     source: Path
     target: Path
     overwrite: bool
-    max_pixels: int | None = None  # of a photograph; None: images.MAX_PIXELS
+    max_pixels: int | None = None  # of a photograph; None: photo.reader.MAX_PIXELS
     overlay: Path | None = None  # hints painted over the photograph
     points: tuple[str, ...] = ()  # more hints, as --hint takes them; they lie over the overlay
 

@@ -1,4 +1,4 @@
-"""Sound that its new container cannot hold, encoded anew; everywhere else it is copied."""
+"""Sound is copied; a track that the new container cannot hold is encoded again."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,7 +21,7 @@ _BITS_PER_CHANNEL = 96000  # a second: transparent for most ears
 
 
 class Reencoder:
-    """Decodes one sound track and encodes it for CONTAINER: AAC, or Opus where that is not held."""
+    """Encodes one sound track again for CONTAINER: as AAC, or as Opus if it takes no AAC."""
 
     def __init__(self, source: AudioStream, container: OutputContainer) -> None:
         takes_aac = {"aac", "mpegts"} & {*container.supported_codecs, container.format.name}
@@ -38,7 +38,7 @@ class Reencoder:
         self._source, self.stream = source, stream
 
     def packets(self, packet: AnyPacket | None) -> Iterator[AnyPacket]:
-        """Yield what becomes of PACKET; None ends the track."""
+        """Yield the new packets for PACKET of the source; None ends the track."""
         try:
             frames = self._source.decode(packet)
         except (av.error.InvalidDataError, EOFError):

@@ -8,13 +8,13 @@ from ..color import F32, lab_planes_to_rgb, rgb_to_chroma
 from ..resize import enlarge
 from .frames import CHROMA_STEPS, FrameLayout, Plane
 
-_HOLD = 1.0  # code values by which a steady sample may be off; rounding alone costs half of one
+_HOLD = 1.0  # code values that a held sample may be off; plain rounding is off by half of one
 
 
 _Part = tuple[slice, slice]
 
 
-# The border, all the rest, and what lies a sample nearer to that border.
+# Slices: the border, all the rest, and the rest moved by one sample toward the border.
 _MOVES: dict[str, tuple[_Part, _Part, _Part]] = {
     "left": (np.s_[:, :1], np.s_[:, 1:], np.s_[:, :-1]),
     "up": (np.s_[:1, :], np.s_[1:, :], np.s_[:-1, :]),
@@ -23,7 +23,7 @@ _MOVES: dict[str, tuple[_Part, _Part, _Part]] = {
 
 
 class Scratch:
-    """Planes that are used again for each frame: fresh memory costs more than the work in it."""
+    """Planes that are reused for each frame, because allocating costs more than the work."""
 
     def __init__(self) -> None:
         self._planes: dict[str, F32] = {}
@@ -37,14 +37,14 @@ class Scratch:
 
 
 class SteadyRounding:
-    """Rounds the frames of a film so that a sample whose value hardly moves keeps its code.
+    """Rounds frames so that a sample whose value hardly changes keeps its code value.
 
-    Plain rounding makes a flicker of a whole code out of a waver of a hundredth.
+    Plain rounding turns a change of a hundredth into a flicker of a whole code value.
     """
 
     def __init__(self) -> None:
         self._held: dict[int, F32] = {}
-        self._work: dict[int, tuple[F32, NDArray[np.bool_]]] = {}  # used again, as in Scratch
+        self._work: dict[int, tuple[F32, NDArray[np.bool_]]] = {}  # reused, as in Scratch
 
     def of(self, index: int, plane: F32) -> F32:
         """Return plane INDEX of the next frame, (rows, columns), in whole numbers; not a copy."""
@@ -95,8 +95,8 @@ def chroma_planes(
 def _sited(chroma: F32, layout: FrameLayout, scratch: Scratch) -> F32:
     """Move a chroma plane (rows, columns) from the middle of its luma samples to where they lie.
 
-    The step is a quarter of a chroma sample. Untagged film is taken as MPEG-2 and later define
-    it, left, and film of full range as JPEG does, in the middle.
+    The step is a quarter of a chroma sample. Without a tag it is left, as MPEG-2 and its successors
+    define it, and in the middle for full range, as JPEG does.
     """
     siting = layout.siting or ("center" if layout.full_range else "left")
     columns, rows = CHROMA_STEPS[layout.subsampling]

@@ -1,6 +1,6 @@
-"""The encoders of film that FFmpeg has: their settings, and the pixel formats that they keep."""
+"""FFmpeg's video encoders: their settings, and the pixel formats that they keep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,59 +16,84 @@ if TYPE_CHECKING:
     from .options import VideoOptions
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """One of FFmpeg's encoders."""
+_OTHERS = "*"
+"""In `default_for`: every container that no encoder names."""
 
-    settings: dict[str, str]  # with which a stranger sees no loss; slower presets only save room
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """One of FFmpeg's encoders: all that this toolkit knows of it."""
+
+    settings: Mapping[str, str]  # no loss can be seen; a slower preset would only save room
     quality: str | None = "crf"  # the setting that --crf sets
     takes_preset: bool = True
-    device: str | None = None  # of hardware that must be opened first
     most_depth: int = 16  # bits that it really keeps, whatever formats it takes
-    tags: tuple[str, ...] = field(default=())  # what its bitstream tells: aspect, interlacing
+    device: str | None = None  # hardware that must be opened first
+    keeps_aspect: bool = False  # its bitstream holds the shape of a pixel
+    interlacing: Mapping[str, str] = field(default_factory=dict)  # settings that mark the frames so
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables, where not set already
+    default_for: Sequence[
+        str
+    ] = ()  # suffixes of containers; the first that keeps the depth is used
 
 
-_NVENC = Encoder({"preset": "p5", "rc": "vbr", "cq": "19"}, "cq", most_depth=10)
-_QSV = Encoder({"preset": "medium", "global_quality": "19"}, "global_quality", most_depth=12)
-_VAAPI = Encoder({"qp": "19"}, "qp", takes_preset=False, device="vaapi", most_depth=10)
+_FIELDS = {"flags": "+ildct+ilme"}
+_NVENC = Encoder(settings={"preset": "p5", "rc": "vbr", "cq": "19"}, quality="cq", most_depth=10)
+_QSV = Encoder(
+    settings={"preset": "medium", "global_quality": "19"}, quality="global_quality", most_depth=12
+)
+_VAAPI = Encoder(
+    settings={"qp": "19"}, quality="qp", takes_preset=False, device="vaapi", most_depth=10
+)
 _TOOLBOX = Encoder(  # quality 65 of 100, in FFmpeg's units
-    {"flags": "+qscale", "global_quality": "7670"}, None, takes_preset=False, most_depth=10
+    settings={"flags": "+qscale", "global_quality": "7670"},
+    quality=None,
+    takes_preset=False,
+    most_depth=10,
 )
 _AMF = Encoder(
-    {"quality": "quality", "rc": "cqp", "qp_i": "19", "qp_p": "21"}, None, False, most_depth=10
+    settings={"quality": "quality", "rc": "cqp", "qp_i": "19", "qp_p": "21"},
+    quality=None,
+    takes_preset=False,
+    most_depth=10,
 )
-_TELLS_BOTH = ("aspect", "interlaced")
 ENCODERS = {
-    "libx264": Encoder({"crf": "17", "preset": "medium"}, tags=_TELLS_BOTH),
+    "libx264": Encoder(
+        settings={"crf": "17", "preset": "medium"},
+        keeps_aspect=True,
+        interlacing=_FIELDS,
+        default_for=(".avi", _OTHERS),
+    ),
     "libx265": Encoder(
-        {"crf": "19", "preset": "medium", "x265-params": "log-level=error"}, tags=("aspect",)
+        settings={"crf": "19", "preset": "medium", "x265-params": "log-level=error"},
+        keeps_aspect=True,
+        default_for=(_OTHERS,),
     ),
     "libvpx-vp9": Encoder(
-        {"crf": "24", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
+        settings={"crf": "24", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"},
         takes_preset=False,
+        default_for=(".webm",),
     ),
-    "libsvtav1": Encoder({"crf": "24", "preset": "8"}),
-    "ffv1": Encoder({"level": "3", "slicecrc": "1"}, None, False, tags=("interlaced",)),
-    "h264_nvenc": _NVENC,
-    "hevc_nvenc": _NVENC,
-    "av1_nvenc": _NVENC,
-    "h264_qsv": _QSV,
-    "hevc_qsv": _QSV,
-    "av1_qsv": _QSV,
-    "h264_vaapi": _VAAPI,
-    "hevc_vaapi": _VAAPI,
-    "av1_vaapi": _VAAPI,
-    "h264_videotoolbox": _TOOLBOX,
-    "hevc_videotoolbox": _TOOLBOX,
-    "h264_amf": _AMF,
-    "hevc_amf": _AMF,
+    "libsvtav1": Encoder(
+        settings={"crf": "24", "preset": "8"},
+        environment={"SVT_LOG": "1"},  # errors alone; otherwise it prints its settings
+        default_for=(".webm",),
+    ),
+    "ffv1": Encoder(
+        settings={"level": "3", "slicecrc": "1"},
+        quality=None,
+        takes_preset=False,
+        interlacing=_FIELDS,
+        default_for=(".avi", _OTHERS),
+    ),
+    **dict.fromkeys(("h264_nvenc", "hevc_nvenc", "av1_nvenc"), _NVENC),
+    **dict.fromkeys(("h264_qsv", "hevc_qsv", "av1_qsv"), _QSV),
+    **dict.fromkeys(("h264_vaapi", "hevc_vaapi", "av1_vaapi"), _VAAPI),
+    **dict.fromkeys(("h264_videotoolbox", "hevc_videotoolbox"), _TOOLBOX),
+    **dict.fromkeys(("h264_amf", "hevc_amf"), _AMF),
 }
-_DEFAULT_ENCODERS: dict[str, tuple[str, ...]] = {
-    ".webm": ("libvpx-vp9", "libsvtav1"),
-    ".avi": ("libx264", "ffv1"),
-}
-# The first that keeps the source's depth.
-_ELSE = ("libx264", "libx265", "ffv1")
+"""The registry, by FFmpeg's names: an encoder that is not here is refused."""
+
 _SUBSAMPLINGS = {"420": ("420", "422", "444"), "422": ("422", "420", "444"), "444": ("444", "422")}
 _PLANAR = {
     "nv12": "yuv420p",
@@ -79,9 +104,15 @@ _PLANAR = {
 }
 
 
+def _defaults(target: Path) -> list[str]:
+    """Return the encoders for TARGET's container where the user names none, best first."""
+    own = [name for name, one in ENCODERS.items() if target.suffix.lower() in one.default_for]
+    return own or [name for name, one in ENCODERS.items() if _OTHERS in one.default_for]
+
+
 def encoder_settings(target: Path, options: "VideoOptions") -> tuple[str, dict[str, str]]:
     """Return the encoder and its settings; ArgumentError for what it does not take."""
-    codec = options.codec or _DEFAULT_ENCODERS.get(target.suffix.lower(), _ELSE)[0]
+    codec = options.codec or _defaults(target)[0]
     if codec not in ENCODERS:
         raise ArgumentError(f"unknown codec {codec!r}; choose one of {', '.join(ENCODERS)}")
     encoder = ENCODERS[codec]
@@ -115,8 +146,7 @@ def choose_encoder(
 
     Where nobody named one, the first that keeps the depth is taken. ArgumentError if none does.
     """
-    named = (options.codec,) if options.codec else None
-    for codec in named or _DEFAULT_ENCODERS.get(target.suffix.lower(), _ELSE):
+    for codec in [options.codec] if options.codec else _defaults(target):
         stored = _nearest(codec, layout)
         if stored is not None:
             return replace(options, codec=codec), stored
@@ -132,6 +162,7 @@ def _nearest(codec: str, layout: FrameLayout) -> FrameLayout | None:
     formats = _formats(codec)
     if not formats:
         return layout
+    takes_444 = any("444" in name for name in formats)
     for depth in (8, 9, 10, 12, 14, 16):
         if not layout.depth <= depth <= ENCODERS[codec].most_depth:
             continue
@@ -139,7 +170,7 @@ def _nearest(codec: str, layout: FrameLayout) -> FrameLayout | None:
             shift = layout.shift + depth - layout.depth
             stored = replace(layout, depth=depth, subsampling=subsampling, shift=shift)
             odd = subsampling != "444" and (layout.width % 2 or layout.height % 2)
-            if stored.format in formats and not (odd and "444" in str(formats)):
+            if stored.format in formats and not (odd and takes_444):
                 return stored
     return None
 

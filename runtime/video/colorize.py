@@ -23,9 +23,9 @@ class VideoProgress:
     resumed: int = 0  # of the frames, those that an earlier run had finished
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoReport:
-    """What was done: frames written, wall seconds, seconds of work by stage, what to know of it."""
+    """What was done: frames written, wall seconds, seconds of work a stage, and all notices."""
 
     frames: int
     seconds: float

@@ -20,14 +20,12 @@ from .interlacing import BOTTOM_FIRST, TOP_FIRST
 from .options import VideoOptions
 from .source import StreamFacts
 
-_INTERLACED_FLAGS = "+ildct+ilme"
-
 EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
 
 
 def create_container(part: Path, target: Path) -> OutputContainer:
-    """Make the container that TARGET's suffix names; PART is not opened before it is written."""
+    """Make the container that TARGET's suffix names; the file PART is opened at the first write."""
     try:
         return av.open(str(part), "w")
     except (av.error.FFmpegError, ValueError) as error:
@@ -42,13 +40,14 @@ def add_encoder(
     layout: FrameLayout,
     facts: StreamFacts,
 ) -> VideoStream:
-    """Add the film's stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
+    """Add the video stream to CONTAINER and open its encoder; ArgumentError if it refuses."""
     codec, settings = encoder_settings(target, options)
-    os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 tells its settings on stderr
+    for variable, value in ENCODERS[codec].environment.items():
+        os.environ.setdefault(variable, value)
     if layout.siting is not None:
         settings["chroma_sample_location"] = layout.siting
-    if layout.interlaced and "interlaced" in ENCODERS[codec].tags:
-        settings["flags"] = _INTERLACED_FLAGS
+    if layout.interlaced:
+        settings |= ENCODERS[codec].interlacing
     try:
         stream = container.add_stream(
             codec, rate=facts.rate, options=settings, hwaccel=device_of(codec)
@@ -78,9 +77,9 @@ def add_encoder(
 
 
 def _open(stream: VideoStream, target: Path) -> None:
-    """Open the encoder now: a setting that it refuses must not wait for the first frame."""
+    """Open the encoder now, so that a setting that it refuses shows before the first frame."""
     level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)  # FFmpeg says why a device is missing in its log alone
+    av.logging.set_level(av.logging.ERROR)  # why a device is missing is in FFmpeg's log alone
     try:
         stream.codec_context.open()
     except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
@@ -97,7 +96,7 @@ def _open(stream: VideoStream, target: Path) -> None:
 def rehearse(
     folder: Path, target: Path, options: VideoOptions, layout: FrameLayout, facts: StreamFacts
 ) -> None:
-    """Write the head of the film once: what its container refuses must not come out at the end."""
+    """Write the file's header once, so that what its container refuses shows before the work."""
     trial = folder / f".head{target.suffix}"
     container = create_container(trial, target)
     try:

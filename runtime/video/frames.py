@@ -1,4 +1,4 @@
-"""Frames of film: the luma plane goes through as it is, the chroma planes are written anew."""
+"""Frames of video: the luma plane is passed on unchanged, the chroma planes are new."""
 
 from dataclasses import dataclass
 
@@ -29,9 +29,9 @@ _DEPTHS = (8, 9, 10, 12, 14, 16)
 CHROMA_STEPS = {"420": (2, 2), "422": (2, 1), "444": (1, 1)}  # columns, rows a chroma sample
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameLayout:
-    """How the frames of one film are stored, and how they are written."""
+    """How the frames of one video are stored, and how they are written."""
 
     width: int
     height: int
@@ -39,14 +39,14 @@ class FrameLayout:
     subsampling: str  # of the written frames: 420, 422 or 444
     matrix: Matrix
     full_range: bool
-    tags: tuple[int, int, int]  # matrix, primaries and transfer as the film says (H.273)
+    tags: tuple[int, int, int]  # matrix, primaries and transfer in the file (H.273)
     rotation: int  # in degrees, which players apply
     interlaced: bool
     top_first: bool  # of the two fields of an interlaced frame
     source_format: str
-    converted_from: str | None  # what is converted frame by frame: RGB, palettes, big-endian
-    shift: int = 0  # bits that a decoded sample is moved up where no encoder has its depth
-    siting: str | None = None  # of chroma in FFmpeg's words, as the film says
+    converted_from: str | None  # the format, if frames must be converted: RGB, palettes, big-endian
+    shift: int = 0  # bits by which samples are shifted up, where no encoder has their depth
+    siting: str | None = None  # of chroma, in FFmpeg's words, if the file says
 
     @property
     def format(self) -> str:
@@ -83,7 +83,7 @@ class FrameLayout:
 
 
 def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
-    """Return the layout for a film that begins with FRAME; SITING is of its chroma."""
+    """Return the layout of a video that begins with FRAME; SITING is where its chroma lies."""
     name = frame.format.name
     rgb = frame.format.is_rgb or name.startswith(("pal", "mono"))
     direct = name.startswith(_LUMA_PLANE_FIRST) and not name.endswith("be") and "float" not in name
@@ -123,7 +123,7 @@ def _family(name: str) -> str:
 
 
 def _matrix_tag(frame: av.VideoFrame, matrix: Matrix) -> int:
-    """Return the film's own tag, or that of the matrix used where the film's is another kind."""
+    """Return the file's own tag, or that of the matrix used where the file has another kind."""
     if frame.colorspace in _MATRICES:
         return frame.colorspace
     if frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb:

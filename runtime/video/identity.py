@@ -1,4 +1,4 @@
-"""All that the frames of a colored film depend on: segments of another film are never mixed in."""
+"""All that colored frames depend on, so that segments of another run are never mixed in."""
 
 import hashlib
 import secrets
@@ -14,11 +14,11 @@ from ..errors import InputError
 from .options import VideoSettings
 from .source import Source
 
-_HASHED = 1 << 20  # bytes at either end of the source; sound and index lie there, and size counts
+_HASHED = 1 << 20  # bytes at either end of the source, where an edit changes the header or index
 
 
 def source_identity(source: Path) -> str:
-    """Return what tells one file from another without reading it all; InputError if it is gone."""
+    """Return what identifies a file, without reading all of it; InputError if it is gone."""
     try:
         facts = source.stat()
         with source.open("rb") as file:
@@ -31,9 +31,9 @@ def source_identity(source: Path) -> str:
 
 
 def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
-    """Return the identity of one coloring, by names that the user knows.
+    """Return the identity of one run, under names that the user knows.
 
-    Where the settings do not say what the network is, or the source is a pipe, no two are the same.
+    It is unique where the settings do not name the network, or the source is a pipe.
     """
     libraries = (av.__version__, av.library_versions, cv2.__version__, np.__version__)
     facts: dict[str, object] = {

@@ -1,6 +1,6 @@
 """Interlaced frames: which field comes first, and the mark that says so to encoders.
 
-PyAV reads whether a frame is interlaced and can set nothing of it; FFmpeg's filters can.
+PyAV can read whether a frame is interlaced but cannot set it; FFmpeg's filters can.
 """
 
 from contextlib import suppress
@@ -27,7 +27,7 @@ def top_field_first(frame: av.VideoFrame) -> bool:
 
 
 class FieldMarker:
-    """Marks frames of one film as interlaced."""
+    """Marks frames of one video as interlaced."""
 
     def __init__(self, *, top_first: bool) -> None:
         self._mode = "tff" if top_first else "bff"

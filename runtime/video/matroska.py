@@ -1,7 +1,7 @@
 """The pixel aspect in Matroska, which FFmpeg writes from a field that PyAV cannot set.
 
-A rotation it can set. So a stream gets one, and the element that holds it, Projection, is
-overwritten with DisplayWidth and DisplayHeight, the element's own place and length kept.
+PyAV can set a rotation. So the stream gets one, and the element that holds it, Projection, is
+overwritten in its place with DisplayWidth and DisplayHeight.
 Layout of elements: RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..errors import OutputError
 
 PLACEHOLDER_ROTATION = 90
-"""Degrees that the stream must be given before its head is written."""
+"""The rotation that the stream must have before its header is written."""
 
 _SEGMENT, _TRACKS, _CRC = 0x18538067, 0x1654AE6B, 0xBF
 _TRACK, _VIDEO, _PROJECTION = 0xAE, 0xE0, 0x7670
@@ -43,7 +43,7 @@ def write_aspect(path: Path, aspect: Fraction) -> None:
             for video in _elements(head, track.data, track.end):
                 if video.id == _VIDEO:
                     _overwrite(head, video, aspect)
-                    _sum_up(head, tracks)
+                    _fix_checksum(head, tracks)
                     file.seek(tracks.start)
                     file.write(head[tracks.start : tracks.end])
                     return
@@ -81,8 +81,8 @@ def _display_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
     return wide, height * aspect.denominator
 
 
-def _sum_up(head: bytearray, tracks: _Element) -> None:
-    """Put the checksum of the tracks right, which is their first element where there is one."""
+def _fix_checksum(head: bytearray, tracks: _Element) -> None:
+    """Correct the checksum of the tracks, which is their first element if there is one."""
     first = next(_elements(head, tracks.data, tracks.end))
     if first.id == _CRC:
         checksum = zlib.crc32(head[first.end : tracks.end])

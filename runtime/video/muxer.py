@@ -39,15 +39,15 @@ _IN_TRANSPORT_STREAMS = frozenset(
 
 
 def _holds(container: OutputContainer, stream: Stream) -> bool:
-    """Tell whether CONTAINER takes the packets of STREAM, which only its muxer really knows."""
-    # PyAV lists some codecs by their decoder's name (dca), some by their own (dts).
+    """Tell whether CONTAINER takes the packets of STREAM; trying it is the only sure way."""
+    # PyAV lists some codecs under the name of their decoder (dca), others under their own (dts).
     names = {stream.codec.name, stream.codec.canonical_name}
-    if container.format.name == "mpegts":  # lists nothing, and takes all for data
+    if container.format.name == "mpegts":  # its list is empty, and it accepts any stream as data
         return bool(names & _IN_TRANSPORT_STREAMS)
     if not names & container.supported_codecs:
         return False
     if isinstance(stream, av.AudioStream) and container.format.name in ("mp4", "ipod"):
-        # MP4 must name the place of each channel of plain samples, and only fails at its end.
+        # MP4 must name the place of each channel of PCM. Where it cannot, it fails at the very end.
         nameless = stream.codec_context.layout.name.endswith("channels")
         if nameless and stream.codec.name.startswith("pcm"):
             return False
@@ -78,7 +78,7 @@ class Muxer:
         self._left_out: list[Notice] = []
         self._damaged = False  # sound or subtitles
         self._source, self._target, self._layout, self._part = source, target, layout, part
-        self._aspect: Fraction | None = None  # that is written last
+        self._aspect: Fraction | None = None  # to be written into the finished file
         self._source_video = video_stream(source)
         self._container = create_container(part, target)
         facts = StreamFacts.of(self._source_video)
@@ -94,17 +94,17 @@ class Muxer:
         self._container.set_chapters(source.chapters())
 
     def _note_marks(self, facts: StreamFacts) -> None:
-        tags = ENCODERS[self._video.codec_context.name].tags
+        encoder = ENCODERS[self._video.codec_context.name]
         in_matroska = self._container.format.name in _MATROSKA
-        if facts.aspect and facts.aspect != 1 and in_matroska and "aspect" not in tags:
+        if facts.aspect and facts.aspect != 1 and in_matroska and not encoder.keeps_aspect:
             size = (self._layout.width, self._layout.height)
             if self._layout.rotation or not can_hold(*size, facts.aspect):
                 self._leave_out(f"the pixel aspect {facts.aspect}")
             else:
                 self._video.set_display_rotation(PLACEHOLDER_ROTATION)
                 self._aspect = facts.aspect
-        tells_fields = self._container.format.name in ("matroska", "mov")
-        if self._layout.interlaced and "interlaced" not in tags and not tells_fields:
+        marks_fields = self._container.format.name in ("matroska", "mov")
+        if self._layout.interlaced and not encoder.interlacing and not marks_fields:
             self._leave_out("the mark that its frames are interlaced")
 
     def _leave_out(self, what: str) -> None:
@@ -180,7 +180,7 @@ class Muxer:
             write_aspect(self._part, self._aspect)
 
     def close(self) -> None:
-        """Give the container up, wherever it stands."""
+        """Close the container, finished or not."""
         with suppress(av.error.FFmpegError, OSError):
             self._container.close()
 

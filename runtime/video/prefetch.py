@@ -1,4 +1,4 @@
-"""Stages of work that overlap: each runs in a thread of its own behind a bounded queue."""
+"""Stages of work that overlap: each has a thread of its own and a bounded queue."""
 
 import queue
 import threading
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-_POLL_SECONDS = 0.1  # how soon a stage notices that nobody wants its items any more
+_POLL_SECONDS = 0.1  # how soon a stage notices that it was closed
 
 
 class Stopwatch:
-    """Seconds that each stage was at work, waiting for other stages left out."""
+    """Seconds of work of each stage, without its waiting for other stages."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def timed(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield ITEMS; what it takes to make each counts for STAGE."""
+        """Yield ITEMS; the time that each takes to make counts for STAGE."""
         source = iter(items)
         while True:
             with self.stage(stage):
@@ -69,7 +69,7 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
                 put(item)
                 if unwanted.is_set():
                     break
-        except BaseException as raised:  # handed to the consumer, whatever it is
+        except BaseException as raised:  # passed on to the consumer
             error = raised
         put(_End(error))
 

@@ -17,7 +17,7 @@ from .reader import Flaws, Picture, Position
 from .source import Source, StreamFacts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One video being colored."""
 
@@ -47,7 +47,7 @@ class Start:
         return self.position.flaws if self.position else Flaws()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Frames that follow each other and go through the network together."""
 

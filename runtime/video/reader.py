@@ -1,4 +1,4 @@
-"""The film that is read: frames in the order of showing, over damage, from any one of them on."""
+"""Reads a video: frames in the order of showing, across damage, from any of them on."""
 
 import hashlib
 import heapq
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 else:
     AnyPacket = av.Packet  # generic in its stub alone
 
-# Where a position is found by the index, and times do not depend on what was read before.
+# Containers with an index to find a position by, whose times do not depend on earlier packets.
 _SEEKABLE = ("mp4", "matroska")
-_SEEK_BACK_SECONDS = 10  # past open groups of pictures, whose first frames need the group before
-_MOST_STEP_BACK = Fraction(1)  # seconds by which a damaged clock is put right
-_MOST_TRIES = 100  # to read on behind damage
+_SEEK_BACK_SECONDS = 10  # beyond open groups of pictures, whose first frames need the group before
+_MOST_STEP_BACK = Fraction(1)  # seconds; a clock that jumps back by less is corrected
+_MOST_TRIES = 100  # to continue reading behind damage
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 
 @dataclass(frozen=True)
 class Flaws:
-    """What was wrong with a film up to some frame, and was bridged."""
+    """What was wrong with a video up to some frame, and was bridged."""
 
     damaged: int = 0  # packets that could not be decoded
-    repeated: int = 0  # frames lost in them, for which the one before stands again
+    repeated: int = 0  # frames lost in them, in whose place the one before is repeated
     repaired: int = 0  # frames with damage inside, which the decoder filled
     misdated: int = 0  # frames whose time was not after the one before
 
     @property
     def notices(self) -> list[Notice]:
-        """What to tell the user of them."""
+        """They, for the user."""
         said = []
         if self.damaged:
             said.append(
@@ -57,7 +57,7 @@ class Flaws:
         return [Notice(message, topic="source", severity="warning") for message in said]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A decoded frame on its way."""
 
@@ -69,7 +69,7 @@ class Picture:
     flaws: Flaws
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Position:
     """A frame in the film, by its place, time and content: where an earlier run had come to."""
 
@@ -99,7 +99,7 @@ def read_packets(
 ) -> Iterator[AnyPacket]:
     """Yield the packets of STREAMS in the order of the file; InputError if it cannot be read.
 
-    DAMAGE is called for each place that cannot be read; where one has no end, the film has.
+    DAMAGE is called for each place that cannot be read. The video ends where nothing follows one.
     """
     tries = 0
     while tries < _MOST_TRIES:
@@ -118,7 +118,7 @@ def read_packets(
 
 
 class VideoReader:
-    """Decodes one film: all of it, or what follows the frame at which an earlier run stopped."""
+    """Decodes one video: all of it, or what follows the last frame of an earlier run."""
 
     def __init__(self, source: Source, container: InputContainer) -> None:
         """CONTAINER is SOURCE, open; only a pipe is read through it."""
@@ -126,13 +126,13 @@ class VideoReader:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Stop looking for the frame to resume after: nobody waits for it any more."""
+        """Stop looking for the frame to resume after, because the run has ended."""
         self._cancelled = True
 
     def pictures(self, after: Position | None = None) -> Iterator[Picture]:
         """Yield the frames that follow AFTER, in the order of showing.
 
-        Raises InputError where the film cannot be read, or is not the one that had AFTER.
+        Raises InputError if the video cannot be read, or does not hold AFTER any more.
         """
         if after is None:
             with self._source.again(self._container) as container:
@@ -154,7 +154,7 @@ class VideoReader:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
         for picture in pictures:
             if picture.pts >= position.pts:
-                # What a decoder with threads fills damage with is not the same in every run.
+                # A decoder with threads does not fill damage with the same pixels in every run.
                 damaged = position.flaws != Flaws()
                 same = damaged or luma_hash(picture.luma) == position.luma_sha256
                 return picture.pts == position.pts and same
@@ -164,7 +164,7 @@ class VideoReader:
 
 
 class _Decoding:
-    """One pass over the frames of an open film."""
+    """One pass over the frames of an open video."""
 
     def __init__(self, container: InputContainer) -> None:
         self._container = container
@@ -176,11 +176,11 @@ class _Decoding:
         self._flaws = Flaws()
         self._frames = 0
         self._unseen: list[int] = []  # a heap: times of packets whose frames have not come yet
-        # AVI tells when frames are decoded, not when shown: in that order, earliest first.
+        # AVI stores decoding times alone. Sorted, they are the times of showing.
         self._in_order = container.format.name == "avi"
 
     def seek(self, position: Position) -> bool:
-        """Go to some frame before POSITION; False where that is not to be trusted."""
+        """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
         names = self._container.format.name.split(",")
         base = self._video.time_base
         if position.flaws != Flaws() or not set(names) & set(_SEEKABLE) or base is None:
@@ -191,7 +191,7 @@ class _Decoding:
             self._container.seek(back, stream=self._video)
         except (av.error.FFmpegError, OSError):
             return False
-        self._video.codec_context.reorder_depth = depth  # which flushing forgets
+        self._video.codec_context.reorder_depth = depth  # flushing resets it
         return True
 
     def pictures(self) -> Iterator[Picture]:
@@ -300,9 +300,9 @@ class _Decoding:
 
 
 def _siting_of(container: InputContainer, video: VideoStream) -> str | None:
-    """Return where the film says that its chroma samples lie.
+    """Return where the file says that its chroma samples lie.
 
-    PyAV has no name for it; FFmpeg's description of the stream has, at its verbose level.
+    PyAV does not expose it, but FFmpeg's verbose description of the stream names it.
     """
     level = av.logging.get_level()
     av.logging.set_level(av.logging.VERBOSE)

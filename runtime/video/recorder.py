@@ -21,7 +21,7 @@ from .source import StreamFacts
 
 
 class Recorder:
-    """Cuts a video into segments of one length; a thread of its own ends each of them."""
+    """Cuts a video into segments of one length; each is ended in another thread."""
 
     def __init__(
         self, work: WorkFolder, target: Path, choose: EncoderChoice, facts: StreamFacts
@@ -31,7 +31,7 @@ class Recorder:
         self._number = len(work.segments)
         self._writer: SegmentWriter | None = None
         self._last: ColoredPicture | None = None
-        self._aside = ThreadPoolExecutor(1)
+        self._ending = ThreadPoolExecutor(1)
         self._finishing: Future[Segment] | None = None
 
     def add(self, item: ColoredPicture) -> None:
@@ -54,7 +54,7 @@ class Recorder:
             return
         self._collect()
         end = Position.of(self.frames, self._last.picture)
-        self._finishing = self._aside.submit(self._writer.finish, end, self._last.state)
+        self._finishing = self._ending.submit(self._writer.finish, end, self._last.state)
         self._writer = None
 
     def _collect(self) -> None:
@@ -72,9 +72,9 @@ class Recorder:
         try:
             self._collect()
         except OutputError:
-            pass  # the error that ended the film says it, or this one came first
+            pass  # the run has ended with an error already: this one, or one before it
         finally:
-            self._aside.shutdown()
+            self._ending.shutdown()
             if self._writer is not None:
                 self._writer.close()
 
@@ -93,7 +93,7 @@ class SegmentWriter:
         self.frames = 0
         self._path, self._target, self._first, self._facts = packets, target, first.picture, facts
         self._layout = layout = first.layout
-        # Nothing is written to the container: it tells the encoder what its packets must be like.
+        # Nothing is written to this container. The encoder asks it what form its packets need.
         self._container = create_container(target, target)
         self._video = add_encoder(self._container, target, options, layout, facts)
         self._marker = FieldMarker(top_first=layout.top_first) if layout.interlaced else None
@@ -112,15 +112,22 @@ class SegmentWriter:
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
-            for packet in self._video.encode(frame):
-                self._store(packet)
+            packets = self._video.encode(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"{self._target}: cannot encode or write it ({reason})") from error
+            raise self._failed("encode", error) from error
+        try:
+            for packet in packets:
+                self._store(packet)
+        except OSError as error:
+            raise self._failed("write", error) from error
+
+    def _failed(self, what: str, error: Exception) -> OutputError:
+        reason = getattr(error, "strerror", None) or error
+        return OutputError(f"{self._target}: cannot {what} it ({reason})")
 
     def _store(self, packet: AnyPacket) -> None:
         if packet.pts is None:
-            raise ValueError("the encoder gives frames without times")
+            raise OutputError(f"{self._target}: its encoder gives frames without times")
         self._file.write(packet)
         row = (packet.pts, packet.duration or 0, packet.size, packet.is_keyframe)
         self._rows.append(row)
@@ -146,8 +153,7 @@ class SegmentWriter:
             )
             segment.save()
         except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"{self._target}: cannot write it ({reason})") from error
+            raise self._failed("write", error) from error
         finally:
             self.close()
         return segment

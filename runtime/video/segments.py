@@ -1,8 +1,8 @@
-"""Finished parts of a film in a folder beside it: a run that is stopped can be gone on with.
+"""Finished parts of a video in a folder beside it, from which a stopped run is resumed.
 
 A segment is two files: NNNNN.packets, the encoded frames one after another, and NNNNN.npz, their
-times and sizes and the state in which the next segment begins. The second one is written last and
-at once, so that a segment whose .npz is there is whole.
+times and sizes and the state in which the next segment begins. The .npz file is written last and
+appears whole, so a segment that has one is complete.
 """
 
 import io
@@ -32,9 +32,9 @@ _MANIFEST = "manifest.json"
 _KEY_DIGITS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Encoded frames of one stretch of film, in the order of decoding."""
+    """Encoded frames of one stretch of video, in the order of decoding."""
 
     packets: Path
     pts: NDArray[np.int64]
@@ -75,31 +75,29 @@ class Segment:
     def load(cls, packets: Path) -> "Segment | None":
         """Read what `save` wrote; None if it is not there or not whole."""
         try:
-            with np.load(packets.with_suffix(".npz"), allow_pickle=False) as stored:
-                end = json.loads(str(stored["end"]))
-                end["flaws"] = Flaws(**end["flaws"])
-                layout = json.loads(str(stored["layout"]))
-                layout["tags"] = tuple(layout["tags"])
-                segment = cls(
-                    packets=packets,
-                    pts=stored["pts"],
-                    durations=stored["durations"],
-                    sizes=stored["sizes"],
-                    keyframes=stored["keyframes"],
-                    extradata=stored["extradata"].tobytes(),
-                    end=Position(**end),
-                    layout=FrameLayout(**layout),
-                    state=stored.get("state"),
-                )
-            whole = packets.stat().st_size == segment.sizes.sum()
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
-            return None
-        return segment if whole else None
+            with np.load(packets.with_suffix(".npz"), allow_pickle=False) as file:
+                stored = dict(file)
+            size = packets.stat().st_size
+        except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile):
+            return None  # a damaged archive raises any of these
+        end, layout = (json.loads(str(stored[name])) for name in ("end", "layout"))
+        segment = cls(
+            packets=packets,
+            pts=stored["pts"],
+            durations=stored["durations"],
+            sizes=stored["sizes"],
+            keyframes=stored["keyframes"],
+            extradata=stored["extradata"].tobytes(),
+            end=Position(**{**end, "flaws": Flaws(**end["flaws"])}),
+            layout=FrameLayout(**{**layout, "tags": tuple(layout["tags"])}),
+            state=stored.get("state"),
+        )
+        return segment if size == segment.sizes.sum() else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredPacket:
-    """One packet of the whole film; times are in the source's time base."""
+    """One packet of the whole video; times are in the source's time base."""
 
     data: bytes
     pts: int
@@ -111,8 +109,9 @@ class StoredPacket:
 def stored_packets(segments: Sequence[Segment]) -> Iterator[StoredPacket]:
     """Yield the packets of all SEGMENTS, with decoding times as one encoder would have given them.
 
-    Those are the times of showing in order, put off by as many frames as are stored out of order:
-    each encoder began anew with its own, which would overlap where segments meet.
+    Each segment had an encoder of its own, whose decoding times would overlap where segments meet.
+    Instead frames are decoded at the times of showing in order, earlier by as many frames as are
+    stored out of order.
     """
     late = max((segment.reordering for segment in segments), default=0)
     times = _decoding_times(segments, late)
@@ -143,7 +142,7 @@ def _decoding_times(segments: Sequence[Segment], late: int) -> Iterator[int]:
 
 
 class WorkFolder:
-    """Where the finished segments of one film wait for the last one; a context manager.
+    """Where the finished segments of one video wait for the last one; a context manager.
 
     IDENTITY is everything that the frames depend on. Where it differs, so does the folder's name:
     segments of another run are neither used nor lost.
@@ -164,7 +163,7 @@ class WorkFolder:
 
     @property
     def start(self) -> Start:
-        """Where a run begins that continues the segments."""
+        """Where a run begins that continues these segments."""
         if not self.segments:
             return Start()
         return Start(position=self.segments[-1].end, state=self.segments[-1].state)
@@ -205,7 +204,7 @@ class WorkFolder:
             self.add(segment)
 
     def add(self, segment: Segment) -> None:
-        """Take the next finished segment; of earlier ones nobody needs the state any more."""
+        """Take the next finished segment; the state after earlier ones is not needed any more."""
         if self.segments:
             self.segments[-1] = replace(self.segments[-1], state=None)
         self.segments.append(segment)
@@ -220,7 +219,7 @@ class WorkFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove the segments, for the film is whole; those of other runs for it go too."""
+        """Remove the segments once the video is whole, and those of other runs for its target."""
         for folder in self._others():
             shutil.rmtree(folder, ignore_errors=True)
         self.forget()
@@ -249,7 +248,7 @@ class WorkFolder:
             and len(path.name) == len(self.path.name)
             and path.suffix == WORK_SUFFIX
             and path != self.path
-            and Segment.load(path / "00000.packets") is not None
+            and (path / "00000.npz").is_file()
         ]
 
     @staticmethod

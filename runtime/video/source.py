@@ -15,9 +15,9 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 
-_PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they take any file for a film of one picture
+_PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
 _Y4M = "yuv4mpegpipe"
-_FALLBACK_RATE = Fraction(25)  # a hint for rate control; frames keep their own times
+_FALLBACK_RATE = Fraction(25)  # for rate control; frames keep their own times
 
 
 @dataclass(frozen=True)

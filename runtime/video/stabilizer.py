@@ -1,7 +1,7 @@
-"""Color that holds still: the network's answers averaged along the motion of the film.
+"""Steady color: the network's answers are averaged along the motion in the video.
 
-A recursive mean, as temporal noise filters take it: each pixel carries its color, and how many
-frames are in it, to where it moves, and starts anew where what it was is no longer there.
+This is the recursive mean of temporal noise filters. Each pixel carries its mean color, and the
+number of frames in it, to where it moves. The mean starts again where its object is gone.
 """
 
 import cv2
@@ -10,24 +10,24 @@ import numpy as np
 from ..color import F32, U8
 
 _MOST_FRAMES = 16  # in the mean, about half a second; a longer one lags behind and pales colors
-_LIGHTNESS_TOLERANCE = 9.0  # L*: what lies this far apart is hardly the same thing
-_SAME_LIGHTNESS = 6.0  # L*: pixels that differ by less are found again
-_COLOR_TOLERANCE = 25.0  # CIELAB units: answers waver by less, things of two colors differ more
+_LIGHTNESS_TOLERANCE = 9.0  # L*: pixels this far apart hardly show the same thing
+_SAME_LIGHTNESS = 6.0  # L*: pixels that differ by less count as found again
+_COLOR_TOLERANCE = 25.0  # CIELAB units: noise is smaller, two things differ by more
 _LEAST_FOUND = 0.45  # share of a frame found in the one before: across cuts < 0.3, in scenes > 0.7
-_LEAST_SIDE = 32  # that DIS can follow well; in smaller pictures pixels are taken to stand still
+_LEAST_SIDE = 32  # for DIS to work well; smaller pictures are treated as not moving
 
 
 class Stabilizer:
-    """Steadies the network's answers to one film, frame by frame; it sees cuts by itself.
+    """Steadies the network's answers to one video, frame by frame, and detects its cuts.
 
     `state` is all that it remembers: None, or float32 (h, w, 4): L*, a*, b* and the number of
-    frames in the mean, at the last frame. A Stabilizer that is given it goes on from there.
+    frames in the mean, at the last frame. A Stabilizer that is given it continues from there.
     """
 
     def __init__(self, state: F32 | None = None) -> None:
         self.state = state
-        # A quarter of the size, refined: unrefined the colors drift a little, and MEDIUM, eight
-        # times as slow, does not hold them stiller where much moves.
+        # FAST works at a quarter of the size and refines. Without refinement colors drift a little;
+        # MEDIUM takes eight times as long and is no steadier where much moves.
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def steady(self, lightness: F32, ab: F32) -> F32:
@@ -46,7 +46,7 @@ class Stabilizer:
         return np.asarray(cv2.merge([a, b]), np.float32)
 
     def _follow(self, lightness: F32) -> F32 | None:
-        """Return the state with its pixels where they are now; None where a scene begins."""
+        """Return the state with its pixels moved to where they are now; None at a cut."""
         if self.state is None or self.state.shape[:2] != lightness.shape:
             return None
         height, width = lightness.shape
@@ -63,8 +63,8 @@ class Stabilizer:
 def _likeness(lightness: F32, a: F32, b: F32) -> F32:
     """Return 0..1 (h, w): how alike past and present are around each pixel, by their difference.
 
-    Color counts too: where something moves off a ground as light as itself, no trail must stay.
-    Flat at the top, for it acts at every frame: what takes a tenth each time leaves ten frames.
+    Color counts too, so that no trail stays where a thing leaves a ground as light as itself. The
+    curve is flat near 1, because it applies at every frame: 0.9 each time would keep ten frames.
     """
     change = cv2.blur(np.abs(lightness), (3, 3)) / np.float32(_LIGHTNESS_TOLERANCE)
     apart = cv2.blur(a * a + b * b, (5, 5)) / np.float32(_COLOR_TOLERANCE**2)

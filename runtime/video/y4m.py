@@ -1,6 +1,6 @@
-"""Raw film for pipes: YUV4MPEG2, a line of text and then plain planes, as ffmpeg and mpv take it.
+"""Raw video for pipes, as ffmpeg and mpv read it: YUV4MPEG2, a line of text and plain planes.
 
-It has one frame rate, no sound, and no color matrix.
+It holds one frame rate, no sound, and no color matrix.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ class _Y4MWriter:
     def __init__(self, stream: BinaryIO, run: Run) -> None:
         self.frames = 0
         self._stream, self._run, self._facts = stream, run, run.facts
-        self._uneven = 0  # frames that play at another time than in the source
+        self._uneven = 0  # frames that are shown at another time than in the source
         self._first = 0
         self._layout: FrameLayout | None = None
 
@@ -71,7 +71,7 @@ class _Y4MWriter:
         return layout
 
     def add(self, item: ColoredPicture) -> None:
-        """Write the next frame; OutputError where nobody reads any more."""
+        """Write the next frame; OutputError if the reader has gone."""
         with self._run.watch.stage("write"):
             if self._layout is None:
                 self._layout, self._first = item.layout, item.picture.pts

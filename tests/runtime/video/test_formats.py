@@ -1,5 +1,6 @@
 """Film: depth, siting and fields follow the source; what an encoder cannot store is named."""
 
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from helpers.video import (
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError
 from colorize.runtime.video.chroma import Scratch, chroma_planes
+from colorize.runtime.video.codecs import ENCODERS, Encoder
 from colorize.runtime.video.frames import FrameLayout, layout_of
 from colorize.runtime.video.interlacing import FieldMarker, top_field_first
 from colorize.runtime.video.options import VideoOptions
@@ -284,3 +286,30 @@ def test_y4m_tells_the_siting_of_chroma(
     with (tmp_path / "out.y4m").open("wb") as sink:
         colorizer.video(source, sink)
     assert f"{siting})" in _dump(tmp_path / "out.y4m")
+
+
+def test_one_entry_in_the_registry_adds_an_encoder(
+    colorizer: Colorizer, small_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArgumentError, match="unknown codec 'mpeg4'"):
+        colorizer.video(small_video, tmp_path / "out.mov", VideoOptions(codec="mpeg4"))
+    entry = Encoder(
+        settings={"qmin": "2", "qmax": "2"},
+        quality="qmin",
+        takes_preset=False,
+        most_depth=8,
+        environment={"COLORIZE_TEST": "set"},
+        default_for=(".mov",),
+    )
+    monkeypatch.setitem(ENCODERS, "mpeg4", entry)
+    monkeypatch.delenv("COLORIZE_TEST", raising=False)
+    colorizer.video(small_video, tmp_path / "out.mov")
+    colorizer.video(small_video, tmp_path / "out.mp4")
+    names = []
+    for name in ("out.mov", "out.mp4"):
+        with av.open(str(tmp_path / name)) as video:
+            names.append(video.streams.video[0].codec_context.name)
+    assert names == ["mpeg4", "h264"]
+    assert os.environ["COLORIZE_TEST"] == "set"
+    with pytest.raises(ArgumentError, match="codec mpeg4 has no preset"):
+        colorizer.video(small_video, tmp_path / "out.mov", VideoOptions(preset="slow"))
