@@ -30,9 +30,10 @@ from ..runtime.resize import shrink, working_shape
 from ..train.architectures.blocks import EncoderDecoder
 from ..train.checkpoints.build import rebuild
 from ..train.checkpoints.checkpoint import load_checkpoint
-from ..train.checkpoints.finish import finished
+from ..train.checkpoints.finish import finish_run
 from ..train.checkpoints.state import TrainState
-from ..train.data.photos import Photo, collect
+from ..train.data.photos import collect
+from ..train.data.sources import PhotoFile
 from ..train.metrics import colorfulness, psnr
 from ..train.run import read_config, read_settings
 from .quality.candidates import GRAY, TRUTH, without_colors
@@ -112,7 +113,7 @@ def _last_weights(folder: Path) -> EncoderDecoder:
     return state.network.eval()
 
 
-def held_out(folders: Sequence[Path]) -> list[Photo]:
+def held_out(folders: Sequence[Path]) -> list[PhotoFile]:
     """Return the photographs that all runs held out for validation.
 
     ArgumentError if they were trained on different photographs, or if those have changed since.
@@ -132,12 +133,12 @@ def held_out(folders: Sequence[Path]) -> list[Photo]:
 
 
 def score(
-    photos: Sequence[Photo], rows: Sequence[RunCandidate], lpips: Lpips | None
+    photos: Sequence[PhotoFile], rows: Sequence[RunCandidate], lpips: Lpips | None
 ) -> list[dict[str, float]]:
     """Return the figures of each of ROWS, then those of gray and of the truth."""
     scores = [RunningMeans() for _ in range(len(rows) + 2)]
     for photo in photos:
-        truth = read_photo(Path(photo.name), photo.read()).rgb
+        truth = read_photo(Path(photo.title), photo.read()).rgb
         pictures = [*(row.colorize(truth) for row in rows), without_colors(truth)]
         for means, picture in zip(scores, pictures, strict=False):
             means.add(_figures(picture, truth, lpips))
@@ -222,8 +223,7 @@ def main(
         with whole_file(output) as part:
             part.write_text(json.dumps(figures, indent=1) + "\n")
     if keep is not None:
-        whole = load_checkpoint(runs[0] / "checkpoint.safetensors")
-        finished(whole, size[0], saturation[0], means[0]).save(keep, dtype=torch.float16)
+        finish_run(runs[0], keep, size=size[0], saturation=saturation[0], figures=means[0])
 
 
 def _table(figures: list[dict[str, Any]], caption: str) -> Table:

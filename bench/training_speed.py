@@ -8,7 +8,7 @@ import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 from rich.table import Table
@@ -17,14 +17,15 @@ from ..runtime.command import Command, console
 from ..runtime.models.catalog import SAMPLES
 from ..train.architectures import ARCHITECTURES
 from ..train.architectures.blocks import count_flops
-from ..train.checkpoints.build import build, resolve_defaults
+from ..train.checkpoints.build import build
 from ..train.checkpoints.state import TrainState
-from ..train.config import TrainConfig
+from ..train.config import TrainConfig, resolve
 from ..train.data.color_statistics import ColorShares
 from ..train.data.crops import Crop, CropDataset, Draw, decoded_side
 from ..train.data.decoded_cache import decoded_cache
-from ..train.data.photos import Photo, collect
-from ..train.devices import fastest_precision
+from ..train.data.photos import collect
+from ..train.data.sources import PhotoFile
+from ..train.devices import Machine
 from ..train.loop import Step, train
 from ..train.losses.objective import Objective
 from ..train.schedule import Budget
@@ -35,7 +36,7 @@ _WARMUP = 2  # steps that a rate leaves out
 class SyntheticCrops(CropDataset):
     """The same crop for every draw, so that training reads nothing."""
 
-    def __init__(self, photos: list[Photo], size: int) -> None:
+    def __init__(self, photos: list[PhotoFile], size: int) -> None:
         super().__init__(photos, size)
         self._crop = super().__getitem__(0)
 
@@ -162,14 +163,14 @@ def main(
         "training on one crop in memory. GiB: peak memory of the process.",
     )
     with _process() as pool:  # a parent that has asked a GPU could not fork any more
-        fastest = pool.submit(fastest_precision).result()
-    precisions = ["fp32", "bf16"] if fastest == "bf16-mixed" else ["fp32"]
-    base = TrainConfig(
-        "unet", data, preset, encoder=encoder, steps=steps, size=size, batch_size=batch_size
-    )
+        machine = pool.submit(Machine.here).result()
+    given = {"data": data, "preset": preset, "steps": steps, "size": size, "batch_size": batch_size}
+    if encoder is not None:
+        given["encoder"] = encoder
     for name in arch:
-        for precision in precisions:
-            config = resolve_defaults(replace(base, arch=name, precision=precision))
+        for precision in ["fp32", "bf16"] if machine.bf16 else ["fp32"]:
+            given |= {"arch": name, "precision": precision}
+            config = resolve(given, machine, 0, {})
             with _process() as pool:  # for each its own: memory is the process' peak
                 speed = pool.submit(measure, config, rounds).result()
             table.add_row(

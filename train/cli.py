@@ -1,7 +1,6 @@
 """The command colorize-train: arguments only."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ..runtime.command import Command, console, options_given, positive, require_extra
 from ..runtime.errors import ArgumentError
-from ..runtime.models.catalog import SAMPLES
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -31,10 +29,6 @@ _MODULES = (
     "bracex",
 )
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_SAMPLES_LICENSE = (
-    "that of the sample photographs, see samples/SOURCES.md, and of the weights that it began with"
-)
-_SAMPLE_SECONDS = 180.0  # bare, on 24 photographs: long enough to see color come
 
 
 def _duration(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -68,7 +62,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 
 @click.command(cls=Command, name="colorize-train", no_args_is_help=False)
 @click.option("--arch", help="resnet, unet, gan or unetgan. Default: unet, or that of --init-from.")
-@click.option("--preset", default="small", show_default=True, help="small, base or large.")
+@click.option("--preset", show_default="small", help="small, base or large.")
 @click.option(
     "--data",
     multiple=True,
@@ -93,7 +87,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--lr", type=float, help="Highest learning rate. Default: 1e-3; 2e-4 with --init-from."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
+@click.option("--seed", type=int, show_default="0", help="Seed of all random draws.")
 @click.option(
     "--init-from",
     metavar="default|FILE|RUN",
@@ -121,7 +115,6 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     "--freeze-encoder",
     type=click.IntRange(min=0),
     metavar="STEPS",
-    default=0,
     help="Keep the encoder unchanged for the first STEPS steps.",
 )
 @click.option(
@@ -134,32 +127,32 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--freeze-norm",
     is_flag=True,
+    default=None,
     help="Keep the batch norm statistics of --init-from; useful for a few dozen photographs.",
 )
-@click.option(
-    "--loss", "pixel_loss", default="huber", show_default=True, help="Loss on ab: huber or l1."
-)
+@click.option("--loss", "pixel_loss", show_default="huber", help="Loss on ab: huber or l1.")
 @click.option(
     "--color-weights",
-    default="none",
-    show_default=True,
+    show_default="none",
     help="Which colors weigh more: vividness, rarity or none.",
 )
-@click.option("--gan-loss", "adversarial_loss", default="hinge", show_default=True,
-              help="Adversarial loss: hinge or lsgan.")  # fmt: skip
+@click.option(
+    "--gan-loss",
+    "adversarial_loss",
+    show_default="hinge",
+    help="Adversarial loss: hinge or lsgan.",
+)
 @click.option("--perceptual", help="Add a perceptual loss: squeezenet1_1 or vgg16.")
 @click.option(
     "--perceptual-weights",
     metavar="NAME|FILE",
-    default="DEFAULT",
-    show_default=True,
+    show_default="DEFAULT",
     help="Weights of that network: a published name, which is downloaded, or a file.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "bf16", "fp32"]),
-    default="auto",
-    show_default=True,
+    show_default="auto",
     help="Precision of the arithmetic. auto: bf16 where the hardware computes it, else fp32.",
 )
 @click.option(
@@ -221,42 +214,26 @@ def main(
         _refuse_other_settings(context)
         _resume(resume, max_time, options["steps"], options["epochs"], overrides)
     else:
-        budget = {"max_seconds": max_time, "license": license}
-        config = _config(data, {**options, **budget}, overrides)
-        said = overrides.keys() | {name for name, value in options.items() if value is not None}
-        open_crops = sorted({"size", "batch_size"} - said)
-        _run(config, output, open_crops=() if config.init_from else open_crops)
+        _start({**options, "data": data or None, "max_seconds": max_time, "license": license},
+               overrides, output)  # fmt: skip
 
 
-def _config(
-    data: tuple[str, ...], options: dict[str, Any], overrides: dict[str, str]
-) -> "TrainConfig":
-    """Return the config that the command line asks for; what it leaves out has the defaults."""
-    from .checkpoints.build import (  # torch is imported after the arguments
-        parent_path,
-        resolve_defaults,
-    )
-    from .checkpoints.checkpoint import load_checkpoint
-    from .config import FINE_TUNING_LR, TrainConfig
+def _start(options: dict[str, Any], overrides: dict[str, str], output: Path | None) -> None:
+    """Train as OPTIONS, of which None was not said, and OVERRIDES of other settings ask for."""
+    from .checkpoints.build import inherited_settings
+    from .config import parse_settings, resolve
+    from .devices import Machine
 
     given = {name: value for name, value in options.items() if value is not None}
+    given |= parse_settings(overrides)
     if given.get("encoder_weights") == "none":
         given["encoder_weights"] = None
-    if not data:
-        given.setdefault("license", _SAMPLES_LICENSE)
-        if not given.keys() & {"steps", "epochs", "max_seconds"}:
-            given["max_seconds"] = _SAMPLE_SECONDS
-    if "init_from" in given:
-        if "encoder_weights" in given:
-            raise ArgumentError("--init-from brings its encoder's weights; leave those out")
-        parent = load_checkpoint(parent_path(given["init_from"]))
-        given.setdefault("arch", parent.arch)
-        given.setdefault("hints", parent.config.hints)
-        given.setdefault("lr", FINE_TUNING_LR)
-        given.setdefault("size", parent.origin.crop_size or parent.origin.native_size)
-    given.setdefault("arch", "unet")
-    config = TrainConfig(data=data or (str(SAMPLES / "train"),), **given)
-    return resolve_defaults(config.changed(overrides))
+    inherited = inherited_settings(given["init_from"]) if "init_from" in given else {}
+    machine = Machine.here()
+    config = resolve(given, machine, 0, inherited)  # refuses what cannot be, before photos are read
+    photos = _collect(config)
+    config = resolve(given, machine, len(photos.photos), inherited)
+    _train(config, photos, output)
 
 
 def _refuse_other_settings(context: click.Context) -> None:
@@ -275,12 +252,13 @@ def _resume(
     epochs: float | None,
     overrides: dict[str, str],
 ) -> None:
+    from .config import parse_settings
     from .run import read_config
 
-    config = read_config(folder).changed(overrides)
+    config = replace(read_config(folder), **parse_settings(overrides))
     if max_time or steps or epochs:
         config = replace(config, max_seconds=max_time, steps=steps, epochs=epochs)
-    _run(config, folder, resume=True)
+    _train(config, _collect(config), folder, resume=True)
 
 
 def _list_architectures() -> None:
@@ -302,25 +280,13 @@ def _list_architectures() -> None:
             )
 
 
-def _run(
-    config: "TrainConfig",
-    output: Path | None,
-    *,
-    resume: bool = False,
-    open_crops: Sequence[str] = (),
+def _train(
+    config: "TrainConfig", photos: "PhotoSet", output: Path | None, *, resume: bool = False
 ) -> None:
-    """Train; OPEN_CROPS are the settings of the crops that may follow machine and photographs."""
-    from .architectures import architecture
-    from .devices import crops_here, is_main_process
     from .run import Run, new_run_folder
 
-    architecture(config.arch)  # an unknown name is refused before the data are read
-    terminal = console()
-    terminal.quiet = not is_main_process()
+    terminal = _terminal()
     say = partial(terminal.print, soft_wrap=True, markup=False)
-    photos = _collect(config, terminal)
-    here = crops_here(len(photos.photos))
-    config = replace(config, **{name: here[name] for name in open_crops if name in here})
     run = Run(config, photos, output or new_run_folder(config.arch), resume=resume)
     weights = sum(parameter.numel() for parameter in run.state.network.parameters())
     terminal.print(
@@ -344,10 +310,7 @@ def _run(
             bar.update(task, completed=step.progress, text=text)
 
         try:
-            last = run.start(
-                show,
-                lambda step, figures: say(_line(step, figures)),
-            )
+            last = run.start(show, lambda step, figures: say(_line(step, figures)))
         except KeyboardInterrupt:
             say(f"to go on: colorize-train --resume {run.folder}")
             raise
@@ -372,9 +335,19 @@ def _line(step: "Step", figures: dict[str, float]) -> str:
     return f"{step.progress:4.0%} step {step.number}: {measured}"
 
 
-def _collect(config: "TrainConfig", terminal: Console) -> "PhotoSet":
+def _terminal() -> Console:
+    """Return the console, silent in all processes but the main one."""
+    from .devices import is_main_process
+
+    terminal = console()
+    terminal.quiet = not is_main_process()
+    return terminal
+
+
+def _collect(config: "TrainConfig") -> "PhotoSet":
     from .data.photos import collect
 
+    terminal = _terminal()
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("reading photographs")
         photos = collect(

@@ -1,10 +1,15 @@
 """Everything that decides how a training goes, in one frozen object that the run folder keeps."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..runtime.errors import ArgumentError
+from ..runtime.models.catalog import SAMPLES
+from .architectures import architecture
+from .architectures.encoders import INSTALLED
+from .devices import PRECISIONS, Machine
 
 _ABOVE_ZERO = (
     *("batch_size", "steps", "epochs", "max_seconds", "lr", "huber_delta", "smallest_crop"),
@@ -12,8 +17,12 @@ _ABOVE_ZERO = (
 )
 _SHARES = ("smallest_crop", "rarity_mix", "grow_at", "adversarial_from")
 
-FINE_TUNING_LR = 2e-4
-"""The default rate of a training that starts from a colorizer: keep what it knows."""
+_FINE_TUNING_LR = 2e-4  # keeps what the colorizer knows
+_SAMPLE_SECONDS = 180.0  # on 24 photographs: long enough to see color come
+_SAMPLES_LICENSE = (
+    "that of the sample photographs, see samples/SOURCES.md, and of the weights that it began with"
+)
+_MANY_PHOTOS = 2000  # from here on a GPU's larger crops pay
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class TrainConfig:
     preset: str = "small"
     init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's
-    encoder_weights: str | None = "auto"  # published name or file; auto: what needs no download
+    encoder_weights: str | None = None  # published name or file; None: random, or init_from's
     # Widths that replace the preset's, deepest level first; one level fewer halves the answer.
     decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
@@ -42,8 +51,8 @@ class TrainConfig:
     start_size: int = 0  # side of the crops until `grow_at`; 0: they are of full size throughout
     grow_at: float = 0.5  # share of the budget
     smallest_crop: float = 0.8  # of the short side: the runtime shows the network whole pictures
-    precision: str = "auto"  # bf16 where the hardware computes it, else fp32
-    threads: int = 0  # of a single process, 0: all cores; a resumed run keeps their number
+    precision: str = "fp32"  # or bf16
+    threads: int = 0  # of a single process; 0: all cores
     cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need
     validation_share: float = 0.05
     validation_limit: int = 256  # more cost time and tell nothing more
@@ -62,8 +71,7 @@ class TrainConfig:
     perceptual_weights: str = "DEFAULT"  # a published name or a file
     perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
     adversarial_loss: str = "hinge"
-    # Share of the budget after which the discriminator joins; None: as the architecture has it.
-    adversarial_from: float | None = None
+    adversarial_from: float = 0.0  # share of the budget after which the discriminator joins
     adversarial_weight: float = 0.5  # against a Huber loss of 3 to 5: sharpens, does not lead
     discriminator_penalty: str = "spectral"  # or r1, which costs a second backward pass
     r1_weight: float = 1.0  # of a slope near 1 or below once spectral norm is not there to hold it
@@ -86,7 +94,7 @@ class TrainConfig:
             if getattr(self, name) >= 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; it must be below 1")
         for name in _SHARES:
-            if (getattr(self, name) or 0) > 1:
+            if getattr(self, name) > 1:
                 raise ArgumentError(f"{name} is {getattr(self, name)}; it must be at most 1")
         if not self.seed < 2**32:
             raise ArgumentError(f"seed is {self.seed}; it must lie in 0..2^32-1")
@@ -98,24 +106,86 @@ class TrainConfig:
             )
         if self.decoder is not None and not all(width > 0 for width in self.decoder):
             raise ArgumentError(f"decoder is {self.decoder}; its widths must be above 0")
-        weights = self.encoder_weights not in ("auto", None)
-        if self.init_from is not None and (self.encoder or weights or self.decoder):
+        if self.precision not in PRECISIONS:
+            raise ArgumentError(f"precision is {self.precision!r}; choose bf16 or fp32")
+        if self.init_from is not None and (self.encoder or self.encoder_weights or self.decoder):
             raise ArgumentError("--init-from brings its own network; leave encoder and decoder out")
+        if self.freeze_encoder and self.init_from is None and self.encoder_weights is None:
+            raise ArgumentError(
+                "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
+            )
 
-    def changed(self, texts: dict[str, str]) -> "TrainConfig":
-        """Return this config with fields set from TEXTS; ArgumentError lists the names."""
-        kinds = {
-            field.name: kind
-            for field in fields(self)
-            for kind in (int, float, str)
-            if field.type is kind
-        }
-        values: dict[str, Any] = {}
-        for name, text in texts.items():
-            if name not in kinds:
-                raise ArgumentError(f"no setting {name!r} to change; there are {', '.join(kinds)}")
-            try:
-                values[name] = kinds[name](text)
-            except ValueError as error:
-                raise ArgumentError(f"{name} is {text!r}; it must be a number") from error
-        return replace(self, **values)
+    @property
+    def model(self) -> Any:
+        """The architecture's own config: its preset, with what replaces parts of it."""
+        entry = architecture(self.arch)
+        if self.preset not in entry.presets:
+            raise ArgumentError(
+                f"{self.arch} has no preset {self.preset!r}; "
+                f"choose one of {', '.join(entry.presets)}"
+            )
+        model = replace(entry.presets[self.preset], hints=self.hints)
+        if self.decoder is not None:
+            most = len(model.decoder_channels)  # a preset has all the levels its encoder leaves
+            if len(self.decoder) > most:
+                raise ArgumentError(
+                    f"--decoder: {len(self.decoder)} levels, but this encoder leaves 1 to {most}"
+                )
+            model = replace(model, decoder_channels=self.decoder)
+        if self.encoder is None:
+            return model
+        if not hasattr(model, "encoder"):
+            raise ArgumentError(f"{self.arch} has an encoder of its own; leave --encoder out")
+        return replace(model, encoder=self.encoder)
+
+
+def resolve(
+    given: Mapping[str, Any], machine: Machine, photos: int, inherited: Mapping[str, Any]
+) -> TrainConfig:
+    """Return the config of a training on PHOTOS of which only GIVEN was said: nothing stays open.
+
+    INHERITED are the settings of the colorizer in `init_from`, {} without one. A resumed run keeps
+    the result: precision and the number of threads change how it rounds.
+    """
+    settings = {"arch": "unet", **inherited, **given}
+    entry = architecture(settings["arch"])
+    if "data" not in settings:
+        settings = {"data": (str(SAMPLES / "train"),), "license": _SAMPLES_LICENSE, **settings}
+        if not settings.keys() & {"steps", "epochs", "max_seconds"}:
+            settings["max_seconds"] = _SAMPLE_SECONDS
+    if "init_from" in settings:
+        if "encoder_weights" in settings:
+            raise ArgumentError("--init-from brings its encoder's weights; leave those out")
+        # A colorizer's regression is done: the discriminator joins at once.
+        settings = {"lr": _FINE_TUNING_LR, "adversarial_from": 0.0, **settings}
+    else:
+        if machine.gpu and photos >= _MANY_PHOTOS:
+            settings = {"size": 256, "batch_size": 64, **settings}
+        settings = {"adversarial_from": entry.adversarial_from or 0.0, **settings}
+    if settings.get("precision", "auto") == "auto":
+        settings["precision"] = "bf16" if machine.bf16 else "fp32"
+    settings["threads"] = settings.get("threads") or machine.threads
+    if "init_from" not in settings and "encoder_weights" not in settings:
+        plain = TrainConfig(**{**settings, "freeze_encoder": 0})
+        installed = getattr(plain.model, "encoder", None) in INSTALLED
+        settings["encoder_weights"] = "DEFAULT" if installed else None
+    return TrainConfig(**settings)
+
+
+def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of fields of TrainConfig from TEXTS; ArgumentError lists the names."""
+    kinds = {
+        field.name: kind
+        for field in fields(TrainConfig)
+        for kind in (int, float, str)
+        if field.type is kind
+    }
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name not in kinds:
+            raise ArgumentError(f"no setting {name!r} to change; there are {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError as error:
+            raise ArgumentError(f"{name} is {text!r}; it must be a number") from error
+    return values

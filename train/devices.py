@@ -1,61 +1,46 @@
 """What the machine can do for a training, and what a launcher such as torchrun has set up."""
 
 import os
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from .config import TrainConfig
-
-Precision = Literal["bf16-mixed", "32-true"]
-_MANY = 2000
-PRECISIONS: dict[str, Precision] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+PRECISIONS: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+"""Fabric's names of ours."""
 
 
-def resolve_machine(config: TrainConfig) -> TrainConfig:
-    """Return CONFIG with all that it leaves to the machine decided.
+@dataclass(frozen=True)
+class Machine:
+    """All of the machine that decides how it trains."""
 
-    A resumed run must not decide anew: precision and the number of threads change the rounding.
-    """
-    names = {value: name for name, value in PRECISIONS.items()}
-    precision = names[fastest_precision()] if config.precision == "auto" else config.precision
-    return replace(config, precision=precision, threads=config.threads or torch.get_num_threads())
+    gpu: bool
+    bf16: bool  # whether the hardware computes it
+    threads: int
 
-
-def crops_here(photographs: int) -> dict[str, Any]:
-    """Return the settings of the crops that a GPU makes affordable for so many PHOTOGRAPHS.
-
-    {}, for the defaults, without a GPU and where a few photographs are soon seen often enough.
-    """
-    many = photographs >= _MANY and torch.cuda.is_available()
-    return {"size": 256, "batch_size": 64} if many else {}
-
-
-def fastest_precision() -> Precision:
-    """Return Fabric's name of the fastest safe precision: bf16 where the hardware computes it."""
-    if torch.cuda.is_available():
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        flags = torch.cpu.get_capabilities()
-        able = bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
-    return "bf16-mixed" if able else "32-true"
+    @classmethod
+    def here(cls) -> Self:
+        """Look at the machine that this runs on."""
+        gpu = torch.cuda.is_available()
+        if gpu:
+            bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            flags = torch.cpu.get_capabilities()
+            bf16 = bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
+        return cls(gpu=gpu, bf16=bf16, threads=torch.get_num_threads())
 
 
 def make_fabric(precision: str) -> Fabric:
-    """Return a Fabric for one device, or for all processes that torchrun or SLURM started.
-
-    PRECISION is bf16, fp32 or auto.
-    """
+    """Return a Fabric for one device, or for all processes that torchrun or SLURM started."""
     local, nodes = _processes()
     return Fabric(
         devices=local,
         num_nodes=nodes,
         strategy="ddp" if local * nodes > 1 else "auto",
-        precision=PRECISIONS[precision] if precision in PRECISIONS else fastest_precision(),
+        precision=PRECISIONS[precision],
     )
 
 

@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ..runtime.errors import ArgumentError, InputError, TrainingError
-from .architectures import architecture
 from .architectures.blocks import EncoderDecoder
 from .checkpoints.state import TrainState
 from .config import TrainConfig
@@ -44,7 +43,7 @@ class Step:
     seconds: float  # of training, those before a resume included
 
 
-Report = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 
 
 def train(
@@ -55,8 +54,8 @@ def train(
     budget: Budget,
     *,
     resume: Path | None,
-    on_step: Report,
-    on_validation: Report,
+    on_step: OnStep,
+    on_validation: OnStep,
 ) -> None:
     """Train STATE's network on CROPS; ON_VALIDATION is called now and then, when stopped, and last.
 
@@ -79,9 +78,6 @@ def train(
     objective.to(fabric.device)
     if resume is not None:
         state.load(resume)
-    adversarial_from = config.adversarial_from
-    if adversarial_from is None:
-        adversarial_from = architecture(config.arch).adversarial_from or 0.0
 
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
@@ -99,7 +95,7 @@ def train(
             predicted = generator(L, hints) if config.hints else generator(L)
             losses = objective.regression(L, predicted, ab)
             opponent_loss = {}
-            if state.discriminator is not None and progress >= adversarial_from:
+            if state.discriminator is not None and progress >= config.adversarial_from:
                 opponent_loss["discriminator"] = objective.discriminator_loss(
                     discriminator, L, predicted, ab
                 )

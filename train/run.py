@@ -23,7 +23,7 @@ from ..runtime.files import whole_file
 from ..runtime.photo.contact_sheet import save_sheet
 from .architectures import architecture
 from .architectures.blocks import EncoderDecoder
-from .checkpoints.build import Start, build, rebuild, resolve_defaults
+from .checkpoints.build import Start, build, rebuild
 from .checkpoints.card import model_card
 from .checkpoints.checkpoint import Checkpoint, Origin
 from .checkpoints.state import TrainState
@@ -34,8 +34,8 @@ from .data.crops import CropDataset, decoded_side
 from .data.decoded_cache import decoded_cache
 from .data.hints import fixed_patches, simulate_hints
 from .data.photos import PhotoSet
-from .devices import is_main_process, resolve_machine
-from .loop import Report, Step, predictions, train
+from .devices import is_main_process
+from .loop import OnStep, Step, predictions, train
 from .losses.objective import Objective
 from .metrics import colorfulness, psnr
 from .schedule import Budget
@@ -55,7 +55,6 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
-        config = resolve_machine(resolve_defaults(config))
         self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
         if config.batch_size > len(self.training):
@@ -89,7 +88,7 @@ class Run:
     def _saved_state(self) -> Path:
         return self.folder / "state.safetensors"
 
-    def start(self, on_step: Report, on_figures: OnFigures = lambda *_: None) -> Step | None:
+    def start(self, on_step: OnStep, on_figures: OnFigures = lambda *_: None) -> Step | None:
         """Train to the end of the budget and return the last step; None but in the main process.
 
         ON_FIGURES gets the measures of every validation; the folder is complete up to each.
@@ -210,18 +209,24 @@ class Run:
         self, network: EncoderDecoder, step: Step, figures: dict[str, float]
     ) -> None:
         origin = Origin(
-            self.photos.name,
-            self.photos.fingerprint,
-            self.config.size,
-            self.config.license,
-            step.number,
-            step.number * self.config.batch_size,
-            self._start.parent,
-            figures,
+            data_name=self.photos.name,
+            data_fingerprint=self.photos.fingerprint,
+            native_size=self.config.size,
+            license=self.config.license,
+            steps=step.number,
+            photos_seen=step.number * self.config.batch_size,
+            parent=self._start.parent,
+            figures=figures,
             encoder_weights=self._start.encoder_weights,
         )
         card = model_card(f"{self.config.arch} {self.config.preset}", origin)
-        checkpoint = Checkpoint(self.config.arch, self._start.config, network, origin, card)
+        checkpoint = Checkpoint(
+            arch=self.config.arch,
+            config=self._start.config,
+            network=network,
+            origin=origin,
+            card=card,
+        )
         checkpoint.save(self.checkpoint)
         if step.number == self.best_step:  # few photographs are soon known by heart
             checkpoint.save(self.folder / "best.safetensors")
@@ -309,10 +314,11 @@ def read_config(folder: Path) -> TrainConfig:
     """Return the config of the run in FOLDER; ArgumentError if there is no run to go on with."""
     try:
         settings = read_settings(folder)["config"]
-        lists = {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
-        # Folders of earlier versions do not say when the discriminator joins.
-        joins = {"adversarial_from": architecture(settings["arch"]).adversarial_from}
-        return TrainConfig(**{**joins, **settings, **lists})
+        settings |= {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
+        if settings.get("adversarial_from") is None:  # of an earlier version
+            joins = architecture(settings["arch"]).adversarial_from
+            settings["adversarial_from"] = 0.0 if joins is None else joins
+        return TrainConfig(**settings)
     except (KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error
 

@@ -17,8 +17,9 @@ from ...runtime.jobs import MARK
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import read_photo
+from ...train.data.sources import PhotoFile
 from ..settings import Model, Settings, nothing_less
-from .dataset import PROTOCOLS, DataSet, PhotoRef, first_few
+from .dataset import PROTOCOLS, DataSet, first_few
 from .simulated_hints import hints_of_truth
 
 _ORIENTATION = 0x0112
@@ -84,7 +85,7 @@ def find_candidates(models: Sequence[Model], data: DataSet, settings: Settings) 
     return [*rows, *colored]
 
 
-def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Path, ...]:
+def _match(folder: Path, photos: Sequence[PhotoFile], protocol: str) -> tuple[Path, ...]:
     """Return FOLDER's picture for each photograph: the same name, whatever the suffix.
 
     A name as colorize-run gives it counts more: beside it the photograph itself may lie.
@@ -104,7 +105,7 @@ def _match(folder: Path, photos: Sequence[PhotoRef], protocol: str) -> tuple[Pat
     pictures = tuple(found[name] for name in names)
     wrong = []
     for photo, picture in zip(photos, pictures, strict=True):
-        own, true = _size(picture.read_bytes()), _size(photo.content())
+        own, true = _size(picture.read_bytes()), _size(photo.read())
         if own and true and own not in (true, _size_after(protocol, true)):
             wrong.append(f"{photo.name} {own[0]}x{own[1]}, not {true[0]}x{true[1]}")
     if wrong:

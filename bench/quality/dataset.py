@@ -1,7 +1,6 @@
 """Photographs to measure on: a folder or a tar, its content checked, cut as a protocol says."""
 
 import random
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from PIL import Image
 
 from ...runtime.color import U8
 from ...runtime.errors import InputError
-from ...runtime.files import PHOTO_SUFFIXES, photo_files, sha256
+from ...runtime.files import sha256
 from ...runtime.photo.reader import read_photo
+from ...train.data.sources import PhotoFile, photographs, tar_members
 
 MANIFEST = "SHA256SUMS"
 """The output of `sha256sum`: a data set that holds this file must hold exactly its photographs."""
@@ -21,34 +21,11 @@ _NAMED = 5  # names that an error message lists
 
 
 @dataclass(frozen=True)
-class PhotoRef:
-    """Where one photograph lies: a file, or LENGTH bytes at OFFSET of a tar."""
-
-    name: str  # below the folder or in the tar
-    path: Path
-    offset: int = 0
-    length: int | None = None
-
-    def content(self) -> bytes:
-        """Return the encoded photograph."""
-        if self.length is None:
-            return self.path.read_bytes()
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
-
-    def read(self) -> U8:
-        """Return the photograph as 8-bit sRGB (H, W, 3); InputError if it cannot be decoded."""
-        shown = self.path if self.length is None else self.path / self.name
-        return read_photo(shown, self.content()).rgb
-
-
-@dataclass(frozen=True)
 class DataSet:
     """The photographs of one folder or tar."""
 
     name: str
-    photos: tuple[PhotoRef, ...]
+    photos: tuple[PhotoFile, ...]
     manifest_sha256: str | None = None
 
     def sample(self, limit: int | None, seed: int) -> "DataSet":
@@ -64,16 +41,11 @@ def open_data(source: Path) -> DataSet:
 
     InputError if there are none, or if SOURCE has a manifest that its photographs do not match.
     """
-    if source.is_dir():
-        photos = [
-            PhotoRef(path.relative_to(source).as_posix(), path) for path in photo_files(source)
-        ]
-        listed = source / MANIFEST
-        manifest = listed.read_bytes() if listed.is_file() else None
-    elif source.is_file():
-        photos, manifest = _tar_members(source)
-    else:
+    if not source.exists():
         raise InputError(f"{source}: no such folder; give --data a folder of color photographs")
+    photos, manifest = photographs(source), _manifest(source)
+    if not source.is_dir():
+        photos.sort(key=lambda photo: photo.name)
     if not photos:
         raise InputError(f"{source}: no photographs in it; --data needs color photographs")
     if manifest is None:
@@ -82,28 +54,19 @@ def open_data(source: Path) -> DataSet:
     return DataSet(source.resolve().name, tuple(photos), sha256(manifest))
 
 
-def _tar_members(path: Path) -> tuple[list[PhotoRef], bytes | None]:
-    photos, manifest = [], None
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                ref = PhotoRef(
-                    member.name.removeprefix("./"), path, member.offset_data, member.size
-                )
-                if not member.isfile():
-                    continue
-                if ref.name == MANIFEST:
-                    manifest = ref.content()
-                elif Path(ref.name).suffix.lower() in PHOTO_SUFFIXES:
-                    photos.append(ref)
-    except (tarfile.TarError, OSError) as error:
-        raise InputError(
-            f"{path}: neither a folder nor an uncompressed tar ({error}); unpack it first"
-        ) from error
-    return sorted(photos, key=lambda ref: ref.name), manifest
+def _manifest(source: Path) -> bytes | None:
+    if source.is_dir():
+        listed = source / MANIFEST
+        return listed.read_bytes() if listed.is_file() else None
+    return next((file.read() for file in tar_members(source) if file.name == MANIFEST), None)
 
 
-def _check(manifest: bytes, photos: Mapping[str, PhotoRef], source: Path) -> None:
+def read_rgb(photo: PhotoFile) -> U8:
+    """Return the photograph as 8-bit sRGB (H, W, 3); InputError if it cannot be decoded."""
+    return read_photo(Path(photo.title), photo.read()).rgb
+
+
+def _check(manifest: bytes, photos: Mapping[str, PhotoFile], source: Path) -> None:
     lines = manifest.decode("utf-8", "replace").splitlines()
     pairs = [line.replace(" *", "  ", 1).split("  ", 1) for line in lines if line.strip()]
     if any(len(pair) != 2 for pair in pairs):
@@ -114,7 +77,7 @@ def _check(manifest: bytes, photos: Mapping[str, PhotoRef], source: Path) -> Non
     changed = [
         name
         for name, digest in wanted.items()
-        if name in photos and sha256(photos[name].content()) != digest
+        if name in photos and sha256(photos[name].read()) != digest
     ]
     for names, what in ((missing, "missing"), (changed, "changed"), (extra, "not listed")):
         if names:

@@ -116,7 +116,7 @@ def measure_quality(
     # A part of the training pictures is training pictures too, so the whole set is looked at.
     rest = set(whole.photos) - set(config.data.photos)
     hashes = sums.hashes + [
-        sha256(ref.content()) for ref in rest if ref.length is not None or is_photo(ref.path)
+        sha256(ref.read()) for ref in rest if ref.length is not None or is_photo(ref.path)
     ]
     measured = [
         _row(candidate, sums, precisions.get(candidate.title)) for candidate in config.candidates

@@ -14,7 +14,7 @@ from ...runtime.files import sha256
 from ...runtime.photo.contact_sheet import scaled
 from ...train.metrics import colorfulness
 from .candidates import GRAY, TRUTH, Candidate, Colorize, open_candidate, without_colors
-from .dataset import PROTOCOLS, DataSet
+from .dataset import PROTOCOLS, DataSet, read_rgb
 from .metrics import SMALLEST, colors, compare
 from .perceptual import Features, Inception, Lpips, Weights, share_threads
 
@@ -78,10 +78,10 @@ class Scorer:
         """Score the photograph at INDEX; a candidate that fails is shown no further one."""
         ref = self._config.data.photos[index]
         try:
-            original = ref.read()
+            original = read_rgb(ref)
         except (InputError, OSError) as error:
             return PhotoScores(ref.name, left_out=str(error))
-        digest = sha256(ref.content())
+        digest = sha256(ref.read())
         truth = PROTOCOLS[self._config.protocol](original)
         if colorfulness(truth) == 0:  # its true colors are unknown, and PSNR would reward gray
             return PhotoScores(ref.name, digest, "a gray picture, it has no colors to compare with")

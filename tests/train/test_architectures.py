@@ -14,7 +14,7 @@ from torchvision.models import WeightsEnum
 from colorize.runtime.errors import ArgumentError, ModelError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures import ARCHITECTURES, architecture
-from colorize.train.architectures.blocks import EncoderDecoder, predict_any_size
+from colorize.train.architectures.blocks import EncoderDecoder
 from colorize.train.architectures.discriminator import PatchDiscriminator
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder, ResNetEncoder
 from colorize.train.architectures.resnet import ResNetConfig, build_resnet
@@ -51,13 +51,6 @@ def test_answers_two_planes_of_the_input_size(name: str, preset: str) -> None:
     assert ab.isfinite().all()
     assert ab.std() > 0
     torch.testing.assert_close(ab[1:], alone, atol=1e-2, rtol=1e-3)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (31, 33), (257, 511)])
-@pytest.mark.parametrize("name", NAMES)
-def test_any_size_works_with_padding(name: str, size: tuple[int, int]) -> None:
-    with torch.inference_mode():
-        assert predict_any_size(small(name), lightness(1, 1, *size)).shape == (1, 2, *size)
 
 
 @pytest.mark.parametrize("name", NAMES)

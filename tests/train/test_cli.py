@@ -30,7 +30,8 @@ from colorize.train.checkpoints.checkpoint import load_checkpoint, newest_checkp
 from colorize.train.checkpoints.pretrained import read_weights
 from colorize.train.config import TrainConfig
 from colorize.train.data.crops import CropDataset
-from colorize.train.data.photos import Photo, collect
+from colorize.train.data.photos import collect
+from colorize.train.data.sources import PhotoFile
 from colorize.train.run import Run, read_config
 
 
@@ -71,14 +72,14 @@ def test_every_architecture_trains_and_saves(
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
 def test_durations_have_units(text: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[TrainConfig] = []
-    monkeypatch.setattr(cli, "_run", lambda config, *_, **__: asked.append(config))
+    monkeypatch.setattr(cli, "_train", lambda config, *_, **__: asked.append(config))
     assert train("--max-time", text).exit_code == 0
     assert asked[0].max_seconds == seconds
 
 
 def test_bare_it_trains_three_minutes_on_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[TrainConfig] = []
-    monkeypatch.setattr(cli, "_run", lambda config, *_, **__: asked.append(config))
+    monkeypatch.setattr(cli, "_train", lambda config, *_, **__: asked.append(config))
     assert train().exit_code == 0
     assert (asked[0].arch, asked[0].data, asked[0].max_seconds) == (
         "unet",
@@ -308,13 +309,13 @@ def test_no_validation_photograph_is_trained_on(
     config = TrainConfig("gan", (str(tmp_path),), size=32, batch_size=8, epochs=1, seed=1)
     run = Run(config, collect(config.data), tmp_path / "run")
     read: set[bytes] = set()
-    read_photo = Photo.read
+    read_photo = PhotoFile.read
 
-    def noting(photo: Photo) -> bytes:
+    def noting(photo: PhotoFile) -> bytes:
         read.add(read_photo(photo))
         return read_photo(photo)
 
-    monkeypatch.setattr(Photo, "read", noting)
+    monkeypatch.setattr(PhotoFile, "read", noting)
     monkeypatch.setattr(loop, "loader_workers", lambda: 0)
     monkeypatch.setattr(Run, "_validate", lambda *_: {})
     run.start(lambda _: None)

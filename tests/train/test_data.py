@@ -20,6 +20,7 @@ from colorize.train.data import index
 from colorize.train.data.crops import CropDataset, Draw, EndlessDraws, decoded_side, to_tensors
 from colorize.train.data.decoded_cache import decoded_cache
 from colorize.train.data.photos import collect
+from colorize.train.data.sources import PhotoFile
 
 TRAIN = SAMPLES / "train"
 
@@ -74,9 +75,9 @@ def test_photographs_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     looked: list[str] = []
     look_at = index._look_at
 
-    def counting(member: index.Member, at: Callable[[bytes], index.Seen]) -> index.Seen:
-        looked.append(Path(member.name).name)
-        return look_at(member, at)
+    def counting(photo: PhotoFile, at: Callable[[bytes], index.Seen]) -> index.Seen:
+        looked.append(photo.name)
+        return look_at(photo, at)
 
     monkeypatch.setattr(index, "_look_at", counting)
     first = collect([str(tmp_path)])
@@ -86,7 +87,7 @@ def test_photographs_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     jpeg(tmp_path / "b.jpg", (60, 180, 60))
     assert collect([str(tmp_path)]).fingerprint != first.fingerprint
     assert looked == ["a.jpg", "b.jpg", "b.jpg"]
-    [stored] = [file for file in index.Index(index.Source.at(tmp_path))._file.parent.iterdir()
+    [stored] = [file for file in index.Index(tmp_path)._file.parent.iterdir()
                 if str(tmp_path) in file.read_text()]  # fmt: skip
     stored.write_text("damaged")
     assert len(collect([str(tmp_path)]).photos) == 2
@@ -121,7 +122,7 @@ def test_missing_and_wrong_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no such folder"):
         collect([str(tmp_path / "nothing")])
     (tmp_path / "text.tar").write_text("no tar")
-    with pytest.raises(ArgumentError, match="neither a folder nor an uncompressed tar"):
+    with pytest.raises(InputError, match="neither a folder nor an uncompressed tar"):
         collect([str(tmp_path / "text.tar")])
 
 
@@ -225,7 +226,7 @@ def test_a_photograph_damaged_since_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"red\.jpg: has been damaged"):
         crops[0]
     (tmp_path / "red.jpg").unlink()
-    with pytest.raises(InputError, match=r"red\.jpg: cannot be read any more"):
+    with pytest.raises(InputError, match=r"red\.jpg: cannot be read"):
         crops[0]
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +20,15 @@ from colorize.bench import compare_runs as recipe
 from colorize.export.cli import main as export
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.photo.reader import read_photo
-from colorize.train import devices
+from colorize.train import config, devices
 from colorize.train.architectures.blocks import EncoderDecoder
 from colorize.train.architectures.encoders import EfficientNetLite0Encoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoints.checkpoint import load_checkpoint
 from colorize.train.checkpoints.pretrained import read_weights
 from colorize.train.checkpoints.state import TrainState
-from colorize.train.config import TrainConfig
+from colorize.train.config import TrainConfig, resolve
+from colorize.train.devices import Machine
 from colorize.train.run import read_config
 
 QUICK = ("--size", "64", "--batch-size", "8", "--steps", "4")
@@ -219,8 +221,8 @@ def test_photographs_that_have_changed_since_are_refused(runs: list[Path], tmp_p
 def test_an_encoder_that_knows_much_learns_slowly(
     network: str, given: dict[str, str | None], scale: float
 ) -> None:
-    config = TrainConfig("unet", (), lr=1e-3, **given)  # type: ignore[arg-type]  # texts alone
-    state = TrainState(config, build_unet(UNetConfig(encoder=network)))
+    settings = TrainConfig("unet", (), lr=1e-3, **given)  # type: ignore[arg-type]  # texts alone
+    state = TrainState(settings, build_unet(UNetConfig(encoder=network)))
     rates = {group["name"]: group["lr"] for group in state.optimizer.param_groups}
     assert rates == {"encoder": pytest.approx(1e-3 * scale), "decoder": 1e-3, "head": 1e-3}
 
@@ -255,26 +257,28 @@ def test_bare_it_starts_from_what_an_encoder_has_learnt(
         assert torch.allclose(stem, published, atol=1e-2) == (weights is not None)
 
 
-def test_many_photographs_on_a_gpu_get_larger_crops(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def crops(name: str, *arguments: str) -> tuple[int, int]:
-        result = train("--steps", "1", *arguments, "-o", str(tmp_path / name))
-        assert result.exit_code == 0, result.output
-        config = read_config(tmp_path / name)
-        assert f"{config.batch_size} crops of {config.size}x{config.size}" in result.stderr
+def test_many_photographs_on_a_gpu_get_larger_crops() -> None:
+    def crops(photos: int, *, gpu: bool = True, **given: Any) -> tuple[int, int]:
+        machine = Machine(gpu=gpu, bf16=gpu, threads=1)
+        inherited = {"arch": "unet", "size": 64} if "init_from" in given else {}
+        config = resolve({"data": ("photos",), **given}, machine, photos, inherited)
         return config.size, config.batch_size
 
-    here = devices.crops_here
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert here(1999) == {}
-    assert here(2000) == {"size": 256, "batch_size": 64}
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert here(2000) == {}
-    monkeypatch.setattr(devices, "crops_here", lambda _: {"size": 96, "batch_size": 8})
-    assert crops("bare") == (96, 8)
-    assert crops("said", "--size", "64") == (64, 8)
-    assert crops("tuned", "--init-from", str(tmp_path / "said"), "--batch-size", "4") == (64, 4)
+    assert crops(1999) == (128, 16)
+    assert crops(2000) == (256, 64)
+    assert crops(2000, gpu=False) == (128, 16)
+    assert crops(2000, size=96) == (96, 64)
+    assert crops(2000, init_from="a run", batch_size=4) == (64, 4)
+
+
+def test_the_command_counts_the_photographs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Machine, "here", lambda: Machine(gpu=True, bf16=False, threads=1))
+    monkeypatch.setattr(config, "_MANY_PHOTOS", 24)
+    result = train("-o", str(tmp_path / "run"))
+    assert result.exit_code == 2
+    assert "batch-size 64 is larger than the 20 training photographs" in result.stderr
 
 
 def test_a_gpu_without_memory_is_told_the_mend(

@@ -12,10 +12,10 @@ import torch
 from helpers.train import QUICK, rows_of, train
 
 from colorize.runtime.models.catalog import SAMPLES
-from colorize.train import devices
 from colorize.train.checkpoints.checkpoint import load_checkpoint
-from colorize.train.config import TrainConfig
+from colorize.train.config import resolve
 from colorize.train.data.photos import collect
+from colorize.train.devices import Machine
 from colorize.train.run import Run, read_config
 
 
@@ -72,16 +72,16 @@ def test_a_resumed_run_decides_nothing_anew(
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     data = str(SAMPLES / "train")
-    config = TrainConfig("unet", (data,), size=32, batch_size=8, steps=3)
+    given = {"data": (data,), "size": 32, "batch_size": 8, "steps": 3}
+    config = resolve(given, Machine(gpu=False, bf16=False, threads=2), 24, {})
     photos, threads = collect(config.data), torch.get_num_threads()
     try:
-        torch.set_num_threads(2)
-        monkeypatch.setattr(devices, "fastest_precision", lambda: "32-true")
         Run(config, photos, whole).start(lambda _: None)
         with pytest.raises(KeyboardInterrupt):
             Run(config, photos, broken).start(lambda _: None, interrupt)
         torch.set_num_threads(1)
-        monkeypatch.setattr(devices, "fastest_precision", lambda: "bf16-mixed")
+        other = Machine(gpu=False, bf16=True, threads=1)
+        monkeypatch.setattr(Machine, "here", lambda: other)
         assert train("--resume", str(broken)).exit_code == 0
     finally:
         torch.set_num_threads(threads)

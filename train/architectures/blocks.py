@@ -28,12 +28,9 @@ _SPREAD_LEVEL = 4
 """Hints are spread between the cells of stride 2^4."""
 
 
-def conv_bn_relu(
-    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Return convolution, batch norm, ReLU; "same" padding for odd kernels."""
-    padding = kernel // 2
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution, batch norm, ReLU."""
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
@@ -248,14 +245,6 @@ class EncoderDecoder(nn.Module):
         features = self.encoder(L, self.hints.at_stem(hints))
         ab: Tensor = self.head(self.decoder(features, self.hints(features, hints)))
         return ab
-
-
-def predict_any_size(network: EncoderDecoder, L: Tensor) -> Tensor:
-    """Run NETWORK on (B, 1, H, W) of any size: pad by repeating the border, then crop."""
-    height, width = L.shape[-2:]
-    bottom, right = -height % network.size_multiple, -width % network.size_multiple
-    padded = F.pad(L, (0, right, 0, bottom), mode="replicate")
-    return network(padded)[..., :height, :width]  # type: ignore[no-any-return]  # Module.__call__ is Any
 
 
 def count_flops(network: EncoderDecoder, side: int = 256) -> int:

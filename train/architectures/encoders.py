@@ -230,6 +230,9 @@ RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 PRETRAINED = (*RESNETS, "efficientnet_lite0")
 """The encoders that `--encoder-weights` can fill."""
 
+INSTALLED = ("efficientnet_lite0",)
+"""Those whose published weights are a package, which the extra `train` installs."""
+
 
 def pretrained_encoder(
     name: str, stages: int = 5, others: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """From a config to a network: built, and filled with the weights it shall start from."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ from ...runtime.errors import ArgumentError, ModelError
 from ...runtime.files import sha256
 from ...runtime.models.catalog import MODELS
 from ..architectures import architecture
-from ..architectures.base import AnyArchitecture
 from ..architectures.blocks import EncoderDecoder
 from ..architectures.encoders import PRETRAINED, PretrainedEncoder
 from ..config import TrainConfig
 from .checkpoint import config_from_json, load_checkpoint
-from .pretrained import INSTALLED, read_weights
+from .pretrained import read_weights
 
 
 @dataclass(frozen=True)
@@ -28,36 +27,13 @@ class Start:
     encoder_weights: str = ""  # which published ones its encoder began with
 
 
-def resolve_defaults(config: TrainConfig) -> TrainConfig:
-    """Return CONFIG with all that it leaves to us decided, so that a resumed run goes on alike.
-
-    An encoder gets its published weights if they need no download. The discriminator joins at once
-    where a colorizer is fine-tuned, whose regression is done. ArgumentError if the encoder shall
-    be kept as it is, and knows nothing.
-    """
-    entry = architecture(config.arch)
-    if config.encoder_weights == "auto":
-        model_config = None if config.init_from else _preset(entry, config)
-        installed = getattr(model_config, "encoder", None) in INSTALLED
-        config = replace(config, encoder_weights="DEFAULT" if installed else None)
-    if config.init_from and config.adversarial_from is None:
-        config = replace(config, adversarial_from=0.0)
-    if config.freeze_encoder and config.init_from is None and config.encoder_weights is None:
-        raise ArgumentError(
-            "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"
-        )
-    return config
-
-
 def build(config: TrainConfig) -> Start:
     """Return the network that CONFIG asks for; ArgumentError or ModelError if it cannot be had."""
-    config = resolve_defaults(config)
-    entry = architecture(config.arch)
     torch.manual_seed(config.seed)
     if config.init_from is not None:
-        return _fine_tuned(entry, config)
-    model_config = _preset(entry, config)
-    network = entry.build(model_config)
+        return _fine_tuned(config, config.init_from)
+    model_config = config.model
+    network = architecture(config.arch).build(model_config)
     encoder_weights = ""
     if config.encoder_weights is not None:
         _fill_encoder(network, model_config, config.encoder_weights)
@@ -76,19 +52,28 @@ def rebuild(config: TrainConfig, settings: dict[str, Any]) -> Start:
     return Start(network, model_config, settings["parent"], settings.get("encoder_weights", ""))
 
 
-def parent_path(init_from: str) -> Path:
+def inherited_settings(init_from: str) -> dict[str, Any]:
+    """Return what a training takes over from the colorizer that it starts from."""
+    parent = load_checkpoint(_parent_path(init_from))
+    return {
+        "arch": parent.arch,
+        "hints": parent.config.hints,
+        "size": parent.origin.crop_size or parent.origin.native_size,
+    }
+
+
+def _parent_path(init_from: str) -> Path:
     """Return the checkpoint that `--init-from` names: default, a file, or a run folder."""
     path = MODELS / "default.safetensors" if init_from == "default" else Path(init_from)
     return path / "checkpoint.safetensors" if path.is_dir() else path
 
 
-def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
-    assert config.init_from is not None
-    path = parent_path(config.init_from)
+def _fine_tuned(config: TrainConfig, init_from: str) -> Start:
+    path, entry = _parent_path(init_from), architecture(config.arch)
     parent = load_checkpoint(path)
     if not isinstance(parent.config, entry.config):
         raise ArgumentError(
-            f"{config.init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
+            f"{init_from} is a {parent.arch}, whose weights do not fit {config.arch}; "
             "leave --arch out"
         )
     network, model_config = parent.network, parent.config
@@ -97,32 +82,8 @@ def _fine_tuned(entry: AnyArchitecture, config: TrainConfig) -> Start:
         network = entry.build(model_config)  # what hints add begins at zero
         network.load_state_dict({**network.state_dict(), **parent.network.state_dict()})
     elif model_config.hints and not config.hints:
-        raise ArgumentError(f"{config.init_from} takes hints; without --hints it would forget them")
+        raise ArgumentError(f"{init_from} takes hints; without --hints it would forget them")
     return Start(network, model_config, sha256(path), parent.origin.encoder_weights)
-
-
-def _preset(entry: AnyArchitecture, config: TrainConfig) -> Any:
-    if config.preset not in entry.presets:
-        raise ArgumentError(
-            f"{config.arch} has no preset {config.preset!r}; "
-            f"choose one of {', '.join(entry.presets)}"
-        )
-    preset = replace(entry.presets[config.preset], hints=config.hints)
-    if config.decoder is not None:
-        preset = _with_decoder(preset, config.decoder)
-    if config.encoder is None:
-        return preset
-    if "encoder" not in asdict(preset):
-        raise ArgumentError(f"{config.arch} has an encoder of its own; leave --encoder out")
-    return replace(preset, encoder=config.encoder)
-
-
-def _with_decoder(preset: Any, widths: tuple[int, ...]) -> Any:
-    # A preset has a decoder of all the levels that its encoder leaves it.
-    most = len(preset.decoder_channels)
-    if len(widths) > most:
-        raise ArgumentError(f"--decoder: {len(widths)} levels, but this encoder leaves 1 to {most}")
-    return replace(preset, decoder_channels=widths)
 
 
 def _fill_encoder(network: EncoderDecoder, model_config: Any, wanted: str) -> None:

@@ -100,7 +100,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path}: its config does not fit this toolkit ({error})") from error
     network = entry.build(config)
     _load_state(network, load_file(path), path)
-    return Checkpoint(entry.name, config, network.eval(), origin, header.get("card", ""))
+    return Checkpoint(
+        arch=entry.name,
+        config=config,
+        network=network.eval(),
+        origin=origin,
+        card=header.get("card", ""),
+    )
 
 
 def config_from_json(entry: AnyArchitecture, settings: dict[str, Any]) -> Any:

@@ -3,15 +3,24 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from ...runtime.errors import ArgumentError
 from .card import model_card
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 
 
-def finished(
+def finish_run(
+    folder: Path, target: Path, *, size: int, saturation: float, figures: Mapping[str, float]
+) -> None:
+    """Write the network of the run in FOLDER as `bake_saturation` has it, in half the bytes."""
+    checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
+    bake_saturation(checkpoint, size, saturation, figures).save(target, dtype=torch.float16)
+
+
+def bake_saturation(
     checkpoint: Checkpoint, size: int, saturation: float, figures: Mapping[str, float]
 ) -> Checkpoint:
     """Return CHECKPOINT for working SIZE in pixels, its a* and b* multiplied by SATURATION.

@@ -14,8 +14,6 @@ from torch import Tensor
 from ...runtime.errors import ArgumentError, MissingExtraError, ModelError
 
 State = dict[str, Tensor]
-INSTALLED = ("efficientnet_lite0",)
-"""Encoders whose published weights are a package, which the extra `train` installs."""
 
 
 def read_weights(network: str, wanted: str) -> State:

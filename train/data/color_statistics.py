@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...runtime.color import U8, rgb_to_lab
 from .crops import CropDataset
-from .photos import Photo
+from .sources import PhotoFile
 
 BIN = 10.0
 """Side of a cell of the ab plane (Zhang et al. 2016, arXiv:1603.08511, section 2.1)."""
@@ -31,7 +31,7 @@ class ColorShares:
     mean_chroma: float
 
     @classmethod
-    def of(cls, photos: Sequence[Photo]) -> "ColorShares":
+    def of(cls, photos: Sequence[PhotoFile]) -> "ColorShares":
         """Count the colors of up to 512 PHOTOS, always the same ones."""
         chosen = sorted(photos, key=lambda photo: photo.sha256)[:_PHOTOS]
         crops = CropDataset(chosen, _SIDE)

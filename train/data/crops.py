@@ -16,7 +16,8 @@ from ...runtime.errors import InputError
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from .decoded_cache import DecodedCache
 from .hints import DrawHints
-from .photos import Photo, as_rgb
+from .photos import as_rgb
+from .sources import PhotoFile
 
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
@@ -84,7 +85,7 @@ class CropDataset(Dataset[Crop]):
 
     def __init__(
         self,
-        photos: Sequence[Photo],
+        photos: Sequence[PhotoFile],
         size: int,
         *,
         seed: int | None = None,
@@ -140,7 +141,7 @@ def decoded_side(size: int, smallest: float) -> int:
     return math.ceil(size / smallest)
 
 
-def decode(photo: Photo, short_side: int) -> U8:
+def decode(photo: PhotoFile, short_side: int) -> U8:
     """Return PHOTO as 8-bit sRGB (H, W, 3), shrunk to SHORT_SIDE if it is larger."""
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # starting threads takes longer than decoding
     data = photo.read()
@@ -150,7 +151,7 @@ def decode(photo: Photo, short_side: int) -> U8:
                 image.draft("RGB", (short_side, short_side))
             rgb = as_rgb(image)
     except UndecodableError as error:
-        raise InputError(f"{photo.name}: has been damaged since it was looked at") from error
+        raise InputError(f"{photo.title}: has been damaged since it was looked at") from error
     scale = short_side / min(rgb.size)
     if scale < 1:
         shape = (round(rgb.width * scale), round(rgb.height * scale))

@@ -14,32 +14,13 @@ from ...runtime.errors import ArgumentError, InputError
 from ...runtime.files import fingerprint, sha256, whole_file
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.photo.reader import to_srgb
-from .index import Index, Seen, Source
+from .index import Index, Seen
+from .sources import PhotoFile
 
 GRAY_CHROMA = 4.0
 """Mean ab chroma below which a photograph counts as gray: it would teach to leave things gray."""
 
 _THUMBNAIL = (64, 64)
-
-
-@dataclass(frozen=True)
-class Photo:
-    """Where one photograph lies: a file, or LENGTH bytes at OFFSET in a tar."""
-
-    path: Path
-    name: str
-    sha256: str = ""
-    offset: int = 0
-    length: int | None = None
-
-    def read(self) -> bytes:
-        """Return the encoded photograph; InputError if it is no longer there."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                return file.read(-1 if self.length is None else self.length)
-        except OSError as error:
-            raise InputError(f"{self.name}: cannot be read any more ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
@@ -56,11 +37,11 @@ class PhotoSet:
 
     name: str
     fingerprint: str  # of all readable ones, gray ones too: see files.fingerprint
-    photos: tuple[Photo, ...]
+    photos: tuple[PhotoFile, ...]
     gray: tuple[LeftOut, ...]
     unreadable: tuple[LeftOut, ...]
 
-    def split(self, share: float, limit: int) -> tuple[list[Photo], list[Photo]]:
+    def split(self, share: float, limit: int) -> tuple[list[PhotoFile], list[PhotoFile]]:
         """Return training and validation photos, told apart by content: alike on every machine."""
         distinct = {photo.sha256: photo for photo in self.photos}
         wanted = max(1, min(limit, max(round(len(distinct) * share), min(4, len(distinct) // 4))))
@@ -82,26 +63,25 @@ def collect(
     """Find the photographs in SOURCES: folders of any nesting, tars; globs and braces of both.
 
     Each is looked at once: an index in the user's cache folder knows it the next time. ON_PHOTO
-    gets the number looked at and the total. ArgumentError if a source is missing, InputError if no
-    photograph in color is left.
+    gets the number looked at and the total. ArgumentError if a source is missing, InputError if it
+    cannot be read or no photograph in color is left.
     """
-    indexes = [Index(Source.at(path)) for source in sources for path in _expand(source)]
-    total, done = sum(len(index.source.members) for index in indexes), 0
-    usable: list[Photo] = []
+    indexes = [Index(path) for source in sources for path in _expand(source)]
+    total, done = sum(len(index.photographs) for index in indexes), 0
+    usable: list[PhotoFile] = []
     gray: list[LeftOut] = []
     unreadable: list[LeftOut] = []
     hashes: list[str] = []
     for index in indexes:
-        for member, seen in index.look(_look):
+        for photo, seen in index.look(_look):
             if seen.chroma is None:
-                unreadable.append(LeftOut(member.name, seen.reason))
+                unreadable.append(LeftOut(photo.title, seen.reason))
             else:
                 hashes.append(seen.sha256)
                 if seen.chroma < GRAY_CHROMA:
-                    gray.append(LeftOut(member.name, f"gray: mean chroma {seen.chroma:.1f}"))
+                    gray.append(LeftOut(photo.title, f"gray: mean chroma {seen.chroma:.1f}"))
                 else:
-                    place = (member.path, member.name, seen.sha256, member.offset, member.length)
-                    usable.append(Photo(*place))
+                    usable.append(photo)
             done += 1
             on_photo(done, total)
     if not usable:
@@ -110,7 +90,13 @@ def collect(
             f"({len(gray)} gray, {len(unreadable)} unreadable); --data needs color photographs"
         )
     name = "+".join("/".join(Path(source).resolve().parts[-2:]) for source in sources)
-    return PhotoSet(name, fingerprint(hashes), tuple(usable), tuple(gray), tuple(unreadable))
+    return PhotoSet(
+        name=name,
+        fingerprint=fingerprint(hashes),
+        photos=tuple(usable),
+        gray=tuple(gray),
+        unreadable=tuple(unreadable),
+    )
 
 
 def _expand(source: str) -> Iterator[Path]:
