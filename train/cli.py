@@ -214,12 +214,12 @@ def main(
         _refuse_other_settings(context)
         _resume(resume, max_time, options["steps"], options["epochs"], overrides)
     else:
-        _start({**options, "data": data or None, "max_seconds": max_time, "license": license},
-               overrides, output)  # fmt: skip
+        said = {"data": data or None, "max_seconds": max_time, "license": license}
+        _start({**options, **said}, overrides, output)
 
 
 def _start(options: dict[str, Any], overrides: dict[str, str], output: Path | None) -> None:
-    """Train as OPTIONS, of which None was not said, and OVERRIDES of other settings ask for."""
+    """Train with OPTIONS, None where not given, and OVERRIDES of other settings."""
     from .checkpoints.build import inherited_settings
     from .config import parse_settings, resolve
     from .devices import Machine
@@ -230,17 +230,17 @@ def _start(options: dict[str, Any], overrides: dict[str, str], output: Path | No
         given["encoder_weights"] = None
     inherited = inherited_settings(given["init_from"]) if "init_from" in given else {}
     machine = Machine.here()
-    config = resolve(given, machine, 0, inherited)  # refuses what cannot be, before photos are read
+    config = resolve(given, machine, 0, inherited)  # bad settings fail before photos are read
     photos = _collect(config)
     config = resolve(given, machine, len(photos.photos), inherited)
     _train(config, photos, output)
 
 
 def _refuse_other_settings(context: click.Context) -> None:
-    """A run goes on as it began: what else was given would silently count for nothing."""
+    """Refuse what a resumed run would ignore: it keeps the settings that it began with."""
     allowed = {"resume", "max_time", "steps", "epochs"}
     if context.params["overrides"].keys() == {"threads"}:
-        allowed.add("overrides")  # faster on another machine, at the price of another rounding
+        allowed.add("overrides")  # faster on another machine, though it rounds differently
     for option in options_given(context.params.keys() - allowed):
         raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
 
@@ -315,7 +315,7 @@ def _train(
             say(f"to go on: colorize-train --resume {run.folder}")
             raise
     if last is None:
-        return  # the main process tells
+        return  # only the main process reports
     terminal.print(
         f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
     )

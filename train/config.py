@@ -46,7 +46,7 @@ class TrainConfig:
     max_seconds: float | None = None
     license: str = "unstated; the rights of the training photographs apply"
     seed: int = 0
-    batch_size: int = 16  # of all processes together; small enough for 24 photos, large for norm
+    batch_size: int = 16  # of all processes together; fits 24 photos, and is enough for batch norm
     size: int = 128  # crop side: a 2-core CPU sees four times the photos that 256 would allow
     start_size: int = 0  # side of the crops until `grow_at`; 0: they are of full size throughout
     grow_at: float = 0.5  # share of the budget
@@ -55,7 +55,7 @@ class TrainConfig:
     threads: int = 0  # of a single process; 0: all cores
     cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need
     validation_share: float = 0.05
-    validation_limit: int = 256  # more cost time and tell nothing more
+    validation_limit: int = 256  # more photos take time and change no figure
     lr: float = 1e-3  # AdamW's usual 1e-3 is stable with warm-up and clipping at this size
     encoder_lr_scale: float = 0.3  # for pre-trained encoders: keep what they know
     weight_decay: float = 0.01
@@ -64,7 +64,7 @@ class TrainConfig:
     ema_decay: float = 0.998  # averages about 500 steps: smoother colors than any single step's
     pixel_loss: str = "huber"  # weight 1: all others are measured against it
     huber_delta: float = 12.0  # in ab units: below it errors are noise, above it outliers
-    color_weights: str = "none"  # weights bring color at the price of truth, saturation for less
+    color_weights: str = "none"  # weights add color and error; a higher saturation adds less error
     vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as gray
     rarity_mix: float = 0.5  # half rarity, half alike: the value of Zhang et al. 2016
     perceptual: str | None = None  # squeezenet1_1 or vgg16; None: without
@@ -72,9 +72,9 @@ class TrainConfig:
     perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
     adversarial_loss: str = "hinge"
     adversarial_from: float = 0.0  # share of the budget after which the discriminator joins
-    adversarial_weight: float = 0.5  # against a Huber loss of 3 to 5: sharpens, does not lead
+    adversarial_weight: float = 0.5  # small beside a Huber loss of 3 to 5: it only sharpens
     discriminator_penalty: str = "spectral"  # or r1, which costs a second backward pass
-    r1_weight: float = 1.0  # of a slope near 1 or below once spectral norm is not there to hold it
+    r1_weight: float = 1.0  # replaces spectral norm, which would hold the slope near 1
     discriminator_lr: float = 4e-4  # constant, below the generator's full rate: it learns faster
     discriminator_width: int = 32
 
@@ -82,7 +82,7 @@ class TrainConfig:
         """Refuse values that cannot work."""
         for field in fields(self):
             value = getattr(self, field.name)
-            # 0 is a number too, and what it switches off is the user's affair.
+            # 0 is allowed: it switches a setting off.
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ArgumentError(f"{field.name} is {value}; it must be a number from 0 on")
         for name in _ABOVE_ZERO:
@@ -142,10 +142,10 @@ class TrainConfig:
 def resolve(
     given: Mapping[str, Any], machine: Machine, photos: int, inherited: Mapping[str, Any]
 ) -> TrainConfig:
-    """Return the config of a training on PHOTOS of which only GIVEN was said: nothing stays open.
+    """Return the settings GIVEN with a default for every other, for a number of PHOTOS.
 
-    INHERITED are the settings of the colorizer in `init_from`, {} without one. A resumed run keeps
-    the result: precision and the number of threads change how it rounds.
+    INHERITED are those of the colorizer in `init_from`, {} without one. A run stores the result:
+    resumed on another machine, it keeps precision and threads, and so rounds alike.
     """
     settings = {"arch": "unet", **inherited, **given}
     entry = architecture(settings["arch"])

@@ -15,7 +15,7 @@ PRECISIONS: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed",
 
 @dataclass(frozen=True)
 class Machine:
-    """All of the machine that decides how it trains."""
+    """What of a machine decides how it trains."""
 
     gpu: bool
     bf16: bool  # whether the hardware computes it

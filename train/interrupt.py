@@ -18,7 +18,7 @@ class Interrupt:
         try:
             self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
         except ValueError:
-            self._before = {}  # only the main thread may; elsewhere nobody sends us signals
+            self._before = {}  # only the main thread may set handlers, and only it gets signals
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -65,7 +65,9 @@ def train(
     """
     fabric = make_fabric(config.precision)
     fabric.launch()
-    if config.threads and fabric.world_size == 1:  # of several, their launcher shares the cores
+    if (
+        config.threads and fabric.world_size == 1
+    ):  # the launcher of several processes divides the cores
         torch.set_num_threads(config.threads)
     fabric.seed_everything(config.seed, verbose=False)
     _synchronize_norm(fabric, state.network)
@@ -82,7 +84,7 @@ def train(
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
     validations = int(progress * VALIDATIONS)
-    # Closed before anything else ends: its workers do not heed the signal that would end them.
+    # Closed explicitly, because the workers ignore the signals that would end them.
     with closing(_batches(fabric, config, crops, state.step)) as batches, Interrupt() as interrupt:
         while progress < 1:
             began = time.monotonic()
@@ -159,7 +161,7 @@ def _batches(
         placed = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
         yield from cast(Iterator[Crop], iter(placed))
     except InputError as error:
-        # What comes out of a worker is its traceback; the last line is what was said.
+        # A worker's error holds its whole traceback; the last line is the message.
         raise InputError(str(error).strip().rpartition("InputError: ")[2]) from None
 
 
@@ -172,7 +174,7 @@ def _grown(batch: Crop, progress: float, config: TrainConfig) -> Crop:
         return F.interpolate(planes, size=[config.start_size] * 2, mode="area")
 
     hints = batch.hints
-    if config.hints:  # the mean color of the hinted pixels, not of those without a hint too
+    if config.hints:  # the mean over the hinted pixels alone
         confidence = shrunk(hints[:, 2:])
         known = shrunk(hints[:, :2] * hints[:, 2:]) / confidence.clamp(min=1e-6)
         hints = torch.cat([known, confidence], dim=1)
@@ -180,7 +182,7 @@ def _grown(batch: Crop, progress: float, config: TrainConfig) -> Crop:
 
 
 def _leave_interrupts_to_the_trainer(_worker: int) -> None:
-    # Ctrl-C reaches every process of a terminal, torchrun's SIGTERM every one of its group.
+    # Ctrl-C and torchrun's SIGTERM reach the workers too; the trainer alone handles them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -188,7 +190,7 @@ def _leave_interrupts_to_the_trainer(_worker: int) -> None:
 def _synchronize_norm(fabric: Fabric, network: nn.Module) -> None:
     """Let batch norm see the whole batch where several GPUs share it."""
     if fabric.world_size > 1 and fabric.device.type == "cuda":
-        # In place, as the root is no batch norm.
+        # In place: only a network that is itself a batch norm would be replaced.
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
 
@@ -202,7 +204,7 @@ def _freeze(network: EncoderDecoder, *, encoder: bool, norm: bool) -> None:
 
 def _set_learning_rate(optimizer: Optimizer, factor: float, *, frozen: bool) -> None:
     for group in optimizer.param_groups:
-        # Not requires_grad: several processes must find the same weights trained in every step.
+        # Not by requires_grad: several processes must train the same weights in every step.
         group["lr"] = 0.0 if frozen and group["name"] == "encoder" else group["full_lr"] * factor
 
 

@@ -49,7 +49,7 @@ OnFigures = Callable[[Step, dict[str, float]], None]
 class Run:
     """Trains one network into one folder; RESUME goes on with the run that is there.
 
-    One that was killed before it first saved begins anew, with its settings.
+    A run that was killed before it first saved starts again with the same settings.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Run:
 
     @cached_property
     def _events(self) -> SummaryWriter:
-        # One file a run: TensorBoard reads several by their names, which need not be in order.
+        # One writer a run: TensorBoard may read several files in the wrong order.
         return SummaryWriter(self.folder / "tensorboard")
 
     @property
@@ -142,7 +142,7 @@ class Run:
         )
         if self._saved_state.exists():
             return TrainingError(f"{said} besides what else is in it; free that, and --resume")
-        if is_main_process():  # nothing to go on with: the folder is free for another try
+        if is_main_process():  # nothing was saved: the folder can be used again
             (self.folder / "run.json").unlink(missing_ok=True)
         return TrainingError(f"{said}; give a smaller --batch-size or --size")
 
@@ -159,7 +159,7 @@ class Run:
         self._write_settings(self._settings())
 
     def _keep_config(self) -> None:
-        """Write what may change when a run goes on, its budget: the next time knows it too."""
+        """Store the budget, which may change when a run is resumed."""
         self._write_settings({**read_settings(self.folder), "config": asdict(self.config)})
 
     def _validate(self, step: Step) -> dict[str, float]:
@@ -179,7 +179,7 @@ class Run:
             figures |= self._validate_hints(network)
         if not math.isfinite(figures["validation_loss"]):
             raise TrainingError(f"the network answers no numbers at step {step.number}; lower --lr")
-        # A kill between saving the log and the state leaves rows that are done again.
+        # After a kill between saving log and state, the last rows are computed again.
         self._log = [row for row in self._log if row["step"] < step.number]
         self._log.append(
             {"step": step.number, "seconds": round(step.seconds, 1), **step.losses, **figures}
@@ -228,7 +228,7 @@ class Run:
             card=card,
         )
         checkpoint.save(self.checkpoint)
-        if step.number == self.best_step:  # few photographs are soon known by heart
+        if step.number == self.best_step:  # on few photographs later steps overfit
             checkpoint.save(self.folder / "best.safetensors")
 
     def _continued(self) -> Start:
@@ -257,7 +257,7 @@ class Run:
         for name, value in self._log[-1].items():
             if name != "step":
                 self._events.add_scalar(name, value, step.number)
-        self._events.flush()  # a kill must not take it
+        self._events.flush()  # so that a kill does not lose it
 
     def _settings(self) -> dict[str, Any]:
         packages = ("colorize-toolkit", "torch", "torchvision", "numpy", "pillow")

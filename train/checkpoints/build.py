@@ -79,7 +79,7 @@ def _fine_tuned(config: TrainConfig, init_from: str) -> Start:
     network, model_config = parent.network, parent.config
     if config.hints and not model_config.hints:
         model_config = replace(model_config, hints=True)
-        network = entry.build(model_config)  # what hints add begins at zero
+        network = entry.build(model_config)  # the layers for hints begin at zero
         network.load_state_dict({**network.state_dict(), **parent.network.state_dict()})
     elif model_config.hints and not config.hints:
         raise ArgumentError(f"{init_from} takes hints; without --hints it would forget them")
@@ -95,5 +95,5 @@ def _fill_encoder(network: EncoderDecoder, model_config: Any, wanted: str) -> No
     state = read_weights(model_config.encoder, wanted)
     try:
         encoder.load_pretrained(state)
-    except (RuntimeError, AttributeError) as error:  # missing or misshapen; not a state dict
+    except (RuntimeError, AttributeError) as error:  # wrong keys or shapes; not a state dict
         raise ModelError(f"{wanted}: not weights of {model_config.encoder} ({error})") from error

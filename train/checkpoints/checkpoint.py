@@ -42,7 +42,7 @@ class Origin:
     def to_json(self) -> dict[str, Any]:
         """Return it as checkpoints and model files store it."""
         values = asdict(self)
-        values["licence"] = values.pop("license")  # the key of all files there are
+        values["licence"] = values.pop("license")  # the key that shipped files have
         return values
 
     @classmethod

@@ -35,7 +35,7 @@ def bake_saturation(
         raise ArgumentError(f"saturation is {saturation}; it must lie above 0, up to 4")
     network = copy.deepcopy(checkpoint.network)
     with torch.no_grad():
-        for part in network.head.project.parameters():  # the last thing that is done to colors
+        for part in network.head.project.parameters():  # the layer that gives ab
             part.mul_(saturation)
     origin = replace(
         checkpoint.origin,

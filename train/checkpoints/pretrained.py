@@ -68,6 +68,6 @@ def _from_file(path: Path) -> State:
             return load_file(path)
         # weights_only: tensors and plain containers, nothing that could run code.
         state: State = dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # readers raise many kinds; the file is at fault in each
+    except Exception as error:  # readers raise many kinds, all for a bad file
         raise ModelError(f"{path}: not a file of weights ({error})") from error
     return state

@@ -18,8 +18,8 @@ BIN = 10.0
 """Side of a cell of the ab plane (Zhang et al. 2016, arXiv:1603.08511, section 2.1)."""
 
 _EDGES = np.arange(-110, 110 + BIN, BIN)
-_SMOOTHING = 5.0 / BIN  # standard deviation, in cells; theirs too
-_PHOTOS = 512  # more change no share by a thousandth
+_SMOOTHING = 5.0 / BIN  # standard deviation in cells, as in the paper
+_PHOTOS = 512  # more change every share by less than a thousandth
 _SIDE = 64
 
 

@@ -38,7 +38,7 @@ class Crop(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """One photograph of an endless training: which, and the how manyeth of all."""
+    """One photograph of an endless training: its index, and the number of the draw."""
 
     photo: int
     number: int
@@ -103,7 +103,7 @@ class CropDataset(Dataset[Crop]):
     def __getitem__(self, draw: Draw | int) -> Crop:
         """Return the crop of a draw: the same draw, the same crop and the same hints.
 
-        InputError if the photograph has been damaged or taken away since it was looked at.
+        InputError if the photograph was damaged or removed since it was indexed.
         """
         photo, number = draw if isinstance(draw, Draw) else (draw, draw)
         rgb = Image.fromarray(self._decoded(photo))
@@ -128,7 +128,9 @@ class CropDataset(Dataset[Crop]):
             return known
         short_side = decoded_side(self.size, self._smallest)
         rgb = decode(self.photos[index], short_side)
-        if self._cache is not None and min(rgb.shape[:2]) == short_side:  # smaller ones are quick
+        if (
+            self._cache is not None and min(rgb.shape[:2]) == short_side
+        ):  # smaller ones decode quickly
             self._cache.put(index, rgb)
         return rgb
 
@@ -151,7 +153,7 @@ def decode(photo: PhotoFile, short_side: int) -> U8:
                 image.draft("RGB", (short_side, short_side))
             rgb = as_rgb(image)
     except UndecodableError as error:
-        raise InputError(f"{photo.title}: has been damaged since it was looked at") from error
+        raise InputError(f"{photo.title}: has been damaged since it was indexed") from error
     scale = short_side / min(rgb.size)
     if scale < 1:
         shape = (round(rgb.width * scale), round(rgb.height * scale))

@@ -43,13 +43,15 @@ class DecodedCache:
         """Keep RGB (H, W, 3), if there is a slot for it and it fits in."""
         if photo >= self.capacity or _HEADER.size + rgb.size > self.slot:
             return
-        # A full disk costs time at the next epoch, nothing else.
+        # On a full disk the photograph is only decoded again in the next epoch.
         with suppress(OSError), self.path.open("r+b") as file:
             file.seek(photo * self.slot + _HEADER.size)
             file.write(rgb.tobytes())
             file.flush()
             file.seek(photo * self.slot)
-            file.write(_HEADER.pack(*rgb.shape[:2]))  # last: it says that the pixels are there
+            file.write(
+                _HEADER.pack(*rgb.shape[:2])
+            )  # last: a header means that the pixels are complete
 
 
 @contextmanager

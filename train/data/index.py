@@ -50,7 +50,7 @@ class Index:
                 return {}
             return {key: Seen(*values) for key, values in stored["seen"].items()}
         except (OSError, ValueError, KeyError, TypeError):
-            return {}  # none yet, or damaged: made again
+            return {}  # none yet, or damaged: it is made again
 
     def _write(self, seen: dict[str, Seen]) -> None:
         rows = {key: [each.sha256, each.chroma, each.reason] for key, each in seen.items()}
@@ -58,7 +58,7 @@ class Index:
             with whole_file(self._file) as part:
                 part.write_text(json.dumps({"format": _FORMAT, "seen": rows}))
         except OutputError:
-            pass  # a home that cannot be written to costs time at the next start, nothing else
+            pass  # without an index the next training only starts later
 
 
 def _stamp(path: Path) -> str:

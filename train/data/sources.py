@@ -17,11 +17,11 @@ class PhotoFile:
     name: str  # below its folder or in its tar
     offset: int = 0
     length: int | None = None
-    sha256: str = ""  # of its content, once that was looked at
+    sha256: str = ""  # of its content, once it is indexed
 
     @property
     def title(self) -> str:
-        """The name for people, unlike that of all others."""
+        """The full name, to show."""
         return str(self.path) if self.length is None else f"{self.path}:{self.name}"
 
     def read(self) -> bytes:

@@ -1,1 +1,1 @@
-"""What a network pays for its answers."""
+"""Losses and their weighted sum."""

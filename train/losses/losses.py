@@ -56,7 +56,7 @@ def rarity(config: TrainConfig, shares: ColorShares) -> ColorWeights:
     table = shares.rarity_weights(config.rarity_mix)
 
     def weigh(truth: Tensor) -> Tensor:
-        # -5 lies in the bin of -10..0: bins are cells of the ab plane.
+        # Cells begin at multiples of BIN, so -5 lies in the cell of -10..0.
         column, row = ((truth + AB_SCALE) / BIN).long().clamp(0, len(table) - 1).unbind(1)
         weights: Tensor = table.to(truth.device)[column, row]
         return weights[:, None]

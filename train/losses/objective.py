@@ -55,7 +55,7 @@ class Objective(nn.Module):
     ) -> Tensor:
         """Return the discriminator's loss."""
         truth = truth.requires_grad_(self._r1_weight > 0)
-        # One pass for both: several processes then agree on the discriminator's buffers.
+        # One pass for both keeps the discriminator's buffers equal in all processes.
         scores = discriminator(torch.cat([L, L]), torch.cat([truth, predicted.detach()]))
         real, fake = scores.chunk(2)
         loss = self._adversarial.discriminator(real, fake)
