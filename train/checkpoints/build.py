@@ -57,7 +57,7 @@ def inherited_settings(init_from: str) -> dict[str, Any]:
     parent = load_checkpoint(_parent_path(init_from))
     return {
         "arch": parent.arch,
-        "hints": parent.config.hints,
+        "hints": parent.takes_hints,
         "size": parent.origin.crop_size or parent.origin.native_size,
     }
 
