@@ -25,7 +25,6 @@ from ..runtime.command import Command, console, listed, positive
 from ..runtime.errors import ArgumentError
 from ..runtime.files import whole_file
 from ..runtime.photo.photo import join
-from ..runtime.photo.reader import read_photo
 from ..runtime.resize import shrink, working_shape
 from ..train.architectures.blocks import EncoderDecoder
 from ..train.checkpoints.build import rebuild
@@ -37,6 +36,7 @@ from ..train.data.sources import PhotoFile
 from ..train.metrics import colorfulness, psnr
 from ..train.run import read_config, read_settings
 from .quality.candidates import GRAY, TRUTH, without_colors
+from .quality.dataset import read_rgb
 from .quality.metrics import RunningMeans, ciede2000
 from .quality.perceptual import Lpips, find_lpips
 
@@ -138,7 +138,7 @@ def score(
     """Return the figures of each of ROWS, then those of gray and of the truth."""
     scores = [RunningMeans() for _ in range(len(rows) + 2)]
     for photo in photos:
-        truth = read_photo(Path(photo.title), photo.read()).rgb
+        truth = read_rgb(photo)
         pictures = [*(row.colorize(truth) for row in rows), without_colors(truth)]
         for means, picture in zip(scores, pictures, strict=False):
             means.add(_figures(picture, truth, lpips))

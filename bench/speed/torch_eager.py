@@ -9,7 +9,7 @@ import torch
 from ...runtime.color import F32
 from ...runtime.engines.base import Engine, Precision
 from ...runtime.errors import ModelError
-from ...runtime.files import sha256
+from ...runtime.models import catalog
 from ...runtime.models.contract import ModelInfo
 from ...train.checkpoints.checkpoint import load_checkpoint
 
@@ -44,10 +44,8 @@ def open_eager(model: Path) -> EagerEngine:
 
 @cache
 def checkpoint_of(model: Path) -> Path | None:
-    """Return the file beside MODEL with the content that MODEL says it was exported from."""
-    wanted = metadata_of(model).get("colorize.checkpoint_sha256")
-    beside = sorted(model.parent.glob("*.safetensors"))
-    return next((path for path in beside if sha256(path) == wanted), None)
+    """Return the checkpoint beside MODEL that it was exported from, if it is there."""
+    return catalog.checkpoint_of(model, sorted(model.parent.glob("*.safetensors")))
 
 
 def metadata_of(model: Path) -> dict[str, str]:
