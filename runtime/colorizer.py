@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from .video.colorize import VideoProgress, VideoReport
     from .video.protocols import Batch
 
+_LISTENS = np.float32(1 / 3)
+"""How far the answer goes from that without hints to that with them, before hints are spread.
+
+A network that listens has understood a few hints better than the spreading, and many less well: on
+validation photographs a third of the way was best over 1, 10 and 100 hints.
+"""
+
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colors do not get better."""
 
@@ -150,11 +157,12 @@ class Colorizer:
             each.planes((gray.shape[0], gray.shape[1]), light) if each else (None, ())
             for each, gray, light in zip(hints, grays, lightness, strict=True)
         ]
-        given = None
-        if self.info.takes_hints:
-            none = np.zeros((3, *small.shape[1:]), np.float32)
-            given = np.stack([none if each is None else each for each, _ in planes])
-        ab = self._infer(small, grays, given)
+        ab = self._infer(small, grays)
+        given = {number: each for number, (each, _) in enumerate(planes) if each is not None}
+        if self.info.takes_hints and given:
+            told = list(given)
+            heard = self._infer(small[told], [grays[n] for n in told], np.stack([*given.values()]))
+            ab[told] += _LISTENS * (heard - ab[told])
         return [
             Answer(light, plane, each, remarks)
             for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)

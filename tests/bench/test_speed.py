@@ -17,7 +17,6 @@ from colorize.bench.speed.torch_eager import EAGER, EagerEngine, checkpoint_of
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from colorize.runtime.engines.select import open_engine
 from colorize.runtime.errors import ModelError
-from colorize.runtime.models.catalog import DEFAULT_MODEL, find_model
 from colorize.train.checkpoints.checkpoint import load_checkpoint
 
 torch = pytest.importorskip("torch")
@@ -163,8 +162,19 @@ def test_an_engine_that_fails_at_a_batch_leaves_the_others_timed(
     assert "out of memory" in failure.error
 
 
-def test_torch_eager_is_the_checkpoint_that_a_model_was_exported_from(tiny_model: Path) -> None:
-    model = find_model(DEFAULT_MODEL)
+@pytest.fixture
+def with_checkpoint(exported: dict[str, Path], checkpoint_file: Path, tmp_path: Path) -> Path:
+    """An exported model that lies beside its checkpoint."""
+    model = tmp_path / "net.onnx"
+    model.write_bytes(exported["fp32"].read_bytes())
+    model.with_suffix(".safetensors").write_bytes(checkpoint_file.read_bytes())
+    return model
+
+
+def test_torch_eager_is_the_checkpoint_that_a_model_was_exported_from(
+    tiny_model: Path, with_checkpoint: Path
+) -> None:
+    model = with_checkpoint
     assert checkpoint_of(model) == model.with_suffix(".safetensors")
     assert checkpoint_of(tiny_model) is None
     with pytest.raises(ModelError, match="is not beside it"):
@@ -174,9 +184,11 @@ def test_torch_eager_is_the_checkpoint_that_a_model_was_exported_from(tiny_model
         assert np.abs(eager.infer(lightness) - exported.infer(lightness)).max() < 1
 
 
-def test_every_speedup_is_over_torch_eager_where_there_is_a_checkpoint() -> None:
+def test_every_speedup_is_over_torch_eager_where_there_is_a_checkpoint(
+    with_checkpoint: Path,
+) -> None:
     settings = replace(SETTINGS, batches=(1,), runs=1, warmup=0, sizes=(32,))
-    [model] = find_models([DEFAULT_MODEL])
+    [model] = find_models([str(with_checkpoint)])
     measured = latency.measure_speed(model, settings)
     rows = [row for row in measured if isinstance(row, latency.SpeedRow)]
     assert [row.backend for row in rows] == ["onnxruntime", EAGER]
@@ -232,10 +244,10 @@ def test_a_machine_that_does_not_tell_its_energy_has_none(tmp_path: Path) -> Non
     assert (meter.joules(), meter.since(None)) == (None, None)
 
 
-def test_operations_are_those_that_torch_counts() -> None:
+def test_operations_are_those_that_torch_counts(with_checkpoint: Path) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = find_model(DEFAULT_MODEL)
+    model = with_checkpoint
     checkpoint = checkpoint_of(model)
     assert checkpoint is not None
     counter = FlopCounterMode(display=False)

@@ -133,7 +133,7 @@ def test_a_wrong_picture_is_refused(default_image: Path, tiny_model: Path) -> No
 
 
 def test_the_runtime_names_what_it_is(default_image: Path) -> None:
-    with pytest.raises(ModelError, match="inputs are gray; the contract has one input, L"):
+    with pytest.raises(ModelError, match="inputs are gray; the contract has inputs L and hints"):
         Colorizer(default_image)
 
 
