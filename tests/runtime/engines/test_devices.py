@@ -181,7 +181,7 @@ def test_onnxruntime_that_falls_back_by_itself_is_caught(
     def session(model: Path, *_: object, **__: object) -> Any:
         return real(model, providers=["CPUExecutionProvider"])
 
-    monkeypatch.setattr(ort_engine, "_lacks", lambda _: "")
+    monkeypatch.setattr(ort_engine, "_missing", lambda _: "")
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
     with pytest.raises(EngineError, match="did not take its CUDAExecutionProvider"):
         OnnxRuntimeEngine(tiny_model, device="cuda")
