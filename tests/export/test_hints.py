@@ -140,6 +140,7 @@ def test_a_network_that_mixes_hints_in_gets_zeros(tiny_info: ModelInfo, tmp_path
         np.testing.assert_allclose(engine.infer(lightness)[0, :, 0, 0], (10, -30), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_hints_survive_float16(checkpoint: Checkpoint, tmp_path: Path) -> None:
     batches = sample_batches(32, (64,), photos=3, hints=True)
     assert len({batch[1].any() for batch in batches[:-1]}) == 2  # some with hints, one with none
