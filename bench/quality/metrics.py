@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.color import deltaE_ciede2000
 from skimage.metrics import structural_similarity
 
+from ...export.proof.distance import color_difference
 from ...runtime.color import U8, rgb_to_lab
 from ...train.metrics import colorfulness, psnr
 
@@ -84,8 +84,7 @@ def ssim(picture: U8, truth: U8) -> float:
 
 def ciede2000(picture: U8, truth: U8) -> float:
     """Return the mean CIEDE2000 color difference of 8-bit (H, W, 3) pictures; 1 is just seen."""
-    difference = deltaE_ciede2000(rgb_to_lab(truth), rgb_to_lab(picture))  # type: ignore[no-untyped-call]
-    return float(difference.mean())
+    return float(color_difference(rgb_to_lab(truth), rgb_to_lab(picture)).mean())
 
 
 def finite(value: float | None) -> float | None:

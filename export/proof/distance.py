@@ -20,10 +20,14 @@ def ab_distance(_: F32, ab: F32, other: F32) -> F32:
 
 
 def ciede2000(lightness: F32, ab: F32, other: F32) -> F32:
-    """Return the differences (N, H, W) as the eye sees them (CIEDE2000, Sharma et al. 2005)."""
-    one, two = (np.concatenate([lightness, planes], axis=1) for planes in (ab, other))
+    """Return the differences (N, H, W) as the eye sees them."""
     with np.errstate(all="ignore"):  # float16 that overflowed gives NaN, which no bound admits
-        apart: F32 = deltaE_ciede2000(one, two, channel_axis=1)  # type: ignore[no-untyped-call]
+        return color_difference(_lab(lightness, ab), _lab(lightness, other))
+
+
+def color_difference(lab: F32, other: F32) -> F32:
+    """Return CIEDE2000 (...) of CIELAB (..., 3); 1 is just seen (Sharma et al. 2005)."""
+    apart: F32 = deltaE_ciede2000(lab, other)  # type: ignore[no-untyped-call]
     return apart
 
 
