@@ -10,7 +10,8 @@ BASE = [
     # The same module as opencv-python, which fails to import on a server without libGL and libxcb.
     "opencv-python-headless>=4.10,<6",
     "pillow>=11.3,<14",
-    "imagecodecs>=2025.3.30",  # color profiles beyond 8 bits; Pillow's have 8
+    "imagecodecs>=2025.3.30",  # color profiles beyond 8 bits, JPEG XL, deep PNG and JPEG 2000
+    "tifffile>=2025.3.30",
     "av>=18,<19",
     "openvino>=2025.4,<2027",
     "click>=8.1,<9",
@@ -54,8 +55,10 @@ BENCH = [
 # Only DDColor needs these; other colorizers are imported without.
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 HEIF = ["pillow-heif>=1,<2"]
+RAW = ["rawpy>=0.24,<1"]  # LibRaw: develops what cameras write
 EXTRAS = {
     "heif": HEIF,
+    "raw": RAW,
     "train": TRAIN,
     "export": EXPORT,
     "import": IMPORT,
@@ -80,6 +83,7 @@ EXTRAS = {
         "mypy>=1.15,<3",
         "build>=1.2,<2",
         *HEIF,
+        *RAW,
     ],
 }
 

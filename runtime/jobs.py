@@ -149,11 +149,11 @@ class Job:
 
         if self.target == PIPE:
             whole = io.BytesIO()
-            encode_photo(whole, pipe_format(photo), photo, "-")
+            lost = encode_photo(whole, pipe_format(photo), photo, "-")
             sys.stdout.buffer.write(whole.getbuffer())
         else:
-            write_photo(self.target, photo)
-        messages = list(photo.remarks)
+            lost = write_photo(self.target, photo)
+        messages = [*photo.remarks, *lost]
         if photo.pictures > 1:
             messages.append(f"only the first of its {photo.pictures} pictures was colored")
         return [Notice(said, topic="output", source=str(self.source)) for said in messages]

@@ -11,21 +11,44 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import cv2.utils.logging as opencv_log
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..color import Codes
 from ..errors import InputError, MissingExtraError
 
 # What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it.
 _LIBRARY_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, TypeError, AttributeError),
-    *(LookupError, ArithmeticError, struct.error, zlib.error, cv2.error),
+    *(LookupError, ArithmeticError, AssertionError, struct.error, zlib.error, cv2.error),
 )
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+
+
+@dataclass
+class Decoded:
+    """The samples of a file as they are stored, and what it says of them."""
+
+    codes: Codes = field(default_factory=lambda: np.empty((0, 0, 3), np.uint8))  # (H, W, 1, 3 or 4)
+    alpha: Codes | None = None  # (H, W)
+    associated: bool = False  # the colors are multiplied by alpha
+    gray: bool = False  # of one channel, though CODES may have three
+    inks: bool = False  # four channels of CMYK
+    orientation: int = 1  # EXIF's
+    exif: Image.Exif = field(default_factory=Image.Exif)
+    icc: bytes = b""
+    tags: dict[str, Any] = field(default_factory=dict)  # dpi, xmp, iptc, comment, text: see Photo
+    pictures: int = 1
+    form: str = ""
+    jpeg_quality: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 class UndecodableError(InputError):

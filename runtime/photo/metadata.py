@@ -1,6 +1,7 @@
 """Metadata of photographs: what Pillow reads but cannot write is taken out."""
 
 import io
+import re
 import struct
 from collections.abc import Mapping
 from functools import cache
@@ -62,6 +63,35 @@ def _is_writable(exif: Image.Exif) -> bool:
 
 def _name(tag: int) -> str:
     return {**ExifTags.GPSTAGS, **ExifTags.TAGS}.get(tag, f"{tag:#06x}")
+
+
+_IPTC_RESOURCE = 0x0404
+_PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
+
+
+def iptc_in_photoshop(resources: bytes) -> bytes:
+    """Return the IPTC block among Photoshop's image resources; b"" if there is none."""
+    place = 0
+    while resources[place : place + 4] == b"8BIM" and len(resources) >= place + 7:
+        kind = int.from_bytes(resources[place + 4 : place + 6], "big")
+        start = place + 6 + (resources[place + 6] | 1) + 1  # behind a name padded to even length
+        size = int.from_bytes(resources[start : start + 4], "big")
+        if kind == _IPTC_RESOURCE:
+            return resources[start + 4 : start + 4 + size]
+        place = start + 4 + size + size % 2
+    return b""
+
+
+def photoshop_segment(iptc: bytes) -> bytes:
+    """Return the APP13 segment of a JPEG file that holds an IPTC block of at most 65000 bytes."""
+    resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc
+    content = _PHOTOSHOP_HEADER + resource + bytes(len(iptc) % 2)
+    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """Return XMP that says of the picture that it is upright, as it is when it has been read."""
+    return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)
 
 
 def jpeg_quality(image: Image.Image) -> int:

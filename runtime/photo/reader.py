@@ -5,25 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
-from .decoding import UndecodableError, decoding, limited, open_picture
+from .decoding import Decoded, UndecodableError, decoding, limited, open_picture
 from .icc import gray_to_srgb, is_srgb
-from .metadata import drop_unwritable, jpeg_quality
+from .metadata import drop_unwritable, jpeg_quality, upright_xmp
 from .photo import Photo, strips
 
 MAX_PIXELS = 250_000_000
 
 _ORIENTATION = 0x0112
-_EXTRA_SAMPLES, _ASSOCIATED = 338, 1  # TIFF 6.0, section 18: colors multiplied by alpha
-# Titles, makers, dates, resolution, copyright and the EXIF, GPS and IPTC blocks (TIFF 6.0).
-_TIFF_DESCRIPTIONS = frozenset(
-    (270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853)
-)
 _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     2: np.fliplr,
     3: lambda codes: codes[::-1, ::-1],
@@ -33,12 +27,21 @@ _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
     7: lambda codes: codes[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH = 24  # where the bit depth lies
+_JP2_SIZES = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 codestream
+_JP2_DEPTH = 42  # behind them, of the first component
+_JPEG_END = b"\xff\xd9"
 _UNFIT = "its color profile is damaged or of another kind of picture; it was left out"
 
 
 def is_photo(path: Path, content: bytes | None = None) -> bool:
     """Return whether the content of PATH is a picture format, whatever its name says."""
     try:
+        if _start(path, content).startswith((*_TIFF, *_JXL)):
+            return True
         with limited(), open_picture(path, content) as image:
             return image.format != "MPEG"  # Pillow knows films of this kind, but only their size
     except UnidentifiedImageError:
@@ -50,8 +53,9 @@ def is_photo(path: Path, content: bytes | None = None) -> bool:
 def pixels_of(path: Path) -> int:
     """Return the number of pixels that a photograph says it has; 0 where it cannot be read."""
     try:
-        with limited(), open_picture(path) as image:
-            return image.width * image.height
+        with limited():
+            width, height = _size(path, None)
+            return width * height
     except (OSError, UndecodableError, MissingExtraError):
         return 0
 
@@ -59,13 +63,14 @@ def pixels_of(path: Path) -> int:
 def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
     try:
-        with limited(), open_picture(path, content) as image:
-            if image.width * image.height > max_pixels:
+        with limited():
+            width, height = _size(path, content)
+            if width * height > max_pixels:
                 raise InputError(
-                    f"{path}: {image.width}x{image.height} is above {max_pixels / 1e6:g} megapixels"
+                    f"{path}: {width}x{height} is above {max_pixels / 1e6:g} megapixels"
                     "; --max-pixels raises the limit"
                 )
-            return _decode(image, content or path)
+            return _finished(_decoded(path, content))
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture in any format known here") from error
     except FileNotFoundError as error:
@@ -78,45 +83,145 @@ def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_P
         raise InputError(f"{path}: needs more memory than there is") from error
 
 
-def _decode(image: Image.Image, source: bytes | Path) -> Photo:
-    # Pillow reduces 16-bit colors to 8 bits when it decodes them: OpenCV reads those.
-    tiles = getattr(image, "tile", [])
-    deep = image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(t.args) for t in tiles)
+def _start(path: Path, content: bytes | None) -> bytes:
+    if content is not None:
+        return content[:32]
+    with path.open("rb") as file:
+        return file.read(32)
+
+
+def _size(path: Path, content: bytes | None) -> tuple[int, int]:
+    """Return (width, height) as stored, without decoding."""
+    start = _start(path, content)
+    if start.startswith(_TIFF):
+        from . import tiff
+
+        return tiff.size_of(path if content is None else content)
+    if start.startswith(_JXL):
+        from . import jxl
+
+        return jxl.size_of(path.read_bytes() if content is None else content)
+    with open_picture(path, content) as image:
+        return image.size
+
+
+def _decoded(path: Path, content: bytes | None) -> Decoded:
+    start = _start(path, content)
+    if start.startswith(_TIFF):
+        from . import tiff
+
+        try:
+            return tiff.read_tiff(path if content is None else content)
+        except tiff.CameraRawError as error:
+            from .raw import read_raw
+
+            return read_raw(path, content, str(error))
+    if start.startswith(_JXL):
+        from .jxl import read_jxl
+
+        return read_jxl(path.read_bytes() if content is None else content)
+    with open_picture(path, content) as image:
+        return _by_pillow(image, path if content is None else content)
+
+
+def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
+    quality = jpeg_quality(image)
+    remarks: tuple[str, ...] = ()
+    try:
+        with decoding():
+            image.load()
+    except UndecodableError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        image, said = _without_end(_content(source))
+        remarks = (said,)
     with decoding():
-        image.load()
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)
         pictures = getattr(image, "n_frames", 1)
-    turn = _UPRIGHT.get(orientation, np.asarray)
-    codes: Codes
-    alpha: Codes | None = None
-    if deep:
-        codes, alpha = _deep_samples(source)
-        if alpha is not None and _ASSOCIATED in _extra_samples(image):
-            codes = _unassociated(codes, alpha)
+    decoded = Decoded(
+        orientation=orientation,
+        exif=exif,
+        icc=image.info.get("icc_profile") or b"",
+        tags=_tags(image),
+        pictures=pictures,
+        form=image.format or "",
+        jpeg_quality=quality,
+        remarks=remarks,
+        gray=image.mode in ("L", "LA") or image.mode.startswith("I;16"),
+    )
+    deep = _deep_samples(image, source)
+    if deep is None:
+        decoded.codes, decoded.alpha = _samples(image), _alpha(image)
+        decoded.inks = image.mode == "CMYK"
+        if decoded.inks:
+            decoded.remarks += ("its CMYK colors became sRGB",)
     else:
-        codes, alpha = _samples(image), _alpha(image)
-    codes, profile, icc, remarks = _profiled(image, codes)
-    tags, dropped = _tags(image, exif, icc)
+        decoded.codes = deep[..., : 1 if deep.shape[2] < 3 else 3]
+        decoded.alpha = deep[..., -1] if deep.shape[2] in (2, 4) else None
+    return decoded
+
+
+def _content(source: bytes | Path) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _without_end(content: bytes) -> tuple[Image.Image, str]:
+    """Decode a JPEG file whose end is missing; return it and what is to be said.
+
+    Decoders fill what is missing with gray. It is found by decoding once more with noise in its
+    place: whatever comes out the same was there.
+    """
+    noise = np.random.default_rng(0).integers(0, 255, 1 << 16, np.uint8).tobytes()
+    pictures = []
+    for filling in (b"", noise):
+        with decoding():
+            pictures.append(Image.open(io.BytesIO(content + filling + _JPEG_END)))
+            pictures[-1].load()
+    filled, other = (np.asarray(picture) for picture in pictures)
+    differs = (filled != other).reshape(*filled.shape[:2], -1).any(axis=2)
+    rows = np.flatnonzero(differs.any(axis=1))
+    if not rows.size:
+        return pictures[0], "its end is missing, but nothing of the picture"
+    top, band = rows[0], 8  # the smallest block of coefficients
+    left = np.flatnonzero(differs[top : top + band].any(axis=0))[0]
+    height, width = differs.shape
+    missing = max(1, (height - top) * width - min(band, height - top) * left)
+    share = 100 * missing / differs.size
+    if share > 99:
+        raise UndecodableError("all of the picture is missing")
+    shown = f"{share:.0f}%" if share >= 1 else "less than 1%"
+    lost = filled[top + 2 * band :]
+    if lost.size and np.ptp(lost.reshape(-1, lost[0, 0].size), axis=0).max() > 2:
+        return pictures[0], f"its end is missing: {shown} of it is coarser than it was"
+    return pictures[0], f"{shown} of it was missing and is gray"
+
+
+def _finished(decoded: Decoded) -> Photo:
+    """Return the photograph upright, in RGB, with what can be written of its tags."""
+    if decoded.associated and decoded.alpha is not None:
+        decoded.codes = _unassociated(decoded.codes, decoded.alpha)
+    codes, profile, icc, remarks = _profiled(decoded)
+    tags, dropped = _writable_tags(decoded, icc)
+    turn = _UPRIGHT.get(decoded.orientation, np.asarray)
+    alpha = decoded.alpha
+    if alpha is not None and alpha.dtype != codes.dtype:
+        unit = alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
+        alpha = to_codes(unit, codes.dtype)
     return Photo(
         codes=np.ascontiguousarray(turn(codes)),
         alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
         profile=profile,
-        pictures=pictures,
+        pictures=decoded.pictures,
         tags=tags,
-        form=image.format or "",
-        jpeg_quality=jpeg_quality(image),
-        remarks=(*remarks, *dropped),
+        form=decoded.form,
+        jpeg_quality=decoded.jpeg_quality,
+        remarks=(*decoded.remarks, *remarks, *dropped),
     )
 
 
-def _extra_samples(image: Image.Image) -> tuple[int, ...]:
-    tags = getattr(image, "tag_v2", {})
-    return tuple(tags.get(_EXTRA_SAMPLES, ()))
-
-
 def _unassociated(codes: Codes, alpha: Codes) -> Codes:
-    """Undo that the colors were multiplied by alpha; Pillow does so for 8 bits."""
+    """Undo that the colors were multiplied by alpha; Pillow does so for its own."""
     top = np.float32(np.iinfo(codes.dtype).max)
     colors = np.empty_like(codes)
     for strip in strips(codes):
@@ -125,18 +230,41 @@ def _unassociated(codes: Codes, alpha: Codes) -> Codes:
     return colors
 
 
-def _tags(
-    image: Image.Image, exif: Image.Exif, icc: bytes | None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what to write of them, and a remark on what cannot be."""
-    if image.format == "TIFF":
-        for tag in exif.keys() - _TIFF_DESCRIPTIONS:
-            del exif[tag]  # how this file stores its pixels, not what they show
-    exif.pop(_ORIENTATION, None)  # it is applied here
-    dropped = drop_unwritable(exif)
-    tags: dict[str, Any] = {"exif": exif.tobytes()} if exif else {}
+def _tags(image: Image.Image) -> dict[str, Any]:
+    """Return what Pillow found besides EXIF and ICC, by Photo's names."""
+    tags: dict[str, Any] = {}
     if "dpi" in image.info:
         tags["dpi"] = image.info["dpi"]
+    if xmp := image.info.get("xmp"):
+        tags["xmp"] = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    resources = image.info.get("photoshop")
+    if isinstance(resources, dict) and isinstance(resources.get(0x0404), bytes):
+        tags["iptc"] = resources[0x0404]
+    comment = image.info.get("comment")
+    if comment and image.format in ("JPEG", "MPO", "GIF"):
+        tags["comment"] = comment.encode() if isinstance(comment, str) else bytes(comment)
+    if image.format == "PNG":
+        text = {
+            str(name): str(value)
+            for name, value in getattr(image, "text", {}).items()
+            if not str(name).startswith(("XML:com.adobe.xmp", "Raw profile type"))
+        }
+        if "Comment" in text:
+            tags["comment"] = text.pop("Comment").encode()
+        if text:
+            tags["text"] = text
+    return tags
+
+
+def _writable_tags(decoded: Decoded, icc: bytes | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what to write of them, and a remark on what cannot be."""
+    exif, tags = decoded.exif, dict(decoded.tags)
+    exif.pop(_ORIENTATION, None)  # it is applied here
+    dropped = drop_unwritable(exif)
+    if exif:
+        tags["exif"] = exif.tobytes()
+    if "xmp" in tags:
+        tags["xmp"] = upright_xmp(tags["xmp"])
     if icc:
         tags["icc_profile"] = icc
     if not dropped:
@@ -144,14 +272,34 @@ def _tags(
     return tags, (f"EXIF tags that cannot be written were left out: {', '.join(dropped)}",)
 
 
-def _deep_samples(source: bytes | Path) -> tuple[U16, U16 | None]:
-    data = np.frombuffer(source if isinstance(source, bytes) else source.read_bytes(), np.uint8)
+def _deep_samples(image: Image.Image, source: bytes | Path) -> Codes | None:
+    """Return (H, W, C) of more than 8 bits, which Pillow would reduce; None for all others."""
+    if image.format == "PNG":
+        content = _content(source)
+        if content[_PNG_DEPTH] != 16:
+            return None
+        import imagecodecs
+
+        with decoding():
+            samples = imagecodecs.png_decode(content)  # with tRNS as alpha
+        return np.asarray(samples, np.uint16).reshape(image.height, image.width, -1)
+    if image.format == "JPEG2000":
+        return _deep_jp2(_content(source))
+    return None
+
+
+def _deep_jp2(content: bytes) -> Codes | None:
+    place = content.find(_JP2_SIZES)
+    bits = (content[place + _JP2_DEPTH] & 0x7F) + 1
+    if not 8 < bits <= 16:
+        return None
+    import imagecodecs
+
     with decoding():
-        samples = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if samples is None or samples.dtype != np.uint16 or samples.ndim != 3:
-        raise UndecodableError("16-bit samples stored in a way that OpenCV does not read")
-    bgr = samples.astype(np.uint16, copy=False)
-    return bgr[..., 2::-1], (bgr[..., 3] if bgr.shape[2] == 4 else None)
+        samples = imagecodecs.jpeg2k_decode(content)
+    samples = samples.reshape(*samples.shape[:2], -1)
+    unit = samples.astype(np.float32) / np.float32(2**bits - 1)
+    return to_codes(unit, np.dtype(np.uint16))
 
 
 def _samples(image: Image.Image) -> Codes:
@@ -186,17 +334,25 @@ def _sixteen_bits(image: Image.Image) -> U16:
     return to_codes(values / top, np.dtype(np.uint16)).astype(np.uint16, copy=False)
 
 
-def _profiled(
-    image: Image.Image, codes: Codes
-) -> tuple[Codes, bytes | None, bytes | None, tuple[str, ...]]:
-    """Return the codes, the profile they are in, the one to write, and remarks."""
-    icc: bytes = image.info.get("icc_profile") or b""
+def _profiled(decoded: Decoded) -> tuple[Codes, bytes | None, bytes | None, tuple[str, ...]]:
+    """Return RGB codes, the profile they are in, the one to write, and remarks."""
+    icc, codes = decoded.icc, decoded.codes
+    if codes.ndim == 2:
+        codes = codes[..., None]
+    if codes.shape[2] == 4:
+        inks = codes >> 8 if codes.dtype == np.uint16 else codes
+        image = Image.fromarray(inks.astype(np.uint8), "CMYK")
+        image.info["icc_profile"] = icc
+        return np.asarray(to_srgb(image)), None, None, ("its CMYK colors became sRGB",)
+    if decoded.inks:
+        return codes, None, None, ()
     space = icc[16:20]
-    if image.mode == "CMYK":
-        return codes, None, None, ("its CMYK colors became sRGB",)
-    if space == b"GRAY" and (image.mode in ("L", "LA") or image.mode.startswith("I;16")):
+    gray = codes[..., 0]
+    if codes.shape[2] == 1:
+        codes = np.dstack([gray] * 3)
+    if space == b"GRAY" and decoded.gray:
         try:
-            return gray_to_srgb(codes[..., 0], icc), None, None, ("its gray profile became sRGB",)
+            return gray_to_srgb(gray, icc), None, None, ("its gray profile became sRGB",)
         except ValueError:
             return codes, None, None, (_UNFIT,)
     if space == b"RGB ":  # of a gray picture too: equal parts of each are gray there

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -112,6 +113,10 @@ def test_many_of_eight_bits_go_through_whole(
 
 
 def _deep_file(form: str, samples: NDArray[np.uint16]) -> bytes:
+    if form == "TIFF" and samples.shape[2] == 4:  # OpenCV would not declare the alpha
+        file = io.BytesIO()
+        tifffile.imwrite(file, samples, photometric="rgb", extrasamples=["unassalpha"])
+        return file.getvalue()
     order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[samples.shape[2]]
     written, data = cv2.imencode({"PNG": ".png", "TIFF": ".tif"}[form], samples[..., order])
     assert written
@@ -207,7 +212,7 @@ def _refuses_or_reads(name: str, seeds: range) -> None:
         assert photo.codes.shape[2] == 3, seed
         assert 0 < photo.codes[..., 0].size <= 1_000_000, seed
         assert photo.alpha is None or photo.alpha.shape == photo.codes.shape[:2], seed
-        if cut:  # what is missing was not part of the picture
+        if cut and not any("missing" in remark for remark in photo.remarks):
             np.testing.assert_array_equal(photo.codes, whole, err_msg=str(seed))
 
 
