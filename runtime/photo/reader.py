@@ -60,8 +60,11 @@ def pixels_of(path: Path) -> int:
         return 0
 
 
-def read_photo(path: Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_photo(
+    path: str | Path, content: bytes | None = None, max_pixels: int = MAX_PIXELS
+) -> Photo:
     """Decode a photograph, from CONTENT if given; InputError says what is wrong with PATH."""
+    path = Path(path)
     try:
         with limited():
             width, height = _size(path, content)

@@ -65,11 +65,12 @@ def pipe_format(photo: Photo) -> str:
     return photo.form if photo.form in _WITH_PROFILE | _DEEP else "PNG"
 
 
-def write_photo(path: Path, photo: Photo) -> tuple[str, ...]:
+def write_photo(path: str | Path, photo: Photo) -> tuple[str, ...]:
     """Write a photograph in the format that PATH's suffix names, whole or not at all.
 
     Returns remarks on what the format does not hold.
     """
+    path = Path(path)
     name = format_of(path.suffix)
     if name is None:
         raise OutputError(
