@@ -91,7 +91,7 @@ def test_the_figures_lie_beside_the_file(exported: dict[str, Path]) -> None:
 
 
 def test_shipped_files_name_the_precision_in_words() -> None:
-    precisions = [proof["precision"] for proof in read_proofs(MODELS / "default.onnx")]
+    precisions = [proof["precision"] for proof in read_proofs(MODELS / "gan.onnx")]
     assert precisions == ["", "float32", "bf16"]
     assert proved_in_bfloat16(MODELS / "default.onnx")
 
