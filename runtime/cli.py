@@ -1,8 +1,10 @@
 """The command colorize-run: arguments only."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +15,18 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from .command import Command, console
 from .errors import ArgumentError, ColorizeError, ModelError
-from .jobs import PIPE, Job, plan, run_all, with_hints
-from .models.catalog import DEFAULT_MODEL, ModelSummary, listed_models
+from .files import known_sha256
+from .finished import FinishedJobs
+from .inputs import PIPE
+from .jobs import Job, plan, run_all, with_hints
+from .models.catalog import DEFAULT_MODEL, ModelSummary, find_model, listed_models
 from .notices import Notice
+from .video.options import VideoOptions
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
     from .video.colorize import VideoProgress
-    from .video.options import VideoOptions
 
 NOTHING_PRODUCED = 1
 SOME_FAILED = 3
@@ -180,10 +185,27 @@ def main(
         on_note=say,
     )
     jobs = with_hints(jobs, hints, points, say)
+    options = VideoOptions(codec=codec, crf=crf, preset=preset, stabilize=stabilize)
+    settings = {
+        "model": known_sha256(find_model(model)),
+        "precision": precision,
+        "size": size,
+        "saturation": saturation,
+        "refine": refine,
+        **asdict(options),
+    }
+    finished = FinishedJobs(settings)
+    skipped = 0
+    if not overwrite and (len(jobs) > 1 or any(given.is_dir() for given in inputs)):
+        left = [job for job in jobs if job not in finished]
+        if skipped := len(jobs) - len(left):
+            say(f"{skipped} of {len(jobs)} finished by an earlier run; --overwrite redoes them")
+        if not left:
+            return 0
+        jobs = left
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
     from .colorizer import Colorizer  # engines load after the arguments proved good
-    from .video.options import VideoOptions
 
     with (
         _without_converter(),
@@ -200,12 +222,9 @@ def main(
         ) as colorizer,
     ):
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
-        code = _run(
-            jobs,
-            colorizer,
-            VideoOptions(codec=codec, crf=crf, preset=preset, stabilize=stabilize),
-            terminal,
-        )
+        code = _run(jobs, colorizer, options, terminal, finished, alone=len(jobs) + skipped == 1)
+        if code == NOTHING_PRODUCED and skipped:
+            code = SOME_FAILED
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
@@ -261,13 +280,32 @@ def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
     return show
 
 
+def _print_path(path: Path) -> None:
+    """Print PATH to stdout, one that is no text as its bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(path)
+        click.echo(name if hasattr(sys.stdout, "buffer") else name.decode(errors="replace"))
+    else:
+        click.echo(path)
+
+
 def _say(terminal: Console, line: Notice | str) -> None:
-    terminal.print(str(line), soft_wrap=True, markup=False)
+    shown = str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
+    terminal.print(shown, soft_wrap=True, markup=False)
 
 
 def _run(
-    jobs: Sequence[Job], colorizer: "Colorizer", options: "VideoOptions", terminal: Console
+    jobs: Sequence[Job],
+    colorizer: "Colorizer",
+    options: VideoOptions,
+    terminal: Console,
+    finished: FinishedJobs,
+    *,
+    alone: bool,
 ) -> int:
+    """Do JOBS and return the exit code; the error of a job that was ALONE asked for is raised."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -283,15 +321,16 @@ def _run(
             try:
                 for notice in outcome.result():
                     _say(terminal, notice)
+                finished.add(job)
                 if job.target != PIPE:
-                    click.echo(job.target)
+                    _print_path(job.target)
             except ColorizeError as error:
-                if len(jobs) == 1:
+                if alone:
                     raise
                 failed += 1
                 _say(terminal, f"colorize-run: {error}")
             except Exception as error:  # one strange file must not stop all that follow it
-                if len(jobs) == 1:
+                if alone:
                     raise
                 failed += 1
                 _say(terminal, f"colorize-run: {job.source}: {type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 
 WORK_SUFFIX = ".parts"
 """Of the folder beside a film's target in which its finished segments wait."""
@@ -34,15 +34,33 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
 )
 
 
+_NAME_BYTES = 255  # of a name in the file systems of today
+
+
+def fitting(stem: str, end: str) -> str:
+    """Return STEM, cut where STEM + END would be too long a name; cut ones differ as stems do."""
+    room = _NAME_BYTES - len(os.fsencode(end))
+    if len(os.fsencode(stem)) <= room:
+        return stem
+    mark = f"~{sha256(os.fsencode(stem))[:6]}"
+    cut = os.fsencode(stem)[: room - len(mark)]
+    return cut.decode(errors="ignore") + mark
+
+
+def ffmpeg_url(path: Path) -> str:
+    """Return PATH as FFmpeg takes it, which reads what stands before a colon as a protocol."""
+    return f"file:{path}"
+
+
 @contextmanager
 def part_file(target: Path) -> Iterator[Path]:
     """Yield a hidden path beside TARGET to write to; whatever is left under it is deleted.
 
-        The yielded name keeps TARGET's suffix, by which libraries choose a format. LASTING flushes
-    it to the disk before that, so that a power failure cannot leave it half written. OutputError
-    if the folder cannot be written to.
+    The yielded name keeps TARGET's suffix, by which libraries choose a format. OutputError if the
+    folder cannot be written to.
     """
-    part = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    end = f".{secrets.token_hex(4)}.part{target.suffix}"
+    part = target.with_name(f".{fitting(target.stem, f'.{end}')}{end}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
@@ -60,7 +78,7 @@ def part_file(target: Path) -> Iterator[Path]:
 def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
     """Yield a path as `part_file` does; it becomes TARGET only if nothing was raised.
 
-    LASTING: it is on the disk before it becomes TARGET, so that the power may fail.
+    LASTING flushes it to the disk first, so that a power failure cannot leave it half written.
     """
     with part_file(target) as part:
         yield part
@@ -92,6 +110,22 @@ def known_sha256(path: Path) -> str:
 @lru_cache(maxsize=8)
 def _sha256_of(path: Path, *_version: int) -> str:
     return sha256(path)
+
+
+_HASHED = 1 << 20  # bytes at either end of a source; sound and index lie there, and size counts
+
+
+def source_identity(source: Path) -> str:
+    """Return what tells one file from another without reading it all; InputError if it is gone."""
+    try:
+        facts = source.stat()
+        with source.open("rb") as file:
+            digest = hashlib.sha256(file.read(_HASHED))
+            file.seek(max(facts.st_size - _HASHED, 0))
+            digest.update(file.read(_HASHED))
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
+    return f"{facts.st_size} bytes, {facts.st_mtime_ns}, {digest.hexdigest()}"
 
 
 def fingerprint(content_hashes: Iterable[str]) -> str:

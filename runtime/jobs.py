@@ -1,10 +1,7 @@
 """From what the user names to what is done: one job a file, each with its own target."""
 
-import glob
 import io
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -13,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
-from .files import PHOTO_SUFFIXES, WORK_SUFFIX
+from .files import PHOTO_SUFFIXES
+from .inputs import MARK, OVERLAY_MARK, PIPE, find_inputs, targets_of
 from .notices import Notice
 
 if TYPE_CHECKING:
@@ -22,38 +20,6 @@ if TYPE_CHECKING:
     from .steering.hints import Hints
     from .video.colorize import VideoProgress
     from .video.options import VideoOptions
-
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mkv",
-        ".webm",
-        ".mov",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".m2ts",
-        ".mts",
-        ".wmv",
-        ".flv",
-        ".ogv",
-        ".vob",
-        ".3gp",
-        ".y4m",
-    ]
-)
-_WRITABLE_VIDEOS = frozenset([".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"])
-MARK = "_colorized"
-"""Ends the name of a result that is not given one."""
-OVERLAY_MARK = "_hints"
-"""Ends the name of an overlay of hints."""
-SCENES = "scenes.json"
-"""Lies beside a film's reference frames."""
-_REFERENCE = re.compile(r"ref_\d{6}")
-PIPE = Path("-")
-"""Stands for standard input and output."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +77,10 @@ class Job:
         rate = frames / max(report.seconds, 1e-9)
         speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
         return [Notice(speed, topic="speed", source=str(self.source))]
+
+    def sources(self) -> list[Path]:
+        """Return the files that the result depends on."""
+        return [self.source] if self.overlay is None else [self.source, self.overlay]
 
     def _check_target(self) -> None:
         if self.target.exists() and not self.overwrite:
@@ -214,85 +184,15 @@ def plan(
         if len(inputs) > 1 or inputs[0].is_dir() or (output is not None and output.is_dir()):
             raise ArgumentError("-: takes one file in and one out")
         return [Job(inputs[0], output or PIPE, overwrite, max_pixels)]
-    sources = [
-        (path, base)
+    found = [
+        source
         for given in inputs
-        for path, base in _files_of(
-            given, recursive=recursive, leave_out=leave_out, on_note=on_note
-        )
+        for source in find_inputs(given, recursive=recursive, leave_out=leave_out, on_note=on_note)
     ]
-    single_file = output is not None and len(sources) == 1 and inputs[0].is_file()
-    if single_file and output is not None and not output.is_dir() and output.suffix:
-        targets = [output]
-    else:
-        targets = [_target(path, base, output) for path, base in sources]
-    for (source, _), target in zip(sources, targets, strict=True):
-        if target.exists() and target.samefile(source):
-            raise ArgumentError(f"{target}: is the input itself; give another -o")
-    counted = Counter(target.resolve() for target in targets)
-    targets = [  # film.flv and film.ts both become film.mkv
-        target
-        if counted[target.resolve()] == 1
-        else target.with_name(f"{source.stem}_{source.suffix[1:]}{MARK}{target.suffix}")
-        for (source, _), target in zip(sources, targets, strict=True)
-    ]
-    counted = Counter(target.resolve() for target in targets)
-    twice = [target for target, count in counted.items() if count > 1]
-    if twice:
-        raise ArgumentError(f"{min(twice)}: two inputs would be written there; colorize them apart")
     return [
-        Job(source, target, overwrite, max_pixels)
-        for (source, _), target in zip(sources, targets, strict=True)
+        Job(source.path, target, overwrite, max_pixels)
+        for source, target in zip(found, targets_of(found, output), strict=True)
     ]
-
-
-def _files_of(
-    given: Path, *, recursive: bool, leave_out: Collection[Path], on_note: Callable[[str], None]
-) -> list[tuple[Path, Path]]:
-    """Return (file, the folder that its place below the output folder is relative to)."""
-    if given.is_file():
-        return [(given, given.parent)]
-    if not given.is_dir():
-        matching = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]  # noqa: PTH207  # Path.glob takes no absolute pattern
-        if not matching:
-            raise InputError(f"{given}: no such file or folder")
-        files = [(path, path.parent) for path in matching if path.is_file()]
-        if not files:
-            raise InputError(f"{given}: matches folders alone; name them, or files in them")
-        return files
-    found = sorted(given.rglob("*") if recursive else given.iterdir())
-    candidates = [
-        path
-        for path in found
-        if path.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES
-        and not path.stem.endswith(MARK)  # results of an earlier run
-        and not path.name.startswith(".")
-        and path.is_file()
-    ]
-    reasons = {path: _reason_to_leave_out(path, given, leave_out) for path in candidates}
-    counted = Counter(filter(None, reasons.values()))
-    if counted:
-        listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counted.items()))
-        on_note(f"{given}: left out {listed}")
-    files = [(path, given) for path, reason in reasons.items() if not reason]
-    if not files:
-        raise InputError(f"{given}: no photographs or films in this folder")
-    return files
-
-
-def _reason_to_leave_out(path: Path, given: Path, leave_out: Collection[Path]) -> str:
-    """Return what the file at PATH, below the folder GIVEN, is if it is no input; "" if it is."""
-    if path.stem.endswith(OVERLAY_MARK):
-        return f"named *{OVERLAY_MARK}.*"
-    if _REFERENCE.match(path.name) and (path.parent / SCENES).is_file():
-        return f"reference frames beside a {SCENES}"
-    below = [parent for parent in path.parents if parent.is_relative_to(given) and parent != given]
-    if any(parent.suffix == WORK_SUFFIX for parent in below):
-        return "in work folders of films"
-    for folder in leave_out:
-        if any(parent.resolve() == folder.resolve() for parent in below):
-            return f"in {folder}"
-    return ""
 
 
 def with_hints(
@@ -375,21 +275,3 @@ def _overlays(
     if unused:
         on_note(f"--hints {folder}: of no photograph here: {', '.join(unused)}")
     return found
-
-
-def _target(source: Path, base: Path, output: Path | None) -> Path:
-    folder = source.parent if output is None else output / source.parent.relative_to(base)
-    suffix = source.suffix.lower()
-    if suffix in VIDEO_SUFFIXES - _WRITABLE_VIDEOS:
-        suffix = ".mkv"  # takes every codec that the others do
-    elif suffix not in PHOTO_SUFFIXES | VIDEO_SUFFIXES:
-        suffix = _suffix_by_content(source)
-    else:
-        suffix = source.suffix
-    return folder / f"{source.stem}{MARK}{suffix}"
-
-
-def _suffix_by_content(source: Path) -> str:
-    from .photo.reader import is_photo
-
-    return ".png" if is_photo(source) else ".mkv"

@@ -13,7 +13,7 @@ from ...runtime.colorizer import Colorizer
 from ...runtime.engines.base import Precision
 from ...runtime.errors import InputError
 from ...runtime.files import photo_files
-from ...runtime.jobs import MARK
+from ...runtime.inputs import MARK
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import read_photo

@@ -14,6 +14,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..errors import ArgumentError, OutputError
+from ..files import ffmpeg_url
 from .codecs import ENCODERS, device_of, encoder_settings, pixel_format
 from .frames import FrameLayout
 from .interlacing import BOTTOM_FIRST, TOP_FIRST
@@ -27,7 +28,7 @@ EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 def create_container(part: Path, target: Path) -> OutputContainer:
     """Make the container that TARGET's suffix names; the file PART is opened at the first write."""
     try:
-        return av.open(str(part), "w")
+        return av.open(ffmpeg_url(part), "w")
     except (av.error.FFmpegError, ValueError) as error:
         name = target.suffix or "a name without suffix"
         raise OutputError(f"{target}: no film container for {name}; use .mkv") from error

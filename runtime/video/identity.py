@@ -1,33 +1,16 @@
 """All that colored frames depend on, so that segments of another run are never mixed in."""
 
-import hashlib
 import secrets
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..files import source_identity
 from .options import VideoSettings
 from .source import Source
-
-_HASHED = 1 << 20  # bytes at either end of the source, where an edit changes the header or index
-
-
-def source_identity(source: Path) -> str:
-    """Return what identifies a file, without reading all of it; InputError if it is gone."""
-    try:
-        facts = source.stat()
-        with source.open("rb") as file:
-            digest = hashlib.sha256(file.read(_HASHED))
-            file.seek(max(facts.st_size - _HASHED, 0))
-            digest.update(file.read(_HASHED))
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
-    return f"{facts.st_size} bytes, {facts.st_mtime_ns}, {digest.hexdigest()}"
 
 
 def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:

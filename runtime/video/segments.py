@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from ..color import F32
 from ..errors import InputError, OutputError
-from ..files import WORK_SUFFIX, sha256, whole_file
+from ..files import WORK_SUFFIX, fitting, sha256, source_identity, whole_file
 from ..notices import Notice
 from .frames import FrameLayout
-from .identity import source_identity
 from .protocols import Start
 from .reader import Flaws, Position
 
@@ -152,7 +151,9 @@ class WorkFolder:
         self.segment_frames = segment_frames
         self._target, self._identity = target, dict(identity)
         key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
-        self.path = target.with_name(f".{target.name}.{key}{WORK_SUFFIX}")
+        end = f".{key}{WORK_SUFFIX}"
+        self._start = f".{fitting(target.name, f'.{end}')}."  # of the names of all its folders
+        self.path = target.with_name(f"{self._start[:-1]}{end}")
         self.segments: list[Segment] = []
         self._lock = FileLock(self.path / "lock", timeout=0)
 
@@ -236,7 +237,6 @@ class WorkFolder:
             yield Notice(message, topic="resume", severity="warning")
 
     def _others(self) -> list[Path]:
-        start = f".{self._target.name}."
         try:
             beside = sorted(self._target.parent.iterdir())
         except OSError:
@@ -244,7 +244,7 @@ class WorkFolder:
         return [
             path
             for path in beside
-            if path.name.startswith(start)
+            if path.name.startswith(self._start)
             and len(path.name) == len(self.path.name)
             and path.suffix == WORK_SUFFIX
             and path != self.path

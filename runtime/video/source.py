@@ -14,6 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import InputError
+from ..files import ffmpeg_url
 
 _PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
 _Y4M = "yuv4mpegpipe"
@@ -68,7 +69,7 @@ def open_video(path: Path) -> InputContainer:
     """Open a video; InputError if PATH has no video stream, whatever its name says."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    return _open(str(path), path, None)
+    return _open(ffmpeg_url(path), path, None)
 
 
 def _open(file: Any, path: Path, kind: str | None) -> InputContainer:
@@ -91,9 +92,13 @@ def video_stream(container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
-                raise InputError(f"{container.name}: no decoder for its video stream")
+                raise InputError(f"{_name(container)}: no decoder for its video stream")
             return stream
-    raise InputError(f"{container.name}: has no video stream")
+    raise InputError(f"{_name(container)}: has no video stream")
+
+
+def _name(container: InputContainer) -> str:
+    return container.name.removeprefix(ffmpeg_url(Path()).removesuffix("."))
 
 
 def frame_count(container: InputContainer) -> int | None:

@@ -147,5 +147,5 @@ def test_what_belongs_to_hints_references_and_films_is_left_out(folder: Path) ->
     assert [job.source for job in jobs] == [folder / "other" / "ref_000012.png", photo]
     assert said == [
         f"{folder}: left out 1 in work folders of films, 1 named *_hints.*, "
-        "2 reference frames beside a scenes.json"
+        "1 named scenes.json, 2 reference frames beside a scenes.json"
     ]
