@@ -11,9 +11,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .command import Command, console
+from .command import Command, console, refuse_given
 from .errors import ArgumentError, ColorizeError, ModelError
-from .jobs import PIPE, Job, plan, run_all, with_hints
+from .jobs import (
+    PIPE,
+    Job,
+    extraction_folders,
+    plan,
+    run_all,
+    with_hints,
+    with_references,
+)
 from .models.catalog import DEFAULT_MODEL, ModelSummary, listed_models
 from .notices import Notice
 
@@ -123,6 +131,30 @@ SOME_FAILED = 3
     show_default=True,
     help="Video: keep the colors steady from frame to frame.",
 )
+@click.option(
+    "--extract-references",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Film: color nothing, but write a frame of each scene, in color, to DIR to be repainted.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --extract-references: more frames of long scenes, so far apart.",
+)
+@click.option(
+    "--references",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Film: the frames ref_NNNNNN.png in DIR give their scenes the colors; for several films, "
+    "those in DIR/FILM.",
+)
+@click.option(
+    "--discard-work",
+    is_flag=True,
+    help="With --references: keep no segments for a run with other references.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     inputs: tuple[Path, ...],
@@ -147,6 +179,10 @@ def main(
     crf: int | None,
     preset: str | None,
     stabilize: bool,
+    extract_references: Path | None,
+    every: float | None,
+    references: Path | None,
+    discard_work: bool,
 ) -> int:
     """Add color to photographs and videos.
 
@@ -182,6 +218,16 @@ def main(
     jobs = with_hints(jobs, hints, points, say)
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
+    if every is not None and extract_references is None:
+        raise ArgumentError("--every goes with --extract-references")
+    if discard_work and references is None:
+        raise ArgumentError("--discard-work goes with --references")
+    extractions, notices = list[tuple[Path, Path]](), list[Notice]()
+    if extract_references is not None:
+        refuse_given(("references", "output", "show"), "does not go with --extract-references")
+        extractions = extraction_folders(jobs, extract_references)
+    elif references is not None:
+        jobs, notices = with_references(jobs, references, discard_work=discard_work)
     from .colorizer import Colorizer  # engines load after the arguments proved good
     from .video.options import VideoOptions
 
@@ -200,6 +246,10 @@ def main(
         ) as colorizer,
     ):
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
+        for notice in notices:
+            _say(terminal, notice)
+        if extractions:
+            return _extract(extractions, every, colorizer, terminal)
         code = _run(
             jobs,
             colorizer,
@@ -226,6 +276,23 @@ def _without_converter() -> Iterator[None]:
     finally:
         if not known:
             del sys.modules[name]
+
+
+def _extract(
+    extractions: Sequence[tuple[Path, Path]],
+    every: float | None,
+    colorizer: "Colorizer",
+    terminal: Console,
+) -> int:
+    """Write the reference frames of each video to its folder."""
+    for video, folder in extractions:
+        made = colorizer.extract_references(video, folder, every)
+        line = f"{video}: {len(made.scenes)} scenes, {len(made.written)} reference frames written"
+        if made.left:
+            line += f"; {made.left} were there already and were left as they are"
+        _say(terminal, line)
+        click.echo(folder)
+    return 0
 
 
 def _list_models(name: str) -> int:

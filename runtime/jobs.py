@@ -66,6 +66,8 @@ class Job:
     max_pixels: int | None = None  # of a photograph; None: photo.reader.MAX_PIXELS
     overlay: Path | None = None  # hints painted over the photograph
     points: tuple[str, ...] = ()  # more hints, as --hint takes them; they lie over the overlay
+    references: Path | None = None  # folder of a video's reference frames
+    discard_work: bool = False  # after success, even if they are kept for other references
 
     def run(
         self,
@@ -105,7 +107,14 @@ class Job:
         on_progress: Callable[["VideoProgress"], None],
     ) -> list[Notice]:
         target = sys.stdout.buffer if self.target == PIPE else self.target
-        report = colorizer.video(source, target, options, on_progress)
+        report = colorizer.video(
+            source,
+            target,
+            options,
+            on_progress,
+            references=self.references,
+            keep_segments=self.references is not None and not self.discard_work,
+        )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
         frames = report.frames - report.resumed
         rate = frames / max(report.seconds, 1e-9)
@@ -193,6 +202,54 @@ def run_all(
             except Exception as error:  # the caller's to judge, as that of a photograph
                 done.set_exception(error)
             yield job, done
+
+
+def with_references(
+    jobs: Sequence[Job], folder: Path, *, discard_work: bool
+) -> tuple[list[Job], list[Notice]]:
+    """Return JOBS whose videos have the reference frames in FOLDER, and what is to be said.
+
+    Several videos have a folder each in it, called as the video. Raises InputError or ArgumentError
+    if references are unusable, before any work is done.
+    """
+    from .steering.references import check_references, find_references
+
+    videos = _videos(jobs, "--references")
+    notices, given = list[Notice](), dict[Job, Job]()
+    for job in videos:
+        own = folder if len(videos) == 1 else folder / job.source.name
+        if len(videos) > 1 and not own.exists():
+            message = f"has no references ({own}): the model alone colors it"
+            notices.append(Notice(message, topic="source", source=str(job.source)))
+            continue
+        check_references(find_references(own), job.source)
+        given[job] = replace(job, references=own, discard_work=discard_work)
+    if len(videos) < len(jobs):
+        message = "--references is for videos; photographs are colored without"
+        notices.append(Notice(message, topic="source"))
+    return [given.get(job, job) for job in jobs], notices
+
+
+def extraction_folders(jobs: Sequence[Job], folder: Path) -> list[tuple[Path, Path]]:
+    """Return each video of JOBS with the folder in FOLDER for its reference frames."""
+    from .video.source import open_video
+
+    videos = _videos(jobs, "--extract-references")
+    if not videos:
+        raise ArgumentError("--extract-references is for videos; there is none")
+    for job in videos:
+        open_video(job.source).close()
+    if len(videos) == 1:
+        return [(videos[0].source, folder)]
+    return [(job.source, folder / job.source.name) for job in videos]
+
+
+def _videos(jobs: Sequence[Job], option: str) -> list[Job]:
+    from .photo.reader import is_photo
+
+    if any(job.source == PIPE for job in jobs):
+        raise ArgumentError(f"{option} needs a file: standard input cannot be read twice")
+    return [job for job in jobs if not is_photo(job.source)]
 
 
 def plan(
