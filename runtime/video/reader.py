@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from ..errors import InputError
 from ..notices import Notice
 from .frames import FrameLayout, Plane, layout_of, luma_of
-from .source import Source, video_stream
+from .source import Source, path_of, video_stream
 
 if TYPE_CHECKING:
     AnyPacket = av.Packet[Any]
@@ -112,7 +112,9 @@ def read_packets(
             damage()
             tries += 1
         except (av.error.FFmpegError, OSError) as error:
-            raise InputError(f"{container.name}: cannot be read on ({error.strerror})") from error
+            raise InputError(
+                f"{path_of(container)}: cannot be read on ({error.strerror})"
+            ) from error
         else:
             return
 
@@ -214,7 +216,7 @@ class _Decoding:
             self._note_damage()
         except (av.error.FFmpegError, OSError) as error:
             if packet is not None:
-                message = f"{self._container.name}: cannot be decoded ({error.strerror})"
+                message = f"{path_of(self._container)}: cannot be decoded ({error.strerror})"
                 raise InputError(message) from error
         return []
 
@@ -265,14 +267,14 @@ class _Decoding:
         if pts is None:
             if last is None or not last.duration:
                 raise InputError(
-                    f"{self._container.name}: a frame has no timestamp; remux the film first"
+                    f"{path_of(self._container)}: a frame has no timestamp; remux the film first"
                 )
             pts = last.pts
         if last is None or pts > last.pts:
             return pts
         if base is not None and (last.pts - pts) * base > _MOST_STEP_BACK:
             raise InputError(
-                f"{self._container.name}: its clock jumps back by "
+                f"{path_of(self._container)}: its clock jumps back by "
                 f"{float((last.pts - pts) * base):.1f} s; split the film there or remux it first"
             )
         self._flaws = replace(self._flaws, misdated=self._flaws.misdated + 1)
@@ -284,7 +286,7 @@ class _Decoding:
         now = f"{frame.width}x{frame.height} {frame.format.name}"
         if now != before:
             raise InputError(
-                f"{self._container.name}: the frame size changes from {before} to {now} in "
+                f"{path_of(self._container)}: the frame size changes from {before} to {now} in "
                 "mid-film; split the film there"
             )
         luma = luma_of(frame, layout)

@@ -92,12 +92,13 @@ def video_stream(container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
-                raise InputError(f"{_name(container)}: no decoder for its video stream")
+                raise InputError(f"{path_of(container)}: no decoder for its video stream")
             return stream
-    raise InputError(f"{_name(container)}: has no video stream")
+    raise InputError(f"{path_of(container)}: has no video stream")
 
 
-def _name(container: InputContainer) -> str:
+def path_of(container: InputContainer) -> str:
+    """Return the name of CONTAINER's file as the user gave it."""
     return container.name.removeprefix(ffmpeg_url(Path()).removesuffix("."))
 
 

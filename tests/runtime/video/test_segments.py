@@ -247,7 +247,7 @@ def test_the_last_line_of_a_stopped_command_says_how_to_go_on(
         return infer(self, *given)
 
     short = partial(VideoOptions, segment_frames=16)
-    monkeypatch.setattr("colorize.runtime.video.options.VideoOptions", short)
+    monkeypatch.setattr("colorize.runtime.cli.VideoOptions", short)
     words = (clip, "-o", tmp_path / "out.mkv", "--preset", "ultrafast")
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFallback, "infer", interrupted)
