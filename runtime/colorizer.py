@@ -190,7 +190,7 @@ class Colorizer:
         HINTS are those of each picture, None where it has none, as many as there are pictures.
 
         Pictures are taken in this thread, up to four groups of four of the engine's best batches
-        ahead, or of photo_stream.MAX_PIXELS_AHEAD pixels, and those of one working shape go through
+        ahead, or of photo.stream.MAX_PIXELS_AHEAD pixels, and those of one working shape go through
         the network together: leave an array as it is until its result is out. An engine may round
         batches otherwise, by a level; OpenVINO does not. A picture that cannot be colored raises
         its error in its place, after those before it; close the generator to stop early.

@@ -35,6 +35,14 @@ def gray_to_srgb(codes: Codes, profile: bytes) -> Codes:
         raise ValueError(str(error)) from error
 
 
+def cmyk_to_srgb(inks: Codes, profile: bytes) -> Codes:
+    """Return sRGB (H, W, 3), as deep, for inks (H, W, 4) in a CMYK PROFILE; ValueError as above."""
+    try:
+        return to_codes(_transform(inks, profile, _srgb(), space="cmyk"), inks.dtype)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+
+
 def is_srgb(profile: bytes) -> bool:
     """Return whether an RGB profile is sRGB; ValueError if it cannot be used there and back."""
     levels = np.arange(0, 256, 17, dtype=np.uint8)

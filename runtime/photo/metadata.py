@@ -82,6 +82,15 @@ def iptc_in_photoshop(resources: bytes) -> bytes:
     return b""
 
 
+def iptc_in_profile(text: str) -> bytes:
+    """Return the IPTC block in a PNG's text "Raw profile type iptc", as ImageMagick writes it."""
+    try:
+        content = bytes.fromhex("".join(text.split()[2:]))
+    except ValueError:
+        return b""
+    return iptc_in_photoshop(content) if content.startswith(b"8BIM") else content
+
+
 def photoshop_segment(iptc: bytes) -> bytes:
     """Return the APP13 segment of a JPEG file that holds an IPTC block of at most 65000 bytes."""
     resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc

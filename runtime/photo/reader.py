@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
 from .decoding import Decoded, UndecodableError, decoding, limited, open_picture
-from .icc import gray_to_srgb, is_srgb
-from .metadata import drop_unwritable, jpeg_quality, upright_xmp
+from .icc import cmyk_to_srgb, gray_to_srgb, is_srgb
+from .metadata import drop_unwritable, iptc_in_profile, jpeg_quality, upright_xmp
 from .photo import Photo, strips
 
 MAX_PIXELS = 250_000_000
@@ -29,10 +30,6 @@ _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_DEPTH = 24  # where the bit depth lies
-_JP2_SIZES = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 codestream
-_JP2_DEPTH = 42  # behind them, of the first component
 _JPEG_END = b"\xff\xd9"
 _UNFIT = "its color profile is damaged or of another kind of picture; it was left out"
 
@@ -160,7 +157,8 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
         if decoded.inks:
             decoded.remarks += ("its CMYK colors became sRGB",)
     else:
-        decoded.codes = deep[..., : 1 if deep.shape[2] < 3 else 3]
+        decoded.gray = deep.shape[2] < 3
+        decoded.codes = deep[..., : 1 if decoded.gray else 3]
         decoded.alpha = deep[..., -1] if deep.shape[2] in (2, 4) else None
     return decoded
 
@@ -247,6 +245,9 @@ def _tags(image: Image.Image) -> dict[str, Any]:
     if comment and image.format in ("JPEG", "MPO", "GIF"):
         tags["comment"] = comment.encode() if isinstance(comment, str) else bytes(comment)
     if image.format == "PNG":
+        profile = getattr(image, "text", {}).get("Raw profile type iptc", "")
+        if iptc := iptc_in_profile(profile):
+            tags["iptc"] = iptc
         text = {
             str(name): str(value)
             for name, value in getattr(image, "text", {}).items()
@@ -276,33 +277,20 @@ def _writable_tags(decoded: Decoded, icc: bytes | None) -> tuple[dict[str, Any],
 
 
 def _deep_samples(image: Image.Image, source: bytes | Path) -> Codes | None:
-    """Return (H, W, C) of more than 8 bits, which Pillow would reduce; None for all others."""
-    if image.format == "PNG":
-        content = _content(source)
-        if content[_PNG_DEPTH] != 16:
-            return None
-        import imagecodecs
+    """Return (H, W, C) where Pillow would reduce them to 8 bits or miss transparency; else None."""
+    from . import deep
 
-        with decoding():
-            samples = imagecodecs.png_decode(content)  # with tRNS as alpha
-        return np.asarray(samples, np.uint16).reshape(image.height, image.width, -1)
+    if image.format == "PNG" and deep.needs_png(image, _content(source)):
+        return deep.png(_content(source))
     if image.format == "JPEG2000":
-        return _deep_jp2(_content(source))
+        return deep.jp2(_content(source))
+    if image.format == "AVIF":
+        return deep.avif(_content(source))
+    if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        return deep.heif(_content(source))
+    if image.format == "PPM":
+        return deep.netpbm(_content(source))
     return None
-
-
-def _deep_jp2(content: bytes) -> Codes | None:
-    place = content.find(_JP2_SIZES)
-    bits = (content[place + _JP2_DEPTH] & 0x7F) + 1
-    if not 8 < bits <= 16:
-        return None
-    import imagecodecs
-
-    with decoding():
-        samples = imagecodecs.jpeg2k_decode(content)
-    samples = samples.reshape(*samples.shape[:2], -1)
-    unit = samples.astype(np.float32) / np.float32(2**bits - 1)
-    return to_codes(unit, np.dtype(np.uint16))
 
 
 def _samples(image: Image.Image) -> Codes:
@@ -343,10 +331,7 @@ def _profiled(decoded: Decoded) -> tuple[Codes, bytes | None, bytes | None, tupl
     if codes.ndim == 2:
         codes = codes[..., None]
     if codes.shape[2] == 4:
-        inks = codes >> 8 if codes.dtype == np.uint16 else codes
-        image = Image.fromarray(inks.astype(np.uint8), "CMYK")
-        image.info["icc_profile"] = icc
-        return np.asarray(to_srgb(image)), None, None, ("its CMYK colors became sRGB",)
+        return _from_cmyk(codes, icc), None, None, ("its CMYK colors became sRGB",)
     if decoded.inks:
         return codes, None, None, ()
     space = icc[16:20]
@@ -364,6 +349,19 @@ def _profiled(decoded: Decoded) -> tuple[Codes, bytes | None, bytes | None, tupl
         except ValueError:
             return codes, None, None, (_UNFIT,)
     return codes, None, None, (_UNFIT,) if icc else ()
+
+
+def _from_cmyk(inks: Codes, icc: bytes) -> Codes:
+    """Return sRGB (H, W, 3) for inks (H, W, 4), as deep, by ICC if it is a profile of CMYK."""
+    if icc[16:20] == b"CMYK":
+        with suppress(ValueError):
+            return cmyk_to_srgb(inks, icc)
+    codes = np.empty((*inks.shape[:2], 3), inks.dtype)
+    top = np.float32(np.iinfo(inks.dtype).max)
+    for strip in strips(codes):
+        paper = 1 - inks[strip] / top
+        codes[strip] = to_codes((paper[..., :3] * paper[..., 3:]).astype(np.float32), codes.dtype)
+    return codes
 
 
 def to_srgb(image: Image.Image) -> Image.Image:

@@ -35,7 +35,7 @@ _RAW = (32803, 34892)  # PhotometricInterpretation: color filter array, linear r
 _DNG_VERSION = 50706
 _JPEG = 7
 _INCH, _CENTIMETER = 2, 3
-_XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
+_XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 _ORIENTATION = 274
 _INTEROPERABILITY = int(ExifTags.IFD.Interop)
 _EXIF, _GPS = int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo)
@@ -146,11 +146,13 @@ def _described(tiff: tifffile.TiffFile, page: Any) -> Decoded:
         del exif[tag]  # how this file stores its pixels, not what they show
     for tag in (_EXIF, _GPS, _INTEROPERABILITY):
         exif.get_ifd(tag)  # now: the file will be closed
+    exif.bigtiff = False  # whatever is written of it: blocks of EXIF never are
     tags: dict[str, Any] = {}
     if xmp := _bytes(first, _XMP):
         tags["xmp"] = xmp
     if iptc := _bytes(first, _IPTC) or iptc_in_photoshop(_bytes(first, _PHOTOSHOP)):
         tags["iptc"] = iptc
+    remarks = ("its Photoshop layers were left out",) if _LAYERS in first.tags else ()
     if (dpi := _resolution(first)) is not None:
         tags["dpi"] = dpi
     return Decoded(
@@ -160,6 +162,7 @@ def _described(tiff: tifffile.TiffFile, page: Any) -> Decoded:
         tags=tags,
         pictures=max(1, sum(not _is_reduced(each.aspage()) for each in tiff.pages)),
         form="TIFF",
+        remarks=remarks,
     )
 
 

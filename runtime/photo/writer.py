@@ -86,6 +86,8 @@ def encode_photo(file: IO[bytes], name: str, photo: Photo, shown: str) -> tuple[
     Returns remarks on what the format does not hold.
     """
     tags, lost = _held(name, photo.tags)
+    if photo.alpha is not None and name in _WITHOUT_ALPHA:
+        lost.append("transparency")
     try:
         if name == "TIFF":
             from .tiff import write_tiff  # tifffile loads for TIFF alone
@@ -101,9 +103,10 @@ def encode_photo(file: IO[bytes], name: str, photo: Photo, shown: str) -> tuple[
             _save(file, name, photo, tags)
     except _UNHELD as error:
         raise OutputError(f"{shown}: {name} cannot hold it ({error}); use .png") from error
-    if not lost:
-        return ()
-    return (f"{name} holds no {' and no '.join(lost)} such as it had: left out",)
+    remarks = [f"{name} holds no {' and no '.join(lost)}: left out"] if lost else []
+    if photo.codes.dtype == np.uint16 and name not in _DEEP:
+        remarks.append(f"{name} holds 8 bits here, so that its 16 were rounded")
+    return tuple(remarks)
 
 
 def _held(name: str, tags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

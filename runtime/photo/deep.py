@@ -1,0 +1,108 @@
+"""Samples of more than 8 bits in formats that Pillow reduces to 8, as (H, W, channels).
+
+Each function returns codes of 8 or 16 bits over their whole range, or None for what is not deep.
+"""
+
+import io
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from ..color import Codes, to_codes
+from .decoding import UndecodableError, decoding
+
+_PNG_DEPTH, _PNG_COLORS = 24, 25  # where bit depth and color type lie in a file
+_PNG_GRAY = 0
+_JP2_SIZES = b"\xff\x4f\xff\x51"  # SOC and SIZ markers of a JPEG 2000 codestream
+_JP2_DEPTH = 42  # behind them, of the first component
+_HIGH, _TWELVE = 0x40, 0x20  # bits of the configuration of AV1
+
+
+def needs_png(image: Image.Image, content: bytes) -> bool:
+    """Whether a PNG is deep, or a gray one of which one value is transparent.
+
+    Pillow compares that value with those that it has stretched to 8 bits.
+    """
+    gray = content[_PNG_COLORS] == _PNG_GRAY
+    return content[_PNG_DEPTH] == 16 or (gray and "transparency" in image.info)
+
+
+def png(content: bytes) -> Codes:
+    """Decode a PNG of any depth; a transparent value becomes alpha."""
+    with decoding():
+        samples: Codes = imagecodecs.png_decode(content)
+    return _channels_last(samples)
+
+
+def jp2(content: bytes) -> Codes | None:
+    """Decode a JPEG 2000 of 9 to 16 bits."""
+    place = content.find(_JP2_SIZES)
+    bits = (content[place + _JP2_DEPTH] & 0x7F) + 1
+    if not 8 < bits <= 16:
+        return None
+    with decoding():
+        samples = imagecodecs.jpeg2k_decode(content)
+    return _stretched(samples, 2**bits - 1)
+
+
+def avif(content: bytes) -> Codes | None:
+    """Decode an AVIF of 10 or 12 bits, as it is stored: not turned upright."""
+    place = content.find(b"av1C")
+    flags = content[place + 6] if 0 <= place < len(content) - 6 else 0
+    if not flags & _HIGH:
+        return None
+    with decoding():
+        samples = imagecodecs.avif_decode(content, index=0)
+    return _stretched(samples, 4095 if flags & _TWELVE else 1023)
+
+
+def heif(content: bytes) -> Codes | None:
+    """Decode a HEIF of 10 or 12 bits."""
+    import pillow_heif
+
+    with decoding():
+        picture = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
+        samples = np.asarray(picture)
+    return _channels_last(samples) if samples.dtype == np.uint16 else None
+
+
+def netpbm(content: bytes) -> Codes | None:
+    """Decode a binary PGM or PPM whose largest value is above 255."""
+    fields: list[bytes] = []
+    place = 0
+    while len(fields) < 4:
+        end = place
+        while end < len(content) and not content[end : end + 1].isspace():
+            end += 1
+        word = content[place:end]
+        if word.startswith(b"#"):
+            place = content.find(b"\n", place) + 1
+            if not place:
+                return None
+            continue
+        if word:
+            fields.append(word)
+        if end >= len(content):
+            return None
+        place = end + 1
+    kind, *numbers = fields
+    if kind not in (b"P5", b"P6") or not all(number.isdigit() for number in numbers):
+        return None
+    width, height, top = map(int, numbers)
+    if not 255 < top < 1 << 16:
+        return None
+    count = width * height * (1 if kind == b"P5" else 3)
+    if len(content) < place + 2 * count:
+        raise UndecodableError("image file is truncated")
+    samples = np.frombuffer(content, ">u2", count, place).astype(np.uint16)
+    return _stretched(samples.reshape(height, width, -1), top)
+
+
+def _channels_last(samples: Codes) -> Codes:
+    return samples.reshape(*samples.shape[:2], -1)
+
+
+def _stretched(samples: Codes, top: int) -> Codes:
+    unit = _channels_last(samples).astype(np.float32) / np.float32(top)
+    return to_codes(unit, np.dtype(np.uint16))
