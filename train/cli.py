@@ -69,6 +69,12 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     help="Folder of photographs (any nesting) or a tar; globs and {000..009} name several. May be "
     "repeated. Default: the sample photographs.",
 )
+@click.option(
+    "--keep-tinted",
+    is_flag=True,
+    default=None,
+    help="Train on photographs of a single hue, such as sepia, too.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Stop after this many steps.")
 @click.option("--epochs", type=float, help="Stop after this many passes over the data.")
 @click.option("--max-time", callback=_duration, help="Stop after this time: 90s, 15m, 2h.")
@@ -292,8 +298,11 @@ def _train(
     terminal.print(
         f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
         f"{len(run.training)} training and {len(run.validation)} validation photographs, "
-        f"batches of {config.batch_size} crops of {config.size}x{config.size}"
+        f"batches of {run.config.batch_size} crops of {config.size}x{config.size}",
+        soft_wrap=True,
     )
+    if run.config.batch_size < config.batch_size:
+        say(f"batches of {config.batch_size} were asked for; there are no more photographs")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -351,11 +360,16 @@ def _collect(config: "TrainConfig") -> "PhotoSet":
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("reading photographs")
         photos = collect(
-            config.data, lambda done, total: bar.update(task, completed=done, total=total)
+            config.data,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            keep_tinted=config.keep_tinted,
         )
-    if photos.gray or photos.unreadable:
+    if photos.gray or photos.tinted or photos.unreadable:
+        kept = "; --keep-tinted trains on the latter" if photos.tinted else ""
         terminal.print(
-            f"left out: {len(photos.gray)} gray or nearly gray, {len(photos.unreadable)} unreadable"
+            f"left out: {len(photos.unreadable)} unreadable, {len(photos.gray)} gray or nearly "
+            f"gray, {len(photos.tinted)} of a single hue, as sepia is{kept}",
+            soft_wrap=True,
         )
     return photos
 

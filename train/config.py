@@ -31,6 +31,7 @@ class TrainConfig:
 
     arch: str
     data: tuple[str, ...]
+    keep_tinted: bool = False  # photographs of a single hue, such as sepia, are trained on too
     preset: str = "small"
     init_from: str | None = None  # a colorizer to fine-tune; its preset and encoder are kept
     encoder: str | None = None  # replaces the preset's

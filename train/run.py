@@ -7,7 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -55,13 +55,9 @@ class Run:
     def __init__(
         self, config: TrainConfig, photos: PhotoSet, folder: Path, *, resume: bool = False
     ) -> None:
-        self.config, self.photos, self.folder, self._resume = config, photos, folder, resume
+        self.photos, self.folder, self._resume = photos, folder, resume
         self.training, held_out = photos.split(config.validation_share, config.validation_limit)
-        if config.batch_size > len(self.training):
-            raise ArgumentError(
-                f"batch-size {config.batch_size} is larger than the {len(self.training)} "
-                "training photographs; give a smaller --batch-size"
-            )
+        config = self.config = _with_batch_of(config, len(self.training))
         self.validation = CropDataset(held_out, config.size)
         self._saved = resume and self._saved_state.exists()
         self._start = self._continued() if resume else build(config)
@@ -272,6 +268,7 @@ class Run:
                 "training": len(self.training),
                 "validation": len(self.validation),
                 "gray_left_out": len(self.photos.gray),
+                "tinted_left_out": len(self.photos.tinted),
                 "unreadable": len(self.photos.unreadable),
             },
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
@@ -310,6 +307,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
+def _with_batch_of(config: TrainConfig, photos: int) -> TrainConfig:
+    """Return CONFIG with batches no larger than PHOTOS; ArgumentError if these are too few."""
+    if photos < 2:
+        raise ArgumentError(f"{photos} training photograph; batch norm needs at least 2 of them")
+    return replace(config, batch_size=min(config.batch_size, photos))
+
+
 def read_config(folder: Path) -> TrainConfig:
     """Return the config of the run in FOLDER; ArgumentError if there is no run to go on with."""
     try:
@@ -318,6 +322,7 @@ def read_config(folder: Path) -> TrainConfig:
         if settings.get("adversarial_from") is None:  # of an earlier version
             joins = architecture(settings["arch"]).adversarial_from
             settings["adversarial_from"] = 0.0 if joins is None else joins
+        settings.setdefault("keep_tinted", True)  # earlier versions knew none
         return TrainConfig(**settings)
     except (KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error

@@ -116,7 +116,7 @@ def test_photographs_from_two_places_and_gray_ones_left_out(tmp_path: Path) -> N
     run, given = tmp_path / "run", [word for place in places for word in ("--data", str(place))]
     result = train(*QUICK, *given, "-o", str(run))
     assert result.exit_code == 0, result.output
-    assert "left out: 2 gray or nearly gray, 0 unreadable" in result.stderr
+    assert "left out: 0 unreadable, 2 gray or nearly gray, 0 of a single hue" in result.stderr
     settings = json.loads((run / "run.json").read_text())["data"]
     assert (settings["training"], settings["validation"], settings["gray_left_out"]) == (9, 3, 2)
     (places[0] / "2.png").unlink()
@@ -192,7 +192,6 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         (("--batch-size", "1"), "batch norm needs at least 2"),
         (("--seed", "-1"), "seed is -1"),
         (("--lr", "inf"), "lr is inf"),
-        (("--batch-size", "500"), "batch-size 500 is larger than the"),
         (("--encoder", "vgg"), "unknown encoder 'vgg'"),
         (("--arch", "gan", "--encoder", "resnet18"), "gan has an encoder of its own"),
         (("--arch", "gan", "--encoder-weights", "x.pth"), "needs a pre-trained kind of --encoder"),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 import tarfile
 from collections.abc import Callable
 from itertools import islice
@@ -110,6 +111,33 @@ def test_gray_and_damaged_photos_are_left_out_and_counted(tmp_path: Path) -> Non
     assert reasons.keys() == {"gray.png", "text.jpg", "truncated.jpg"}
     assert reasons["gray.png"] == "gray: mean chroma 0.0"
     assert all(reason and "0x" not in reason for reason in reasons.values())
+
+
+def _toned(photo: Path, tone: tuple[float, float, float]) -> Image.Image:
+    """A gray print of a photograph in one hue: each channel is a power of the gray."""
+    with Image.open(photo) as image:
+        gray = np.asarray(image.convert("L")) / 255
+    return Image.fromarray((np.stack([gray**power for power in tone], -1) * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("tone", [(0.85, 1, 1.35), (1.4, 1.05, 0.7)], ids=["sepia", "cyanotype"])
+def test_photos_of_one_hue_are_left_out_and_counted(
+    tone: tuple[float, float, float], tmp_path: Path
+) -> None:
+    sources = sorted(TRAIN.glob("*.jpg"))[:12]
+    for source in sources[:4]:
+        shutil.copy(source, tmp_path)
+    for source in sources[4:]:
+        _toned(source, tone).save(tmp_path / f"toned-{source.name}", quality=90)
+    photos = collect([str(tmp_path)])
+    assert [photo.path.name for photo in photos.photos] == [source.name for source in sources[:4]]
+    assert len(photos.tinted) + len(photos.gray) == 8
+    assert len(photos.tinted) >= 6
+    photos.save_left_out(tmp_path / "left_out.csv")
+    assert "of a single hue, as sepia is" in (tmp_path / "left_out.csv").read_text()
+    kept = collect([str(tmp_path)], keep_tinted=True)
+    assert len(kept.photos) == 4 + len(photos.tinted)
+    assert kept.fingerprint == photos.fingerprint
 
 
 def test_only_gray_photos_are_refused(tmp_path: Path) -> None:

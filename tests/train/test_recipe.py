@@ -276,9 +276,9 @@ def test_the_command_counts_the_photographs(
 ) -> None:
     monkeypatch.setattr(Machine, "here", lambda: Machine(gpu=True, bf16=False, threads=1))
     monkeypatch.setattr(config, "_MANY_PHOTOS", 24)
-    result = train("-o", str(tmp_path / "run"))
-    assert result.exit_code == 2
-    assert "batch-size 64 is larger than the 20 training photographs" in result.stderr
+    result = train("-o", str(tmp_path / "run"), "--steps", "1", "--size", "32")
+    assert "batches of 20 crops of 32x32" in result.stderr
+    assert "batches of 64 were asked for; there are no more photographs" in result.stderr
 
 
 def test_a_gpu_without_memory_is_told_the_mend(

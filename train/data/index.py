@@ -11,7 +11,7 @@ from ...runtime.errors import InputError, OutputError
 from ...runtime.files import sha256, whole_file
 from .sources import PhotoFile, photographs
 
-_FORMAT = "colorize-index-1"
+_FORMAT = "colorize-index-2"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Seen:
     sha256: str
     chroma: float | None  # mean over the picture, in units of ab; None if it is unreadable
     reason: str = ""
+    tinted: bool = False  # in one hue, as sepia is
 
 
 class Index:
@@ -53,7 +54,9 @@ class Index:
             return {}  # none yet, or damaged: it is made again
 
     def _write(self, seen: dict[str, Seen]) -> None:
-        rows = {key: [each.sha256, each.chroma, each.reason] for key, each in seen.items()}
+        rows = {
+            key: [each.sha256, each.chroma, each.reason, each.tinted] for key, each in seen.items()
+        }
         try:
             with whole_file(self._file) as part:
                 part.write_text(json.dumps({"format": _FORMAT, "seen": rows}))
