@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .command import Command, console
+from .command import Command, console, refuse_given
 from .errors import ArgumentError, ColorizeError, ModelError
 from .files import known_sha256
 from .finished import FinishedJobs
 from .inputs import PIPE
-from .jobs import Job, plan, run_all, with_hints
+from .jobs import Job, extraction_folders, plan, run_all, with_hints, with_references
 from .models.catalog import DEFAULT_MODEL, ModelSummary, find_model, listed_models
 from .notices import Notice
 from .video.options import VideoOptions
@@ -128,6 +128,30 @@ SOME_FAILED = 3
     show_default=True,
     help="Video: keep the colors steady from frame to frame.",
 )
+@click.option(
+    "--extract-references",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Film: color nothing, but write a frame of each scene, in color, to DIR to be repainted.",
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="With --extract-references: more frames of long scenes, so far apart.",
+)
+@click.option(
+    "--references",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Film: the frames ref_NNNNNN.png in DIR give their scenes the colors; for several films, "
+    "those in DIR/FILM.",
+)
+@click.option(
+    "--discard-work",
+    is_flag=True,
+    help="With --references: keep no segments for a run with other references.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     inputs: tuple[Path, ...],
@@ -152,6 +176,10 @@ def main(
     crf: int | None,
     preset: str | None,
     stabilize: bool,
+    extract_references: Path | None,
+    every: float | None,
+    references: Path | None,
+    discard_work: bool,
 ) -> int:
     """Add color to photographs and videos.
 
@@ -181,10 +209,20 @@ def main(
         overwrite=overwrite,
         recursive=recursive,
         max_pixels=max_pixels,
-        leave_out=[hints] if hints else [],
+        leave_out=[folder for folder in (hints, references, extract_references) if folder],
         on_note=say,
     )
     jobs = with_hints(jobs, hints, points, say)
+    if every is not None and extract_references is None:
+        raise ArgumentError("--every goes with --extract-references")
+    if discard_work and references is None:
+        raise ArgumentError("--discard-work goes with --references")
+    extractions = list[tuple[Path, Path]]()
+    if extract_references is not None:
+        refuse_given(("references", "output", "show"), "does not go with --extract-references")
+        extractions = extraction_folders(jobs, extract_references)
+    elif references is not None:
+        jobs = with_references(jobs, references, discard_work=discard_work, on_note=say)
     options = VideoOptions(codec=codec, crf=crf, preset=preset, stabilize=stabilize)
     settings = {
         "model": known_sha256(find_model(model)),
@@ -196,7 +234,9 @@ def main(
     }
     finished = FinishedJobs(settings)
     skipped = 0
-    if not overwrite and (len(jobs) > 1 or any(given.is_dir() for given in inputs)):
+    if not (overwrite or extractions) and (
+        len(jobs) > 1 or any(given.is_dir() for given in inputs)
+    ):
         left = [job for job in jobs if job not in finished]
         if skipped := len(jobs) - len(left):
             say(f"{skipped} of {len(jobs)} finished by an earlier run; --overwrite redoes them")
@@ -222,6 +262,8 @@ def main(
         ) as colorizer,
     ):
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
+        if extractions:
+            return _extract(extractions, every, colorizer, terminal)
         code = _run(jobs, colorizer, options, terminal, finished, alone=len(jobs) + skipped == 1)
         if code == NOTHING_PRODUCED and skipped:
             code = SOME_FAILED
@@ -245,6 +287,23 @@ def _without_converter() -> Iterator[None]:
     finally:
         if not known:
             del sys.modules[name]
+
+
+def _extract(
+    extractions: Sequence[tuple[Path, Path]],
+    every: float | None,
+    colorizer: "Colorizer",
+    terminal: Console,
+) -> int:
+    """Write the reference frames of each video to its folder."""
+    for video, folder in extractions:
+        made = colorizer.extract_references(video, folder, every)
+        line = f"{video}: {len(made.scenes)} scenes, {len(made.written)} reference frames written"
+        if made.left:
+            line += f"; {made.left} were there already and were left as they are"
+        _say(terminal, line)
+        click.echo(folder)
+    return 0
 
 
 def _list_models(name: str) -> int:

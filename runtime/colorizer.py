@@ -1,6 +1,6 @@
 """The object that Python users hold: pictures in, pictures out."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
@@ -25,8 +25,11 @@ from .steering.spread import spread_hints
 from .video.options import VideoOptions, VideoSettings
 
 if TYPE_CHECKING:
+    from .steering.extract import Extraction, Scene
+    from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
     from .video.protocols import Batch
+    from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
 """How far the answer goes from that without hints to that with them, before hints are spread.
@@ -235,19 +238,30 @@ class Colorizer:
         target: str | Path | BinaryIO,
         options: VideoOptions | None = None,
         on_progress: Callable[["VideoProgress"], None] = lambda _: None,
+        *,
+        references: "str | Path | Mapping[int, Reference] | None" = None,
+        keep_segments: bool | None = None,
     ) -> "VideoReport":
         """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
         If a run was stopped, the same call resumes it. A binary stream in place of a path is read
         or written as raw y4m. Colors are held still from frame to frame unless OPTIONS say
         stabilize=False. The report's notices are also given to `on_notice` as they arise.
+
+        REFERENCES, a folder or what `steering.references.find_references` returns of one, give
+        frames their colors, which are carried through their scenes. KEEP_SEGMENTS keeps what a run
+        with other references can use again (default: if there are references).
         """
+        from .steering.follow import ReferenceSteering, SceneSteering
+        from .steering.references import digests
         from .video.colorize import colorize_video  # photographs do not wait for PyAV
         from .video.sinks import FileSink
         from .video.source import Source
         from .video.y4m import Y4MSink
 
         engine, origin = self.engine, Source.of(source)
+        known = None if references is None else _checked(origin, references)
+        kept = known is not None if keep_segments is None else keep_segments
         return colorize_video(
             _VideoNetwork(self, str(origin.path)),
             origin,
@@ -261,10 +275,38 @@ class Colorizer:
                     "engine": f"{engine.name} on {engine.device}, {engine.precision}",
                     "working size": str(self.size),
                 },
+                references=None if known is None else digests(known),
+                keep_segments=kept,
             ),
+            SceneSteering() if known is None else ReferenceSteering(known),
             on_progress=on_progress,
             on_notice=self._on_notice,
         )
+
+    @staticmethod
+    def scenes(path: str | Path, every: float | None = None) -> "list[Scene]":
+        """Return the scenes of a video, each with the frames that are best painted.
+
+        EVERY chooses more frames in long scenes, that many seconds apart. InputError if PATH cannot
+        be read.
+        """
+        from .steering.extract import find_scenes
+
+        return find_scenes(Path(path), every)
+
+    def extract_references(
+        self, path: str | Path, folder: str | Path, every: float | None = None
+    ) -> "Extraction":
+        """Write the chosen frames of each scene of a video, in color, to FOLDER.
+
+        See steering.extract.extract_references; raises InputError or OutputError.
+        """
+        from .steering.extract import extract_references
+
+        def colored(gray: U8) -> U8:
+            return self.image(gray)
+
+        return extract_references(Path(path), Path(folder), colored, every)
 
     def close(self) -> None:
         """Give back the engine, once no thread uses it; a second time does nothing."""
@@ -277,6 +319,19 @@ class Colorizer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _checked(
+    source: "Source", references: "str | Path | Mapping[int, Reference]"
+) -> "Mapping[int, Reference]":
+    """Return the references of a video; InputError or ArgumentError if they are unusable."""
+    from .steering.references import check_references, find_references
+
+    if source.pipe is not None:
+        raise ArgumentError("-: references need a file, which is read twice")
+    found = references if isinstance(references, Mapping) else find_references(Path(references))
+    check_references(found, source.path)
+    return found
 
 
 class _VideoNetwork:

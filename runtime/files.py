@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,8 +33,10 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
         ".pbm",
     ]
 )
-
-
+REFERENCE_NAME = re.compile(r"ref_(\d+)(_hints)?\.(png|jpe?g|tiff?|webp)", re.IGNORECASE)
+"""Names of reference frames: the frame's number, and whether it has strokes alone."""
+SCENES_NAME = "scenes.json"
+"""Of the list of scenes in a folder of reference frames."""
 _NAME_BYTES = 255  # of a name in the file systems of today
 
 

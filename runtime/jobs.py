@@ -32,6 +32,8 @@ class Job:
     max_pixels: int | None = None  # of a photograph; None: photo.reader.MAX_PIXELS
     overlay: Path | None = None  # hints painted over the photograph
     points: tuple[str, ...] = ()  # more hints, as --hint takes them; they lie over the overlay
+    references: Path | None = None  # folder of a video's reference frames
+    discard_work: bool = False  # after success, even if they are kept for other references
 
     def run(
         self,
@@ -71,7 +73,14 @@ class Job:
         on_progress: Callable[["VideoProgress"], None],
     ) -> list[Notice]:
         target = sys.stdout.buffer if self.target == PIPE else self.target
-        report = colorizer.video(source, target, options, on_progress)
+        report = colorizer.video(
+            source,
+            target,
+            options,
+            on_progress,
+            references=self.references,
+            keep_segments=self.references is not None and not self.discard_work,
+        )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
         frames = report.frames - report.resumed
         rate = frames / max(report.seconds, 1e-9)
@@ -80,7 +89,13 @@ class Job:
 
     def sources(self) -> list[Path]:
         """Return the files that the result depends on."""
-        return [self.source] if self.overlay is None else [self.source, self.overlay]
+        files = [self.source] if self.overlay is None else [self.source, self.overlay]
+        if self.references is not None:
+            from .steering.references import find_references
+
+            found = find_references(self.references).values()
+            files += [file for reference in found for file in reference.files]
+        return files
 
     def _check_target(self) -> None:
         if self.target.exists() and not self.overwrite:
@@ -163,6 +178,56 @@ def run_all(
             except Exception as error:  # the caller's to judge, as that of a photograph
                 done.set_exception(error)
             yield job, done
+
+
+def with_references(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    discard_work: bool,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> list[Job]:
+    """Return JOBS whose videos have the reference frames in FOLDER.
+
+    Several videos have a folder each in it, called as the video. ON_NOTE is told which have none.
+    Raises InputError or ArgumentError if references are unusable, before any work is done.
+    """
+    from .steering.references import check_references, find_references
+
+    videos = _videos(jobs, "--references")
+    given = dict[Job, Job]()
+    for job in videos:
+        own = folder if len(videos) == 1 else folder / job.source.name
+        if len(videos) > 1 and not own.exists():
+            on_note(f"{job.source}: has no references ({own}): the model alone colors it")
+            continue
+        check_references(find_references(own), job.source)
+        given[job] = replace(job, references=own, discard_work=discard_work)
+    if len(videos) < len(jobs):
+        on_note("--references is for videos; photographs are colored without")
+    return [given.get(job, job) for job in jobs]
+
+
+def extraction_folders(jobs: Sequence[Job], folder: Path) -> list[tuple[Path, Path]]:
+    """Return each video of JOBS with the folder in FOLDER for its reference frames."""
+    from .video.source import open_video
+
+    videos = _videos(jobs, "--extract-references")
+    if not videos:
+        raise ArgumentError("--extract-references is for videos; there is none")
+    for job in videos:
+        open_video(job.source).close()
+    if len(videos) == 1:
+        return [(videos[0].source, folder)]
+    return [(job.source, folder / job.source.name) for job in videos]
+
+
+def _videos(jobs: Sequence[Job], option: str) -> list[Job]:
+    from .photo.reader import is_photo
+
+    if any(job.source == PIPE for job in jobs):
+        raise ArgumentError(f"{option} needs a file: standard input cannot be read twice")
+    return [job for job in jobs if not is_photo(job.source)]
 
 
 def plan(

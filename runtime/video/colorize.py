@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..notices import Notice, NoticeLog, OnNotice
 from .options import VideoSettings
 from .prefetch import Stopwatch
-from .protocols import Guide, Network, Run, Sink
+from .protocols import Guide, Network, Run, Sink, Steering
 from .source import Source, StreamFacts, frame_count, video_stream
 from .stages import colored_pictures
 
@@ -39,12 +39,15 @@ def colorize_video(
     source: Source,
     sink: Sink,
     settings: VideoSettings,
+    steering: Steering,
     *,
     guide: Guide | None = None,
     on_progress: Callable[[VideoProgress], None] = lambda _: None,
     on_notice: OnNotice = lambda _: None,
 ) -> VideoReport:
     """Write SOURCE in color to SINK, with the colors that NETWORK gives and GUIDE knows.
+
+    STEERING tells scenes apart and has the last word on colors.
 
     The decoded luma plane goes through bit for bit; frame count, timestamps and all else that the
     sink can hold are kept. ON_NOTICE gets each of the report's notices as it arises.
@@ -65,24 +68,28 @@ def colorize_video(
             watch=watch,
         )
         with sink.open(run) as writer:
-            start = writer.start
 
-            def progress() -> VideoProgress:
+            def progress() -> None:
                 seconds = time.monotonic() - began
-                return VideoProgress(writer.frames, total, seconds, resumed=start.frames)
+                on_progress(VideoProgress(writer.frames, total, seconds, resumed=writer.resumed))
 
-            if start.frames:
-                on_progress(progress())
-            flaws = start.flaws
-            with colored_pictures(run, start, network, guide, writer.stored) as items:
-                for item in items:
-                    writer.add(item)
-                    flaws = item.picture.flaws
-                    on_progress(progress())
+            more = True
+            while more:
+                start, more = writer.start, False
+                flaws = start.flaws
+                if start.frames:
+                    progress()
+                with colored_pictures(run, start, network, guide, steering, writer.stored) as items:
+                    for item in items:
+                        more = not writer.add(item)
+                        flaws = item.picture.flaws
+                        progress()
+                        if more:
+                            break
             if writer.frames == 0:
                 raise InputError(f"{source.path}: not one frame of it could be decoded")
             writer.finish()
-            frames = writer.frames
+            frames, resumed = writer.frames, writer.resumed
     for notice in flaws.notices:
         tell(notice)
     if frames < promised:
@@ -93,5 +100,5 @@ def colorize_video(
         seconds=time.monotonic() - began,
         stages=watch.seconds,
         notices=tell.notices,
-        resumed=start.frames,
+        resumed=resumed,
     )

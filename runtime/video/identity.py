@@ -25,6 +25,8 @@ def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
         **asdict(settings.options),
         "saturation": settings.saturation,
         "batch": settings.batch,
+        # Each segment knows which references it depends on.
+        "references": settings.references is not None,
         "toolkit": version("colorize-toolkit"),
         "libraries": libraries,
     }

@@ -23,6 +23,8 @@ class VideoSettings:
     batch: int = 8  # frames that go through the network together
     saturation: float = 1.0  # multiplies a* and b*
     made_by: Mapping[str, str] | None = None  # names the network; None: a run cannot be resumed
+    references: Mapping[int, str] | None = None  # what tells the content of each, by its frame
+    keep_segments: bool = False  # after success, for a run with other references
 
     @property
     def segment_frames(self) -> int:

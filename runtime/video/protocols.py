@@ -1,12 +1,13 @@
 """What passes between the stages of a video, and what can be put in their places."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 from av.container import InputContainer
+from numpy.typing import NDArray
 
 from ..color import F32, U8
 from ..notices import OnNotice
@@ -15,6 +16,9 @@ from .options import VideoSettings
 from .prefetch import Stopwatch
 from .reader import Flaws, Picture, Position
 from .source import Source, StreamFacts
+
+State = Mapping[str, NDArray[Any]]
+"""What is remembered from frame to frame, by names; an array in it is never changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class Start:
     """Where a run begins: at the first frame, or after the last that an earlier run finished."""
 
     position: Position | None = None
-    state: F32 | None = None  # of the stabilizer
+    state: State = field(default_factory=dict)  # of the steering and the stabilizer
 
     @property
     def frames(self) -> int:
@@ -85,30 +89,67 @@ class Network(Protocol):
         """Return ab (N, h, w, 2) for BATCH, with a guide's hints (N, 3, h, w) if there are any."""
 
 
+class FrameSteering(Protocol):
+    """Follows the frames of one run, in order."""
+
+    @property
+    def state(self) -> State:
+        """What it remembers after the last frame."""
+
+    def begins_scene(self, gray: U8) -> bool:
+        """Go on to the next frame, a gray (H, W); return whether a scene begins with it."""
+
+    def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
+        """Return L* (h, w) and ab (h, w, 2) of that frame, of any size.
+
+        LIGHTNESS and AB are those of the network, stabilized and saturated, at working size.
+        """
+
+    def cancel(self) -> None:
+        """Stop looking ahead: nobody waits for the frames any more."""
+
+
+class Steering(Protocol):
+    """Knows the scenes of a video and, where the user gave reference frames, their colors."""
+
+    def follow(self, run: Run, start: Start) -> AbstractContextManager[FrameSteering]:
+        """Return what follows the frames of RUN after START."""
+
+
 @dataclass(frozen=True)
 class ColoredPicture:
-    """A frame with its chroma, and what the stabilizer remembers after it."""
+    """A frame with its chroma, and what is remembered after it."""
 
     picture: Picture
     layout: FrameLayout
     chroma: Plane  # (rows, columns, 2), code values
-    state: F32 | None
+    begins_scene: bool
+    state: State
 
 
 class Writer(Protocol):
     """Takes the frames of one video."""
 
-    start: Start
+    @property
+    def start(self) -> Start:
+        """Where the next frames begin."""
 
     @property
     def frames(self) -> int:
         """How many frames it has, those of an earlier run too."""
 
+    @property
+    def resumed(self) -> int:
+        """How many of them an earlier run had finished."""
+
     def stored(self, layout: FrameLayout) -> FrameLayout:
         """Return the layout in which frames of LAYOUT are written; ArgumentError if in none."""
 
-    def add(self, item: ColoredPicture) -> None:
-        """Take the next frame; OutputError if it cannot be written."""
+    def add(self, item: ColoredPicture) -> bool:
+        """Take the next frame; OutputError if it cannot be written.
+
+        False: an earlier run finished the frames that follow; begin again at the new `start`.
+        """
 
     def finish(self) -> None:
         """Write what comes after the last frame, and tell what is not as in the source."""

@@ -8,15 +8,14 @@ import av
 import av.error
 import numpy as np
 
-from ..color import F32
 from ..errors import OutputError
 from .encoder import EncoderChoice, add_encoder, create_container, rehearse
 from .frames import build_frame
 from .interlacing import FieldMarker
 from .options import VideoOptions
-from .protocols import ColoredPicture
+from .protocols import ColoredPicture, State
 from .reader import AnyPacket, Position
-from .segments import Segment, WorkFolder
+from .segments import Origin, Segment, WorkFolder, state_digest
 from .source import StreamFacts
 
 
@@ -31,31 +30,54 @@ class Recorder:
         self._number = len(work.segments)
         self._writer: SegmentWriter | None = None
         self._last: ColoredPicture | None = None
+        self._begin = self._state_before()
+        self._cuts: list[int] = []
         self._ending = ThreadPoolExecutor(1)
         self._finishing: Future[Segment] | None = None
 
-    def add(self, item: ColoredPicture) -> None:
-        """Encode the next frame."""
+    def _state_before(self) -> str:
+        segments = self._work.segments
+        return segments[-1].origin.end if segments else state_digest({})
+
+    def add(self, item: ColoredPicture) -> bool:
+        """Encode the next frame; False if `begin_again` finds those that follow finished."""
         if self._writer is None:
-            packets = self._work.packets_path(self._number)
+            packets = self._work.begin_segment(self._number)
             options, layout = self._choose(item.picture.layout)
             if self._number == 0:
                 rehearse(self._work.path, self._target, options, layout, self._facts)
             self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
             self._number += 1
         self._writer.encode(item)
+        if item.begins_scene:
+            self._cuts.append(self.frames)
         self._last = item
         self.frames += 1
-        if self._writer.frames == self._work.segment_frames:
-            self._end_segment()
+        if self._writer.frames < self._work.segment_frames:
+            return True
+        self._end_segment()
+        return not self._work.is_reusable(self._number, self.frames, self._begin)
+
+    def begin_again(self) -> None:
+        """Go on after the segments that an earlier run finished."""
+        self._collect()
+        self._work.reuse()
+        self.frames, self._number = self._work.frames, len(self._work.segments)
+        self._begin = self._state_before()
 
     def _end_segment(self) -> None:
         if self._writer is None or self._last is None:
             return
         self._collect()
         end = Position.of(self.frames, self._last.picture)
-        self._finishing = self._ending.submit(self._writer.finish, end, self._last.state)
-        self._writer = None
+        origin = Origin(
+            begin=self._begin,
+            end=state_digest(self._last.state),
+            cuts=tuple(self._cuts),
+            references=self._work.references,
+        )
+        self._finishing = self._ending.submit(self._writer.finish, end, origin, self._last.state)
+        self._writer, self._begin, self._cuts = None, origin.end, []
 
     def _collect(self) -> None:
         finishing, self._finishing = self._finishing, None
@@ -132,7 +154,7 @@ class SegmentWriter:
         row = (packet.pts, packet.duration or 0, packet.size, packet.is_keyframe)
         self._rows.append(row)
 
-    def finish(self, end: Position, state: F32 | None) -> Segment:
+    def finish(self, end: Position, origin: Origin, state: State) -> Segment:
         """Encode what the encoder still holds and record the segment, whole."""
         try:
             self._encode(None)
@@ -149,6 +171,7 @@ class SegmentWriter:
                 extradata=self._video.codec_context.extradata or b"",
                 end=end,
                 layout=self._first.layout,
+                origin=origin,
                 state=state,
             )
             segment.save()

@@ -5,12 +5,14 @@ times and sizes and the state in which the next segment begins. The .npz file is
 appears whole, so a segment that has one is complete.
 """
 
+import hashlib
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Self
 from zipfile import BadZipFile
@@ -19,16 +21,35 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from ..color import F32
 from ..errors import InputError, OutputError
 from ..files import WORK_SUFFIX, fitting, sha256, source_identity, whole_file
 from ..notices import Notice
 from .frames import FrameLayout
-from .protocols import Start
+from .protocols import Start, State
 from .reader import Flaws, Position
 
 _MANIFEST = "manifest.json"
 _KEY_DIGITS = 8
+_STATE = "state "  # begins the names of a state's arrays
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the frames of a segment depend on, beside the identity of the video."""
+
+    begin: str  # digest of the state before its first frame
+    end: str  # digest of the state after its last frame
+    cuts: tuple[int, ...]  # those of its frames that begin scenes
+    references: Mapping[int, str]  # all that there were: what tells their content, by frame
+
+
+def state_digest(state: State) -> str:
+    """Return the SHA-256 of a state."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(f"{name} {state[name].dtype} {state[name].shape} ".encode())
+        digest.update(np.ascontiguousarray(state[name]).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +64,8 @@ class Segment:
     extradata: bytes  # the encoder's headers, the same in all segments
     end: Position
     layout: FrameLayout
-    state: F32 | None  # of the stabilizer, after the last frame
+    origin: Origin
+    state: State | None  # after the last frame; None: it is on the disk alone
 
     @property
     def reordering(self) -> int:
@@ -62,11 +84,11 @@ class Segment:
             "extradata": np.frombuffer(self.extradata, np.uint8),
             "end": np.array(json.dumps(asdict(self.end))),
             "layout": np.array(json.dumps(asdict(self.layout))),
+            "origin": np.array(json.dumps(asdict(self.origin))),
         }
-        if self.state is not None:
-            arrays["state"] = self.state
+        arrays |= {_STATE + name: array for name, array in (self.state or {}).items()}
         content = io.BytesIO()
-        np.savez(content, **arrays)  # type: ignore[arg-type]  # the stub takes it for allow_pickle
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # the stub takes it for allow_pickle
         with whole_file(self.packets.with_suffix(".npz"), lasting=True) as part:
             part.write_bytes(content.getvalue())
 
@@ -75,11 +97,15 @@ class Segment:
         """Read what `save` wrote; None if it is not there or not whole."""
         try:
             with np.load(packets.with_suffix(".npz"), allow_pickle=False) as file:
-                stored = dict(file)
+                stored = {name: file[name] for name in file.files if not name.startswith(_STATE)}
             size = packets.stat().st_size
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile):
             return None  # a damaged archive raises any of these
-        end, layout = (json.loads(str(stored[name])) for name in ("end", "layout"))
+        if "origin" not in stored:
+            return None  # of an earlier version
+        names = ("end", "layout", "origin")
+        end, layout, origin = (json.loads(str(stored[name])) for name in names)
+        known = {int(frame): said for frame, said in origin["references"].items()}
         segment = cls(
             packets=packets,
             pts=stored["pts"],
@@ -89,9 +115,18 @@ class Segment:
             extradata=stored["extradata"].tobytes(),
             end=Position(**{**end, "flaws": Flaws(**end["flaws"])}),
             layout=FrameLayout(**{**layout, "tags": tuple(layout["tags"])}),
-            state=stored.get("state"),
+            origin=Origin(**{**origin, "references": known, "cuts": tuple(origin["cuts"])}),
+            state=None,
         )
         return segment if size == segment.sizes.sum() else None
+
+    def read_state(self) -> State:
+        """Return the state after its last frame, from the disk if it must be."""
+        if self.state is not None:
+            return self.state
+        with np.load(self.packets.with_suffix(".npz"), allow_pickle=False) as stored:
+            names = [name for name in stored.files if name.startswith(_STATE)]
+            return {name.removeprefix(_STATE): stored[name] for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +182,20 @@ class WorkFolder:
     segments of another run are neither used nor lost.
     """
 
-    def __init__(self, target: Path, identity: Mapping[str, str], segment_frames: int) -> None:
+    def __init__(
+        self,
+        target: Path,
+        identity: Mapping[str, str],
+        segment_frames: int,
+        references: Mapping[int, str] | None = None,
+    ) -> None:
+        """REFERENCES has what tells the content of each reference, by its frame."""
         self.segment_frames = segment_frames
+        self.references = dict(references or {})
+        self.reused = 0
+        """How many of the segments an earlier run had finished."""
+        self.reused_frames = 0
+        self._stored: dict[int, Segment] = {}  # on the disk, not yet known to be of use
         self._target, self._identity = target, dict(identity)
         key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
         end = f".{key}{WORK_SUFFIX}"
@@ -167,7 +214,12 @@ class WorkFolder:
         """Where a run begins that continues these segments."""
         if not self.segments:
             return Start()
-        return Start(position=self.segments[-1].end, state=self.segments[-1].state)
+        return Start(position=self.segments[-1].end, state=self.segments[-1].read_state())
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self.path.iterdir())
 
     def check_source(self, source: Path) -> None:
         """Raise InputError if SOURCE is not the file any more that the segments were made from."""
@@ -197,12 +249,48 @@ class WorkFolder:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-        if not self.segments:
+        if not self.segments and not self._stored:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _load(self) -> None:
-        while (segment := Segment.load(self.packets_path(len(self.segments)))) is not None:
+        for facts in self.path.glob("*.npz"):
+            segment = Segment.load(facts.with_suffix(".packets"))
+            if segment is not None and facts.stem.isdecimal():
+                self._stored[int(facts.stem)] = segment
+        self.reuse()
+
+    def reuse(self) -> bool:
+        """Take the next segments from the disk, as far as they are what would be made again."""
+        before = len(self.segments)
+        end = self.segments[-1].origin.end if self.segments else state_digest({})
+        while self.is_reusable(len(self.segments), self.frames, end):
+            segment = self._stored.pop(len(self.segments))
+            self.reused += 1
+            self.reused_frames += segment.end.frames - self.frames
             self.add(segment)
+            end = segment.origin.end
+        return len(self.segments) > before
+
+    def is_reusable(self, number: int, first: int, state: str) -> bool:
+        """Return whether segment NUMBER is on the disk as it would be made again.
+
+        It begins with frame FIRST, and the one before left the state of digest STATE.
+        """
+        segment = self._stored.get(number)
+        if segment is None or segment.origin.begin != state:
+            return False
+        later = takewhile(lambda each: each in self._stored, count(number))
+        own = [self._stored[each] for each in later]
+        end, cuts = segment.end.frames, [cut for each in own for cut in each.origin.cuts]
+        stop = min((cut for cut in cuts if cut >= end), default=math.inf)
+
+        def within(references: Mapping[int, str]) -> list[tuple[int, str]]:
+            """Return those in the segment, and the next of its last scene; the state has others."""
+            later = sorted(item for item in references.items() if first <= item[0] < stop)
+            inside = [item for item in later if item[0] < end]
+            return later[: len(inside) + 1]
+
+        return within(segment.origin.references) == within(self.references)
 
     def add(self, segment: Segment) -> None:
         """Take the next finished segment; the state after earlier ones is not needed any more."""
@@ -214,16 +302,27 @@ class WorkFolder:
         """Return where the packets of segment NUMBER are."""
         return self.path / f"{number:05}.packets"
 
+    def begin_segment(self, number: int) -> Path:
+        """Return where to write the packets of segment NUMBER; what was there is forgotten."""
+        self._stored.pop(number, None)
+        packets = self.packets_path(number)
+        packets.with_suffix(".npz").unlink(missing_ok=True)
+        return packets
+
     def forget(self) -> None:
         """Remove the segments."""
-        self.segments = []
+        self.segments, self._stored = [], {}
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def remove(self) -> None:
-        """Remove the segments once the video is whole, and those of other runs for its target."""
+    def remove(self, *, keep: bool = False) -> None:
+        """Remove the segments, for the video is whole; those of other runs for it go too.
+
+        KEEP: its own stay.
+        """
         for folder in self._others():
             shutil.rmtree(folder, ignore_errors=True)
-        self.forget()
+        if not keep:
+            self.forget()
 
     def unused(self) -> Iterator[Notice]:
         """Yield of which earlier runs the segments are not used, and why."""

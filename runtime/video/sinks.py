@@ -14,7 +14,7 @@ from .frames import FrameLayout
 from .identity import video_identity
 from .muxer import mux_segments
 from .options import VideoSettings
-from .protocols import ColoredPicture, Run
+from .protocols import ColoredPicture, Run, Start
 from .recorder import Recorder
 from .segments import WorkFolder
 from .source import Source
@@ -41,12 +41,15 @@ class FileSink:
     def open(self, run: Run) -> Iterator["_FileWriter"]:
         """Yield what writes the file; what ends the context early says how to resume."""
         identity = video_identity(run.source, run.settings)
-        work = WorkFolder(self.target, identity, run.settings.segment_frames)
+        settings = run.settings
+        work = WorkFolder(
+            self.target, identity, settings.segment_frames, references=settings.references
+        )
         resumable = run.settings.made_by is not None and run.source.pipe is None
         with _kept(work, resumable=resumable), work:
             for notice in work.unused():
                 run.tell(notice)
-            if work.frames:
+            if work.frames and not run.settings.keep_segments:
                 message = f"resumes after {work.frames} finished frames"
                 run.tell(Notice(message, topic="resume", frame=work.frames))
             choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
@@ -58,20 +61,30 @@ class _FileWriter:
     def __init__(
         self, run: Run, work: WorkFolder, recorder: Recorder, target: Path, choose: EncoderChoice
     ) -> None:
-        self.start = work.start
         self._run, self._work, self._recorder = run, work, recorder
         self._target, self._choose = target, choose
+
+    @property
+    def start(self) -> Start:
+        return self._work.start
 
     @property
     def frames(self) -> int:
         return self._recorder.frames
 
+    @property
+    def resumed(self) -> int:
+        return self._work.reused_frames
+
     def stored(self, layout: FrameLayout) -> FrameLayout:
         return self._choose(layout)[1]
 
-    def add(self, item: ColoredPicture) -> None:
+    def add(self, item: ColoredPicture) -> bool:
         with self._run.watch.stage("encode"):
-            self._recorder.add(item)
+            if self._recorder.add(item):
+                return True
+            self._recorder.begin_again()
+            return False
 
     def finish(self) -> None:
         run, work = self._run, self._work
@@ -83,7 +96,14 @@ class _FileWriter:
                 notices = mux_segments(work, container, self._target, self._choose)
         for notice in notices:
             run.tell(notice)
-        work.remove()
+        work.remove(keep=run.settings.keep_segments)
+        if run.settings.keep_segments:
+            message = (
+                f"{work.reused} of {len(work.segments)} segments were reused; they are kept in "
+                f"{work.path} ({work.size / 1e6:.0f} MB) for other references: --discard-work "
+                "removes them"
+            )
+            run.tell(Notice(message, topic="output"))
 
 
 @contextmanager

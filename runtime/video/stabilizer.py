@@ -11,14 +11,12 @@ from ..color import F32, U8
 
 _MOST_FRAMES = 16  # in the mean, about half a second; a longer one lags behind and pales colors
 _LIGHTNESS_TOLERANCE = 9.0  # L*: pixels this far apart hardly show the same thing
-_SAME_LIGHTNESS = 6.0  # L*: pixels that differ by less count as found again
 _COLOR_TOLERANCE = 25.0  # CIELAB units: noise is smaller, two things differ by more
-_LEAST_FOUND = 0.45  # share of a frame found in the one before: across cuts < 0.3, in scenes > 0.7
 _LEAST_SIDE = 32  # for DIS to work well; smaller pictures are treated as not moving
 
 
 class Stabilizer:
-    """Steadies the network's answers to one video, frame by frame, and detects its cuts.
+    """Steadies the network's answers to one video, frame by frame.
 
     `state` is all that it remembers: None, or float32 (h, w, 4): L*, a*, b* and the number of
     frames in the mean, at the last frame. A Stabilizer that is given it continues from there.
@@ -30,9 +28,12 @@ class Stabilizer:
         # MEDIUM takes eight times as long and is no steadier where much moves.
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def steady(self, lightness: F32, ab: F32) -> F32:
-        """Return the steadied ab (h, w, 2) of the next frame: its L* is (h, w), its ab fresh."""
-        past = self._follow(lightness)
+    def steady(self, lightness: F32, ab: F32, *, begins_scene: bool = False) -> F32:
+        """Return the steadied ab (h, w, 2) of the next frame: its L* is (h, w), its ab fresh.
+
+        Nothing is remembered of the frames before one that BEGINS_SCENE.
+        """
+        past = None if begins_scene else self._follow(lightness)
         a, b = cv2.split(ab)
         frames = np.ones_like(lightness)
         if past is not None:
@@ -46,7 +47,7 @@ class Stabilizer:
         return np.asarray(cv2.merge([a, b]), np.float32)
 
     def _follow(self, lightness: F32) -> F32 | None:
-        """Return the state with its pixels moved to where they are now; None at a cut."""
+        """Return the state with its pixels moved to where they are now; None if there is none."""
         if self.state is None or self.state.shape[:2] != lightness.shape:
             return None
         height, width = lightness.shape
@@ -56,8 +57,7 @@ class Stabilizer:
             flow_x, flow_y = cv2.split(flow)
             x, y = x + flow_x, y + flow_y
         past = cv2.remap(self.state, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        found = np.abs(past[..., 0] - lightness) < _SAME_LIGHTNESS
-        return np.asarray(past, np.float32) if found.mean() >= _LEAST_FOUND else None
+        return np.asarray(past, np.float32)
 
 
 def _likeness(lightness: F32, a: F32, b: F32) -> F32:

@@ -6,11 +6,21 @@ from itertools import islice
 
 import numpy as np
 
-from ..color import F32, gray_to_lightness
+from ..color import F32, U8, gray_to_lightness
 from .chroma import Scratch, SteadyRounding, chroma_planes
 from .frames import FrameLayout, gray_of
 from .prefetch import prefetch
-from .protocols import Batch, ColoredPicture, Guide, Network, Run, Start
+from .protocols import (
+    Batch,
+    ColoredPicture,
+    FrameSteering,
+    Guide,
+    Network,
+    Run,
+    Start,
+    State,
+    Steering,
+)
 from .reader import Picture, VideoReader
 from .stabilizer import Stabilizer
 
@@ -21,6 +31,7 @@ def colored_pictures(
     start: Start,
     network: Network,
     guide: Guide | None,
+    steering: Steering,
     stored: Callable[[FrameLayout], FrameLayout],
 ) -> Iterator[Iterator[ColoredPicture]]:
     """Yield the pictures that follow START in color; decoding and the network work ahead.
@@ -28,16 +39,18 @@ def colored_pictures(
     STORED turns the layout of the source's frames into the one in which they are written.
     """
     reader = VideoReader(run.source, run.container)
-    colorizer = FrameColorizer(run, start, network, guide, stored)
-    pictures = run.watch.timed("decode", reader.pictures(start.position))
-    decoded = prefetch(pictures, 2 * run.settings.batch)
-    # A whole batch, so that the encoder has work while the network has.
-    ahead = prefetch(colorizer.colored(decoded), run.settings.batch)
-    with closing(decoded), closing(ahead):
-        try:
-            yield ahead
-        finally:
-            reader.cancel()
+    with steering.follow(run, start) as frames:
+        colorizer = FrameColorizer(run, start, network, guide, frames, stored)
+        pictures = run.watch.timed("decode", reader.pictures(start.position))
+        decoded = prefetch(pictures, 2 * run.settings.batch)
+        # A whole batch, so that the encoder has work while the network has.
+        ahead = prefetch(colorizer.colored(decoded), run.settings.batch)
+        with closing(decoded), closing(ahead):
+            try:
+                yield ahead
+            finally:
+                reader.cancel()
+                frames.cancel()
 
 
 class FrameColorizer:
@@ -49,11 +62,13 @@ class FrameColorizer:
         start: Start,
         network: Network,
         guide: Guide | None,
+        steering: FrameSteering,
         stored: Callable[[FrameLayout], FrameLayout],
     ) -> None:
         self._run, self._start, self._stored = run, start, stored
         self._network, self._guide = network, guide
-        self._state = start.state
+        self._steering = steering
+        self._state = start.state.get("stabilizer")
         self._stabilizer: Stabilizer | None = None
         self._rounding: SteadyRounding | None = None
         self._scratch = Scratch()
@@ -73,19 +88,33 @@ class FrameColorizer:
         watch, layout = self._run.watch, self._stored(pictures[0].layout)
         with watch.stage("network"):
             answers = self._infer(pictures, first)
-        for picture, lightness, fresh in zip(pictures, *answers, strict=True):
+        for picture, gray, lightness, fresh in zip(pictures, *answers, strict=True):
             ab = fresh
+            with watch.stage("steer"):
+                begins = self._steering.begins_scene(gray)
             if self._stabilizer is not None:
                 with watch.stage("stabilize"):
-                    ab = self._stabilizer.steady(lightness, fresh)
+                    ab = self._stabilizer.steady(lightness, fresh, begins_scene=begins)
                 self._state = self._stabilizer.state
-            with watch.stage("enlarge"):
+            with watch.stage("steer"):
                 saturated = ab * np.float32(self._run.settings.saturation)
-                planes = chroma_planes(lightness, saturated, layout, self._scratch, self._rounding)
-            yield ColoredPicture(picture, layout, planes, self._state)
+                own_lightness, own_ab = self._steering.colors(lightness, saturated)
+            with watch.stage("enlarge"):
+                planes = chroma_planes(own_lightness, own_ab, layout, self._scratch, self._rounding)
+            yield ColoredPicture(
+                picture=picture,
+                layout=layout,
+                chroma=planes,
+                begins_scene=begins,
+                state=self._remembered(),
+            )
 
-    def _infer(self, pictures: Sequence[Picture], first: int) -> tuple[F32, F32]:
-        """Return L* (N, h, w) and ab (N, h, w, 2)."""
+    def _remembered(self) -> State:
+        own = {} if self._state is None else {"stabilizer": self._state}
+        return {**self._steering.state, **own}
+
+    def _infer(self, pictures: Sequence[Picture], first: int) -> tuple[Sequence[U8], F32, F32]:
+        """Return grays (H, W), L* (N, h, w) and ab (N, h, w, 2)."""
         grays = [gray_of(picture.luma, picture.layout) for picture in pictures]
         small = self._network.shrink(grays)
         batch = Batch(
@@ -97,4 +126,4 @@ class FrameColorizer:
             lightness=gray_to_lightness(small),
         )
         hints = None if self._guide is None else self._guide.hints(batch)
-        return batch.lightness, self._network.infer(batch, hints, self._run.tell)
+        return grays, batch.lightness, self._network.infer(batch, hints, self._run.tell)

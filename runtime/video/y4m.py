@@ -58,6 +58,7 @@ class _Y4MWriter:
     """Writes the frames of one video to a binary stream."""
 
     start = Start()
+    resumed = 0
 
     def __init__(self, stream: BinaryIO, run: Run) -> None:
         self.frames = 0
@@ -70,7 +71,7 @@ class _Y4MWriter:
         """Return LAYOUT: y4m takes every one."""
         return layout
 
-    def add(self, item: ColoredPicture) -> None:
+    def add(self, item: ColoredPicture) -> bool:
         """Write the next frame; OutputError if the reader has gone."""
         with self._run.watch.stage("write"):
             if self._layout is None:
@@ -85,6 +86,7 @@ class _Y4MWriter:
             samples = (np.ascontiguousarray(plane, item.layout.dtype).tobytes() for plane in planes)
             self._write(b"FRAME\n" + b"".join(samples))
             self.frames += 1
+        return True
 
     def _write(self, content: bytes) -> None:
         try:

@@ -152,8 +152,13 @@ class MemorySink:
     def stored(self, layout: FrameLayout) -> FrameLayout:
         return layout
 
-    def add(self, item: ColoredPicture) -> None:
+    @property
+    def resumed(self) -> int:
+        return self.start.frames
+
+    def add(self, item: ColoredPicture) -> bool:
         self.pictures.append(item)
+        return True
 
     def finish(self) -> None:
         pass

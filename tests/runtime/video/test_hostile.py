@@ -243,7 +243,8 @@ for seed in range(first, last):
     hostile, target = folder / f"{seed}{source.suffix}", folder / f"{seed}_out.mkv"
     hostile.write_bytes(flipped.tobytes())
     try:
-        report = colorize_video(Gray(), Source(hostile), FileSink(target), settings)
+        sink, steering = FileSink(target), SceneSteering()
+        report = colorize_video(Gray(), Source(hostile), sink, settings, steering)
     except ColorizeError as error:
         assert not target.exists() and "\\n" not in str(error), seed
     else:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from colorize.bench.video.temporal import flicker, motion
 from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
 from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.steering.follow import SceneSteering
+from colorize.runtime.steering.scenes import CutDetector
 from colorize.runtime.video.chroma import SteadyRounding, chroma_planes
 from colorize.runtime.video.colorize import colorize_video
 from colorize.runtime.video.frames import FrameLayout, gray_of, layout_of, luma_of
@@ -43,8 +45,12 @@ def _plain(a: float, b: float) -> F32:
 
 
 def _steady(frames: Sequence[tuple[F32, F32]], stabilizer: Stabilizer | None = None) -> list[F32]:
-    stabilizer = stabilizer or Stabilizer()
-    return [stabilizer.steady(lightness, ab) for lightness, ab in frames]
+    stabilizer, cuts = stabilizer or Stabilizer(), CutDetector()
+    grays = [(lightness * np.float32(2.55)).astype(np.uint8) for lightness, _ in frames]
+    return [
+        stabilizer.steady(lightness, ab, begins_scene=cuts.is_cut(gray))
+        for gray, (lightness, ab) in zip(grays, frames, strict=True)
+    ]
 
 
 def _moving_square() -> Iterator[tuple[F32, F32, NDArray[np.bool_]]]:
@@ -234,7 +240,7 @@ def _colored(
 ) -> MemorySink:
     sink = MemorySink(start or Start())
     settings = VideoSettings(options=options, batch=5)
-    report = colorize_video(_Wavering(colorizer), Source(source), sink, settings)
+    report = colorize_video(_Wavering(colorizer), Source(source), sink, settings, SceneSteering())
     assert ("stabilize" in report.stages) == options.stabilize
     return sink
 

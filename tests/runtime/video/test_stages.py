@@ -9,6 +9,7 @@ from helpers.video import MakeFilm, MemorySink, plane_of, read_frames
 from colorize.runtime.color import F32, U8, gray_to_lightness
 from colorize.runtime.notices import Notice, OnNotice
 from colorize.runtime.resize import shrink
+from colorize.runtime.steering.follow import SceneSteering
 from colorize.runtime.video.colorize import colorize_video
 from colorize.runtime.video.options import VideoOptions, VideoSettings
 from colorize.runtime.video.protocols import Batch, Start
@@ -55,7 +56,7 @@ def test_a_network_sees_each_frame_at_both_sizes_and_its_number(
     make_video: MakeFilm, tmp_path: Path
 ) -> None:
     source, network = make_video(tmp_path / "film.mkv"), Listening()
-    report = colorize_video(network, Source(source), MemorySink(Start()), SETTINGS)
+    report = colorize_video(network, Source(source), MemorySink(Start()), SETTINGS, SceneSteering())
     assert [(batch.first, len(batch.pictures)) for batch in network.batches] == [
         (0, 4),
         (4, 4),
@@ -74,7 +75,7 @@ def test_a_network_sees_each_frame_at_both_sizes_and_its_number(
 
 def test_what_a_guide_knows_colors_its_frame_alone(make_video: MakeFilm, tmp_path: Path) -> None:
     source, sink = make_video(tmp_path / "film.mkv"), MemorySink(Start())
-    colorize_video(Listening(), Source(source), sink, SETTINGS, guide=Red(5))
+    colorize_video(Listening(), Source(source), sink, SETTINGS, SceneSteering(), guide=Red(5))
     red = [float(chroma[..., 1].astype(int).mean() - 128) > 5 for chroma in sink.chroma]
     assert red == [index == 5 for index in range(10)]
     left, right = np.array_split(sink.chroma[5][..., 1], 2, axis=1)
@@ -87,7 +88,7 @@ def test_frames_of_a_resumed_run_keep_their_numbers(make_video: MakeFilm, tmp_pa
     luma = plane_of(read_frames(source)[3])
     done = Position(frames=4, pts=120, luma_sha256=luma_hash(luma), flaws=Flaws())
     sink = MemorySink(Start(position=done))
-    report = colorize_video(network, Source(source), sink, SETTINGS, guide=Red(5))
+    report = colorize_video(network, Source(source), sink, SETTINGS, SceneSteering(), guide=Red(5))
     assert [batch.first for batch in network.batches] == [4, 8]
     assert (report.frames, report.resumed) == (10, 4)
     red = [float(chroma[..., 1].astype(int).mean() - 128) > 5 for chroma in sink.chroma]

@@ -1,0 +1,87 @@
+"""One picture's colors from all that is known of them: carried ones, and the model's answer.
+
+Each counts by the inverse of its variance. What carried colors correct of the model's answer is
+spread to pixels that have none, by kernel regression: to those that are near, as light, and
+colored alike by the model.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ..color import F32
+from ..resize import enlarge
+from .tracking import Carried
+
+_MODEL_VARIANCE = 150.0  # of the model's answer with the correction spread over it
+_CELL = 5  # pixels a side for which one correction is computed
+_SAMPLES = 300  # of the cells, from which corrections are spread
+_LEAST_WEIGHT = 0.2  # of a sample
+_SURE = 100.0  # variance at which a color's weight as a sample is one half
+_NEAR, _AS_LIGHT, _ALIKE = 0.12, 12.0, 10.0  # part of the height; L*; CIELAB units
+_AS_ROUGH = 6.0  # L*: standard deviation of lightness around a cell
+_PRIOR = 0.1  # weight of "no correction"
+
+
+def blend(lightness: F32, model_ab: F32, carried: Sequence[Carried]) -> F32:
+    """Return ab (h, w, 2) for L* (h, w), the model's ab (h, w, 2) and what was CARRIED there."""
+    known = merged(carried)
+    confidence = known.weight / (known.weight + np.float32(1 / _SURE))
+    filled = model_ab + correction(lightness, model_ab, known.ab, confidence)
+    share = known.weight / (known.weight + np.float32(1 / _MODEL_VARIANCE))
+    return np.asarray(filled + (known.ab - filled) * share[..., None], np.float32)
+
+
+def merged(carried: Sequence[Carried]) -> Carried:
+    """Return the mean of colors by their weights, with the sum of the weights."""
+    if len(carried) == 1:
+        return carried[0]
+    weight = np.sum([known.weight for known in carried], axis=0)
+    ab = np.sum([known.ab * known.weight[..., None] for known in carried], axis=0)
+    mean = ab / np.maximum(weight, np.float32(1e-9))[..., None]
+    return Carried(np.asarray(mean, np.float32), np.asarray(weight, np.float32))
+
+
+def correction(lightness: F32, model_ab: F32, ab: F32, confidence: F32) -> F32:
+    """Spread what AB (h, w, 2), of CONFIDENCE 0..1, corrects of MODEL_AB over the picture."""
+    height, width = lightness.shape
+    cells = (max(1, width // _CELL), max(1, height // _CELL))
+
+    def shrunk(planes: F32) -> F32:
+        return np.asarray(cv2.resize(planes, cells, interpolation=cv2.INTER_AREA), np.float32)
+
+    weight = shrunk(confidence)
+    residual = shrunk((ab - model_ab) * confidence[..., None]) / np.maximum(weight, 1e-3)[..., None]
+    kinds = _kinds(shrunk(lightness), shrunk(lightness * lightness), shrunk(model_ab))
+    residual, weight = residual.reshape(-1, 2), weight.ravel()
+    chosen = np.random.default_rng(0).permutation(len(weight))[:_SAMPLES]
+    chosen = chosen[weight[chosen] > _LEAST_WEIGHT]
+    if not len(chosen):
+        return np.zeros_like(model_ab)
+    nearness = _nearness(kinds, kinds[chosen]) * weight[chosen]
+    spread = nearness @ residual[chosen] / (nearness.sum(1) + np.float32(_PRIOR))[:, None]
+    return enlarge(np.ascontiguousarray(spread).reshape(cells[1], cells[0], 2), lightness.shape)
+
+
+def _kinds(lightness: F32, square: F32, model_ab: F32) -> F32:
+    """Return what makes cells alike, (cells, 6), in units of the kernel's width."""
+    height, width = lightness.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / np.float32(height * _NEAR)
+    mean = cv2.blur(lightness, (3, 3))
+    rough = np.sqrt(np.maximum(cv2.blur(square, (3, 3)) - mean * mean, 0))
+    planes = [
+        x,
+        y,
+        lightness / _AS_LIGHT,
+        *np.moveaxis(model_ab / _ALIKE, -1, 0),
+        rough / _AS_ROUGH,
+    ]
+    return np.stack(planes, axis=-1).reshape(-1, len(planes)).astype(np.float32)
+
+
+def _nearness(kinds: F32, others: F32) -> F32:
+    """Return the Gaussian kernel (N, M) between (N, K) and (M, K)."""
+    squares = (kinds * kinds).sum(1)[:, None] + (others * others).sum(1)
+    distance = np.maximum(squares - 2 * kinds @ others.T, 0)
+    return np.asarray(np.exp(np.float32(-0.5) * distance), np.float32)

@@ -1,0 +1,152 @@
+"""Colors the frames of a video by its references: what is carried, with the model's answer."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..color import F32, U8, gray_to_lightness
+from ..resize import enlarge
+from ..video.protocols import State
+from .blending import blend, merged
+from .lookahead import Outlook, Past
+from .motion import Step, read
+from .tracking import Carried, ReferencePlanes, Tracker, stated
+
+_STEADY = 0.95  # share of the frame before in a frame, where both are surely of one thing
+_COLOR_TOLERANCE = 30.0  # CIELAB units
+_LIGHTNESS_TOLERANCE = 9.0  # L*
+_MISS_ALLOWED = 0.5  # square of pixels
+_FAIR_WEIGHT = 0.05  # of carried colors that a new reference leaves as they are, to become its own
+
+
+class Carrier:
+    """Follows one video from frame to frame.
+
+    `state` is all that it remembers after a frame; one that is given it goes on from there.
+    """
+
+    def __init__(
+        self,
+        outlooks: Iterator[Callable[[], Outlook]],
+        state: State,
+        cancel: Callable[[], None] = lambda: None,
+        *,
+        steady: bool = True,
+    ) -> None:
+        """OUTLOOKS begin with the frame after the one of STATE, which is empty at the first.
+
+        CANCEL stops what makes them. Without STEADY colors stay as they arrive.
+        """
+        self._steady = steady
+        self._ab: F32 | None = state.get("carried_ab")
+        self._step: Step | None = None
+        self.cancel = cancel
+        self._outlooks = outlooks
+        self._outlook: Outlook | None = None
+        self._gray: U8 | None = state.get("gray")
+        self._scene: U8 | None = state.get("scene")
+        self._tracker: Tracker | None = None
+        if "places" in state:
+            planes = state["reference_gray"], state["reference_ab"], state["reference_alpha"]
+            gray, ab, alpha = planes
+            reference = ReferencePlanes(gray=gray, ab=ab, alpha=alpha)
+            self._tracker = Tracker(reference, state["places"])
+
+    @staticmethod
+    def past(state: State) -> Past:
+        """Return what a lookahead must know that begins after STATE."""
+        return Past(gray=state.get("gray"), scene=state.get("scene"))
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What it remembers, by names of its own."""
+        arrays: dict[str, NDArray[Any] | None] = {
+            "gray": self._gray,
+            "scene": self._scene,
+            "carried_ab": self._ab,
+        }
+        if self._tracker is not None:
+            reference = self._tracker.reference
+            arrays |= {
+                "places": self._tracker.places,
+                "reference_gray": reference.gray,
+                "reference_ab": reference.ab,
+                "reference_alpha": reference.alpha,
+            }
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def begins_scene(self, gray: U8) -> bool:  # noqa: ARG002  # the lookahead has seen it
+        """Go on to the next frame, a gray (H, W); return whether a scene begins with it."""
+        self._outlook = next(self._outlooks)()
+        return self._outlook.begins_scene
+
+    def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
+        """Return L* (h, w) and ab (h, w, 2) of that frame, for its working L* and the model's ab.
+
+        Where no reference reaches it, they are those that were given.
+        """
+        outlook = self._outlook
+        if outlook is None:
+            raise RuntimeError("colors() follows begins_scene()")
+        carried, before = self._carried(outlook), self._gray
+        self._gray, self._scene = outlook.gray, outlook.scene
+        if not carried:
+            self._ab = None
+            return lightness, ab
+        own = gray_to_lightness(outlook.gray)
+        blended = blend(own, enlarge(ab, (own.shape[0], own.shape[1])), carried)
+        self._ab = self._steadied(outlook, before, own, blended) if self._steady else None
+        return own, blended if self._ab is None else self._ab
+
+    def _steadied(self, outlook: Outlook, before: U8 | None, lightness: F32, ab: F32) -> F32:
+        if self._ab is None or before is None or outlook.motion is None:
+            return ab
+        shape = (outlook.gray.shape[0], outlook.gray.shape[1])
+        step = self._step or Step.of(outlook.motion, shape, forward=True)
+        past = read(self._ab, step.x, step.y)
+        share = _STEADY * likeness(past, ab, before, lightness, step)
+        if outlook.reference is not None:
+            share = share * (1 - outlook.reference.alpha)
+        return np.asarray(ab + (past - ab) * share[..., None], np.float32)
+
+    def _carried(self, outlook: Outlook) -> list[Carried]:
+        known, self._step = [], None
+        if outlook.begins_scene:
+            self._tracker = None
+        if self._tracker is not None and outlook.motion is not None and self._gray is not None:
+            shape = (outlook.gray.shape[0], outlook.gray.shape[1])
+            step = Step.of(outlook.motion, shape, forward=True)
+            known.append(self._tracker.step(self._gray, outlook.gray, step))
+            self._step = step
+        if outlook.reference is not None:
+            self._tracker = Tracker(_over(outlook.reference, known))
+            known.append(stated(outlook.reference))
+        if outlook.later is not None:
+            known.append(outlook.later)
+        return known
+
+
+def likeness(past: F32, ab: F32, before: U8, lightness: F32, step: Step) -> F32:
+    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing."""
+    apart = ((past - ab) ** 2).sum(-1) / np.float32(_COLOR_TOLERANCE**2)
+    apart = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
+    change = np.abs(read(gray_to_lightness(before), step.x, step.y) - lightness)
+    change = np.asarray(cv2.blur(change, (3, 3)), np.float32) / np.float32(_LIGHTNESS_TOLERANCE)
+    miss = np.maximum(step.miss - _MISS_ALLOWED, 0)
+    like = np.exp(-apart * apart - change**4 - miss) * (1 - step.outside)
+    return np.asarray(like, np.float32)
+
+
+def _over(reference: ReferencePlanes, known: list[Carried]) -> ReferencePlanes:
+    """Lay REFERENCE over what was carried to its frame: where it is transparent, that lives on."""
+    if not known or reference.alpha.min() >= 1:
+        return reference
+    before = merged(known)
+    rest = (1 - reference.alpha) * np.minimum(before.weight / np.float32(_FAIR_WEIGHT), 1)
+    alpha = reference.alpha + rest
+    share = (reference.alpha / np.maximum(alpha, np.float32(1e-6)))[..., None]
+    ab = before.ab + (reference.ab - before.ab) * share
+    return ReferencePlanes(gray=reference.gray, ab=ab, alpha=alpha)

@@ -1,0 +1,80 @@
+"""How a video is steered: its scenes alone, or its reference frames too."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from ..color import F32, U8
+from ..video.frames import gray_of
+from ..video.prefetch import prefetch
+from ..video.protocols import FrameSteering, Run, Start, State
+from ..video.reader import VideoReader
+from .carrier import Carrier
+from .lookahead import outlooks
+from .references import Reference
+from .scenes import CutDetector
+
+_FRAMES_AHEAD = 256  # whose planes wait on the disk
+
+
+@dataclass(frozen=True)
+class SceneSteering:
+    """Tells where scenes begin, and leaves colors as they are."""
+
+    @contextmanager
+    def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:  # noqa: ARG002
+        """Yield what follows the frames after START."""
+        yield _Scenes(start.state)
+
+
+class _Scenes:
+    def __init__(self, state: State) -> None:
+        self._detector = CutDetector(state.get("scene"))
+
+    @property
+    def state(self) -> State:
+        scene = self._detector.state
+        return {} if scene is None else {"scene": scene}
+
+    def begins_scene(self, gray: U8) -> bool:
+        return self._detector.is_cut(gray)
+
+    def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
+        return lightness, ab
+
+    def cancel(self) -> None:
+        """Nothing to stop: it does not look ahead."""
+
+
+@dataclass(frozen=True)
+class ReferenceSteering:
+    """Carries the colors of REFERENCES, by their frames, through their scenes."""
+
+    references: Mapping[int, Reference]
+    folder: Path | None = None  # for what is carried backward; None: the system's
+
+    @contextmanager
+    def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:
+        """Yield what follows the frames after START; a second decoder runs ahead of it."""
+        reader, cancelled = VideoReader(run.source, run.container), Event()
+        pictures = run.watch.timed("decode ahead", reader.pictures(start.position))
+        known = outlooks(
+            (gray_of(picture.luma, picture.layout) for picture in pictures),
+            self.references,
+            first=start.frames,
+            past=Carrier.past(start.state),
+            folder=self.folder,
+            cancelled=cancelled,
+        )
+
+        def cancel() -> None:
+            cancelled.set()
+            reader.cancel()
+
+        with closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
+            try:
+                yield Carrier(ahead, start.state, cancel, steady=run.settings.options.stabilize)
+            finally:
+                cancel()

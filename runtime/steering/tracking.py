@@ -1,0 +1,139 @@
+"""Colors carried from a reference frame along the motion, with what each of them is worth.
+
+Each pixel knows where it was in the reference frame. Flow from frame to frame moves these places
+on, and flow straight to the reference frame keeps them from drifting; of the two, the place wins
+around which the reference looks more like the frame. How alike they look gives the variance of
+the color read there: fitted on 854x480 sequences as c (e + 0.3)^p for the mean difference of
+lightness e.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..color import F32, U8, gray_to_lightness
+from .motion import LEAST_SIDE, Step, fine_flow, pixel_grid, read
+
+_PATCH = 5  # pixels around a place that are compared
+_MOST_UNLIKE = 20.0  # L*: differences beyond tell no more
+_BETTER = 0.5  # L* by which another place must look more alike
+_VARIANCE, _POWER, _OFFSET = 4.0, 1.7, 0.3
+_SURE_SHARE = 0.1  # of that variance, where flow was never in doubt
+_DOUBTFUL = 128.0  # doubt at which the whole of it counts
+_BEYOND, _MOST_BEYOND = 8.0, 400.0  # variance a pixel outside of the reference, and the most
+_AGE = 0.5  # variance a frame of distance
+_STEP_DOUBT, _MISS, _MISS_ALLOWED = 0.3, 8.0, 0.5
+_CHANGE_ALLOWED = 3.0  # L* by which a pixel may change from frame to frame
+_MOST_DOUBT = 1000.0
+_LEAST_VARIANCE = 0.5
+_TRUTH = 1e4  # weight of what a reference says of its own frame
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Colors that came to a frame from one reference."""
+
+    ab: F32  # (h, w, 2), CIELAB
+    weight: F32  # (h, w): one over the expected square of their error, in CIELAB units
+
+
+@dataclass(frozen=True)
+class ReferencePlanes:
+    """A reference frame at the size at which colors are carried."""
+
+    gray: U8  # (h, w), of the film's frame
+    ab: F32  # (h, w, 2)
+    alpha: F32  # (h, w), 0..1: 0 where the model decides
+
+
+def stated(reference: ReferencePlanes) -> Carried:
+    """Return what a reference says of its own frame."""
+    return Carried(reference.ab, reference.alpha * np.float32(_TRUTH))
+
+
+class Tracker:
+    """Follows frames, one by one, away from one reference, forward or backward in time."""
+
+    def __init__(self, reference: ReferencePlanes, places: F32 | None = None) -> None:
+        """Begin at the reference's frame, or with the PLACES that an earlier tracker had."""
+        self.reference = reference
+        self._lightness = gray_to_lightness(reference.gray)
+        if places is None:
+            x, y = pixel_grid(reference.gray.shape)
+            places = np.stack([x, y, np.zeros_like(x), np.zeros_like(x)])
+        self.places = places
+        """float32 (4, h, w): x and y in the reference, doubt, and the frames that went by."""
+
+    def step(self, before: U8, gray: U8, step: Step) -> Carried:
+        """Go on to the frame GRAY (h, w) from its neighbor BEFORE."""
+        lightness = gray_to_lightness(gray)
+        x, y = self._moved(step)
+        x, y, unlike = self._straight(gray, lightness, x, y)
+        doubt = read(self.places[2], step.x, step.y) + _doubt(before, lightness, step)
+        age = self.places[3] + 1
+        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age])
+        return self.carried(unlike)
+
+    def carried(self, unlike: F32) -> Carried:
+        """Read the reference at the places, which look so much UNLIKE it (h, w), in L*."""
+        x, y, doubt, age = self.places
+        height, width = doubt.shape
+        out = np.maximum.reduce([-x, -y, x - (width - 1), y - (height - 1), np.zeros_like(x)])
+        share = _SURE_SHARE + (1 - _SURE_SHARE) * np.minimum(doubt / _DOUBTFUL, 1)
+        variance = (
+            _VARIANCE * (unlike + np.float32(_OFFSET)) ** np.float32(_POWER) * share
+            + np.minimum(out * _BEYOND, _MOST_BEYOND)
+            + _AGE * age
+        )
+        alpha = read(self.reference.alpha, x, y)
+        weight = alpha / (variance + np.float32(_LEAST_VARIANCE))
+        return Carried(read(self.reference.ab, x, y), weight.astype(np.float32))
+
+    def _moved(self, step: Step) -> tuple[F32, F32]:
+        """Move the places along the flow; between two things none is a mean of both."""
+        column, row = np.rint(step.x), np.rint(step.y)
+        places = cv2.remap(
+            cv2.merge([self.places[0], self.places[1]]),
+            column,
+            row,
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        moved: F32 = np.asarray(places, np.float32)
+        x = np.asarray(moved[..., 0] + (step.x - column), np.float32)
+        y = np.asarray(moved[..., 1] + (step.y - row), np.float32)
+        return x, y
+
+    def _straight(self, gray: U8, lightness: F32, x: F32, y: F32) -> tuple[F32, F32, F32]:
+        """Look for better places near X, Y by flow straight to the reference frame."""
+        unlike = self._unlike(lightness, x, y)
+        if min(gray.shape) < LEAST_SIDE:
+            return x, y, unlike
+        own_x, own_y = pixel_grid(gray.shape)
+        guess = np.dstack([x - own_x, y - own_y])
+        flow = fine_flow(gray, self.reference.gray, guess)
+        other_x, other_y = own_x + flow[..., 0], own_y + flow[..., 1]
+        other = self._unlike(lightness, other_x, other_y)
+        better = other + np.float32(_BETTER) < unlike
+        return (
+            np.where(better, other_x, x),
+            np.where(better, other_y, y),
+            np.where(better, other, unlike),
+        )
+
+    def _unlike(self, lightness: F32, x: F32, y: F32) -> F32:
+        """Return how much L* around each pixel differs from the reference around X, Y."""
+        difference = np.abs(read(self._lightness, x, y) - lightness)
+        capped = np.minimum(difference, np.float32(_MOST_UNLIKE))
+        return np.asarray(cv2.blur(capped, (_PATCH, _PATCH)), np.float32)
+
+
+def _doubt(before: U8, lightness: F32, step: Step) -> F32:
+    """Return what one step adds to the doubt about each pixel (h, w)."""
+    change = read(gray_to_lightness(before), step.x, step.y) - lightness
+    change = np.abs(cv2.blur(change, (_PATCH, _PATCH)))
+    more = np.maximum(change - _CHANGE_ALLOWED, 0)
+    miss = np.maximum(step.miss - _MISS_ALLOWED, 0)
+    doubt: F32 = _STEP_DOUBT + _MISS * miss + more * more + step.outside * _MOST_DOUBT
+    return np.minimum(doubt, np.float32(_MOST_DOUBT))

@@ -1,0 +1,400 @@
+"""Reference frames: read as meant, refused by name, carried through their scenes and no further."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.scenes import scene, write_film
+from helpers.video import content_of, messages_of, parts_in, read_frames, stop_at
+from PIL import Image
+
+from colorize.runtime.color import U8
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import ColorizeError
+from colorize.runtime.steering.references import find_references
+from colorize.runtime.video.options import VideoOptions
+
+Finished = subprocess.CompletedProcess[str]
+FFV1 = VideoOptions(codec="ffv1", segment_frames=8)
+LENGTHS = (20, 12, 16)  # frames of the film's scenes
+FIRSTS = (0, 20, 32)
+
+
+@pytest.fixture(scope="module")
+def truth() -> list[U8]:
+    signs = (1.0, -1.0, 1.0)
+    return [
+        rgb
+        for seed, (length, sign) in enumerate(zip(LENGTHS, signs, strict=True))
+        for rgb in scene(seed, length, sign)
+    ]
+
+
+@pytest.fixture(scope="module")
+def film(truth: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("film") / "film.mkv", truth)
+
+
+@pytest.fixture(scope="module")
+def alone(film: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory) -> list[U8]:
+    """The film as the model alone colors it."""
+    target = tmp_path_factory.mktemp("alone") / "out.mkv"
+    colorizer.video(film, target, FFV1)
+    return _rgb(target)
+
+
+def _rgb(film: Path) -> list[U8]:
+    return [
+        frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False) for frame in read_frames(film)
+    ]
+
+
+def _psnr(one: U8, other: U8) -> float:
+    error = np.mean((one.astype(float) - other.astype(float)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def _give(folder: Path, truth: Sequence[U8], *frames: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    for frame in frames:
+        Image.fromarray(truth[frame]).save(folder / f"ref_{frame:06}.png")
+    return folder
+
+
+def test_a_scene_follows_its_reference_and_the_others_are_the_models(
+    film: Path, truth: list[U8], alone: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    references = _give(tmp_path / "refs", truth, 24)
+    colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
+    colored = _rgb(tmp_path / "out.mkv")
+    for index, (frame, model, true) in enumerate(zip(colored, alone, truth, strict=True)):
+        if 20 <= index < 32:
+            assert _psnr(frame, true) > max(25, _psnr(model, true) + 8), index
+        else:
+            np.testing.assert_array_equal(frame, model, err_msg=str(index))
+    assert _psnr(colored[24], truth[24]) > 32
+    for before, after in zip(read_frames(film), read_frames(tmp_path / "out.mkv"), strict=True):
+        assert bytes(before.planes[0]) == bytes(after.planes[0])
+
+
+def test_two_references_are_better_than_one(
+    film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    means = []
+    for frames in [(0,), (0, 19)]:
+        references = _give(tmp_path / f"refs{len(frames)}", truth, *frames)
+        target = tmp_path / f"{len(frames)}.mkv"
+        colorizer.video(film, target, FFV1, references=references)
+        colored = _rgb(target)
+        means.append(np.mean([_psnr(colored[i], truth[i]) for i in range(1, 19)]))
+    assert means[1] > means[0] + 1
+
+
+def test_only_the_color_of_a_reference_counts(
+    film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    references = _give(tmp_path / "refs", truth, 0)
+    gray = np.full_like(truth[0], 90)
+    Image.fromarray(gray).save(references / "ref_000000.png")
+    colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
+    for frame in _rgb(tmp_path / "out.mkv")[:20:5]:
+        spread = frame.astype(int).max(-1) - frame.astype(int).min(-1)
+        assert np.median(spread) <= 3
+
+
+def test_where_a_reference_is_transparent_the_model_decides(
+    film: Path, truth: list[U8], alone: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    references = tmp_path / "refs"
+    references.mkdir()
+    alpha = np.zeros(truth[0].shape[:2], np.uint8)
+    Image.fromarray(np.dstack([truth[0], alpha])).save(references / "ref_0.png")
+    colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
+    for frame, model in zip(_rgb(tmp_path / "out.mkv")[:20:5], alone[:20:5], strict=True):
+        assert _psnr(frame, model) > 35
+
+
+def test_strokes_lie_over_the_reference(truth: list[U8], tmp_path: Path) -> None:
+    references = _give(tmp_path / "refs", truth, 3)
+    strokes = np.zeros((*truth[3].shape[:2], 4), np.uint8)
+    strokes[:20, :20] = (0, 0, 255, 255)
+    Image.fromarray(strokes).save(references / "ref_000003_hints.png")
+    [reference] = find_references(references).values()
+    ab, alpha = reference.colors((96, 144))
+    assert ab[5, 5, 1] < -80
+    assert ab[40, 30, 0] > 20
+    assert alpha.min() == 1
+    (references / "ref_000003.png").unlink()
+    [strokes_alone] = find_references(references).values()
+    _, alpha = strokes_alone.colors((48, 72))
+    assert alpha[2, 2] == 1
+    assert alpha[30, 30] == 0
+
+
+def _tall(folder: Path, truth: list[U8]) -> None:
+    Image.fromarray(truth[0][:, :60]).save(folder / "ref_000001.png")
+
+
+def _beyond(folder: Path, truth: list[U8]) -> None:
+    Image.fromarray(truth[0]).save(folder / "ref_000048.png")
+
+
+def _twice(folder: Path, truth: list[U8]) -> None:
+    for name in ("ref_5.png", "ref_000005.jpg"):
+        Image.fromarray(truth[0]).save(folder / name)
+
+
+def _damaged(folder: Path, truth: list[U8]) -> None:
+    content = io.BytesIO()
+    Image.fromarray(truth[0]).save(content, "PNG")
+    (folder / "ref_000002.png").write_bytes(content.getvalue()[:200])
+
+
+def _opaque(folder: Path, truth: list[U8]) -> None:
+    Image.fromarray(truth[0]).save(folder / "ref_000002_hints.png")
+
+
+def _nothing(folder: Path, truth: list[U8]) -> None:
+    (folder / "notes.txt").write_text(str(len(truth)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_tall, "ref_000001.png: its size 60x96 has another aspect"),
+        (_beyond, "ref_000048.png: the video has only 48 frames"),
+        (_twice, "ref_5.png: ref_000005.jpg is of the same frame"),
+        (_damaged, "ref_000002.png: damaged"),
+        (_opaque, "ref_000002_hints.png: has no transparency"),
+        (_nothing, "has no reference frames"),
+    ],
+)
+def test_an_unusable_reference_is_refused_by_name_before_any_work(
+    spoil: Callable[[Path, list[U8]], None],
+    said: str,
+    film: Path,
+    truth: list[U8],
+    colorize_run: Callable[..., Finished],
+    tmp_path: Path,
+) -> None:
+    references = tmp_path / "refs"
+    references.mkdir()
+    spoil(references, truth)
+    target = tmp_path / "out.mkv"
+    done = colorize_run(film, "-o", target, "--references", references)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == [references]
+
+
+def test_extraction_writes_a_frame_of_each_scene_and_replaces_none(
+    film: Path, colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    folder = tmp_path / "refs"
+    done = colorize_run(film, "--extract-references", folder)
+    assert (done.returncode, done.stdout) == (0, f"{folder}\n")
+    assert "3 scenes, 3 reference frames written" in done.stderr
+    scenes = json.loads((folder / "scenes.json").read_text())
+    assert [(each["first"], each["last"], each["time"]) for each in scenes] == [
+        (0, 19, 0.0),
+        (20, 31, 0.8),
+        (32, 47, 1.28),
+    ]
+    chosen = [frame for each in scenes for frame in each["chosen"]]
+    assert all(each["first"] <= f <= each["last"] for each, f in zip(scenes, chosen, strict=True))
+    painted = folder / f"ref_{chosen[0]:06}.png"
+    with Image.open(painted) as image:
+        assert image.size == (144, 96)
+    painted.write_bytes(b"hours of work")
+    (folder / f"ref_{chosen[1]:06}.png").rename(folder / f"ref_{chosen[1]}.tif")
+    done = colorize_run(film, "--extract-references", folder, "--every", "0.2", "--overwrite")
+    assert done.returncode == 0
+    assert "3 were there already and were left as they are" in done.stderr
+    assert painted.read_bytes() == b"hours of work"
+    assert not (folder / f"ref_{chosen[1]:06}.png").exists()
+    assert len(list(folder.glob("ref_*"))) > 6
+    assert not list(tmp_path.glob("*.mkv"))
+
+
+def test_extracted_references_change_nothing_but_the_motion_of_colors(
+    film: Path, alone: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    made = colorizer.extract_references(film, tmp_path / "refs")
+    colorizer.video(film, tmp_path / "out.mkv", FFV1, references=tmp_path / "refs")
+    colored = _rgb(tmp_path / "out.mkv")
+    for own in (each.chosen[0] for each in made.scenes):
+        assert _psnr(colored[own], alone[own]) > 30
+
+
+@pytest.fixture(scope="module")
+def given(truth: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _give(tmp_path_factory.mktemp("given"), truth, 3, 17, 24, 45)
+
+
+@pytest.fixture(scope="module")
+def unbroken_with_references(
+    film: Path, given: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    target = tmp_path_factory.mktemp("whole") / "out.mkv"
+    colorizer.video(film, target, FFV1, references=given)
+    return target
+
+
+@pytest.mark.parametrize("frames", [11, 30, 41])
+def test_a_stopped_run_resumes_to_the_same_frames(
+    frames: int,
+    film: Path,
+    given: Path,
+    unbroken_with_references: Path,
+    colorizer: Colorizer,
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt):
+        colorizer.video(film, target, FFV1, stop_at(frames), references=given)
+    report = colorizer.video(film, target, FFV1, references=given)
+    assert 0 < report.resumed < frames
+    assert content_of(target) == content_of(unbroken_with_references)
+
+
+KILLED = """
+import os, signal, sys
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.video.options import VideoOptions
+
+def kill(progress):
+    if progress.frames == 37:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+source, target, model, references = sys.argv[1:]
+with Colorizer(model, backend="openvino", precision="fp32") as colorizer:
+    options = VideoOptions(codec="ffv1", segment_frames=8)
+    colorizer.video(source, target, options, kill, references=references)
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_frames(
+    film: Path,
+    given: Path,
+    unbroken_with_references: Path,
+    tiny_model: Path,
+    colorizer: Colorizer,
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "out.mkv"
+    words = [str(word) for word in (film, target, tiny_model, given)]
+    process = subprocess.run([sys.executable, "-c", KILLED, *words], check=False, timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    report = colorizer.video(film, target, FFV1, references=given)
+    assert report.resumed in (16, 24, 32)
+    assert content_of(target) == content_of(unbroken_with_references)
+
+
+def test_a_pipe_gets_the_frames_of_the_file(
+    film: Path, given: Path, unbroken_with_references: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.y4m"
+    with target.open("wb") as stream:
+        colorizer.video(film, stream, VideoOptions(segment_frames=8), references=given)
+    piped = [planes for _, planes in content_of(target)]
+    assert piped == [planes for _, planes in content_of(unbroken_with_references)]
+
+
+def test_a_repainted_reference_recolors_only_what_depends_on_it(
+    film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    references = _give(tmp_path / "refs", truth, 3, 17, 24, 45)
+    target = tmp_path / "out.mkv"
+    report = colorizer.video(film, target, FFV1, references=references)
+    assert "0 of 6 segments were reused" in messages_of(report)[-1]
+    report = colorizer.video(film, target, FFV1, references=references)
+    assert (report.frames, report.resumed) == (48, 48)
+    before = content_of(target)
+    painted = truth[24][..., ::-1].copy()
+    Image.fromarray(painted).save(references / "ref_000024.png")
+    report = colorizer.video(film, target, FFV1, references=references)
+    assert "3 of 6 segments were reused" in messages_of(report)[-1]
+    after = content_of(target)
+    changed = {index for index in range(48) if before[index] != after[index]}
+    assert changed == set(range(20, 32))
+    colorizer.video(film, tmp_path / "fresh.mkv", FFV1, references=references)
+    assert after == content_of(tmp_path / "fresh.mkv")
+    (references / "ref_000024.png").unlink()
+    report = colorizer.video(film, target, FFV1, references=references, keep_segments=False)
+    assert report.resumed == 24
+    assert parts_in(tmp_path) == [path for path in parts_in(tmp_path) if "fresh" in path.name]
+
+
+def test_commands_for_references(
+    film: Path,
+    truth: list[U8],
+    folder: Path,
+    colorize_run: Callable[..., Finished],
+    tmp_path: Path,
+) -> None:
+    references = tmp_path / "refs"
+    _give(references, truth)
+    _give(references / "film.mkv", truth, 24)
+    other = write_film(tmp_path / "other.mkv", truth[:4])
+    inputs = (film, other, folder / "photo.png")
+    done = colorize_run(
+        *inputs, "-o", tmp_path / "out", "--codec", "ffv1", "--references", references
+    )
+    assert done.returncode == 0
+    assert "other.mkv: has no references" in done.stderr
+    assert "photographs are colored without" in done.stderr
+    assert _psnr(_rgb(tmp_path / "out" / "film_colorized.mkv")[24], truth[24]) > 32
+    parts = parts_in(tmp_path / "out")
+    assert [path.name.split(".")[1] for path in parts] == ["film_colorized"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-", "--references", "refs"),
+        ("-", "--extract-references", "refs"),
+        ("{film}", "--every", "2"),
+        ("{film}", "--discard-work"),
+        ("{film}", "--extract-references", "a", "--references", "b"),
+        ("{film}", "--extract-references", "a", "-o", "b"),
+        ("{film}", "--references", "missing"),
+        ("{photo}", "--extract-references", "a"),
+    ],
+)
+def test_commands_that_cannot_be_followed_are_refused(
+    words: tuple[str, ...], film: Path, folder: Path, colorize_run: Callable[..., Finished]
+) -> None:
+    names = {"film": film, "photo": folder / "photo.png"}
+    done = colorize_run(*(word.format(**names) for word in words))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_references_is_not_colored(
+    film: Path, colorizer: Colorizer, colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    colorizer.extract_references(film, tmp_path / "refs")
+    done = colorize_run(tmp_path / "refs")
+    assert done.returncode == 2
+    assert "no photographs or films" in done.stderr
+
+
+def test_python_users_get_scenes(film: Path, colorizer: Colorizer) -> None:
+    scenes = colorizer.scenes(film)
+    assert [each.first for each in scenes] == list(FIRSTS)
+    assert all(each.first <= each.chosen[0] <= each.last for each in scenes)
+    several = colorizer.scenes(film, every=0.2)
+    assert all(
+        frame - before == 5
+        for each in several
+        for before, frame in zip(each.chosen, each.chosen[1:], strict=False)
+    )
+    with pytest.raises(ColorizeError, match="no such file"):
+        colorizer.scenes("missing.mkv")
