@@ -97,7 +97,7 @@ class Segment:
         """Read what `save` wrote; None if it is not there or not whole."""
         try:
             with np.load(packets.with_suffix(".npz"), allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files if not name.startswith(_STATE)}
+                stored = dict(file)  # the state too, for only what is read is checked
             size = packets.stat().st_size
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile):
             return None  # a damaged archive raises any of these
