@@ -1,6 +1,7 @@
 """What the user names, as files: which are photographs and films, and where their results go."""
 
 import glob
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ArgumentError, InputError
-from .files import PHOTO_SUFFIXES, REFERENCE_NAME, SCENES_NAME, WORK_SUFFIX, fitting
+from .files import PHOTO_SUFFIXES, SCENES_NAME, WORK_SUFFIX, fitting
 
 _FILM_SUFFIXES = {".m2ts", ".mts", ".ts", ".mpg", ".mpeg", ".vob", ".wmv", ".flv", ".ogv", ".3gp"}
 _WRITABLE_VIDEOS = {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"}
@@ -17,6 +18,7 @@ MARK = "_colorized"
 """Ends the name of a result that is not given one."""
 OVERLAY_MARK = "_hints"
 """Ends the name of an overlay of hints."""
+_REFERENCE = re.compile(r"ref_\d{6}")
 PIPE = Path("-")
 """Stands for standard input and output."""
 _NEITHER = "neither a photograph nor a film"
@@ -137,7 +139,7 @@ def _reason_to_leave_out(path: Path, given: Path, leave_out: Collection[Path]) -
         return f"named {SCENES_NAME}"
     if path.stem.endswith(OVERLAY_MARK):
         return f"named *{OVERLAY_MARK}.*"
-    if REFERENCE_NAME.fullmatch(path.name) and (path.parent / SCENES_NAME).is_file():
+    if _REFERENCE.match(path.name) and (path.parent / SCENES_NAME).is_file():
         return f"reference frames beside a {SCENES_NAME}"
     below = [parent for parent in path.parents if parent.is_relative_to(given) and parent != given]
     if any(parent.suffix == WORK_SUFFIX for parent in below):

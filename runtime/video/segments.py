@@ -28,6 +28,8 @@ from .frames import FrameLayout
 from .protocols import Start, State
 from .reader import Flaws, Position
 
+FORMAT = 2
+"""Of the files of a segment; another one makes another identity."""
 _MANIFEST = "manifest.json"
 _KEY_DIGITS = 8
 _STATE = "state "  # begins the names of a state's arrays
@@ -101,8 +103,6 @@ class Segment:
             size = packets.stat().st_size
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile):
             return None  # a damaged archive raises any of these
-        if "origin" not in stored:
-            return None  # of an earlier version
         names = ("end", "layout", "origin")
         end, layout, origin = (json.loads(str(stored[name])) for name in names)
         known = {int(frame): said for frame, said in origin["references"].items()}
@@ -196,7 +196,8 @@ class WorkFolder:
         """How many of the segments an earlier run had finished."""
         self.reused_frames = 0
         self._stored: dict[int, Segment] = {}  # on the disk, not yet known to be of use
-        self._target, self._identity = target, dict(identity)
+        self._target = target
+        self._identity = {**identity, "format of segments": str(FORMAT)}
         key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
         end = f".{key}{WORK_SUFFIX}"
         self._start = f".{fitting(target.name, f'.{end}')}."  # of the names of all its folders

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import av
 import cv2
@@ -33,7 +34,9 @@ def scene(seed: int, frames: int, sign: float = 1.0) -> Iterator[U8]:
         yield to_bytes(lab_to_rgb(np.dstack([lightness, sign * ab])))
 
 
-def write_film(path: Path, frames: Sequence[U8], codec: str = "ffv1") -> Path:
+def write_film(
+    path: Path, frames: Sequence[U8], codec: Literal["ffv1", "libx264"] = "ffv1"
+) -> Path:
     """Write RGB frames (H, W, 3), 25 a second, with full chroma."""
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as film:

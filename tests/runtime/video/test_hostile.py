@@ -220,6 +220,7 @@ import av
 import numpy as np
 from colorize.runtime.errors import ColorizeError
 from colorize.runtime.resize import shrink
+from colorize.runtime.steering.follow import SceneSteering
 from colorize.runtime.video.colorize import colorize_video
 from colorize.runtime.video.options import VideoOptions, VideoSettings
 from colorize.runtime.video.sinks import FileSink
