@@ -56,6 +56,12 @@ BENCH = [
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 HEIF = ["pillow-heif>=1,<2"]
 RAW = ["rawpy>=0.24,<1"]  # LibRaw: develops what cameras write
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6,<10",
+    "mkdocstrings[python]>=0.29,<2",
+    "mkdocs-click>=0.9,<1",
+]
 EXTRAS = {
     "heif": HEIF,
     "raw": RAW,
@@ -71,6 +77,7 @@ EXTRAS = {
         "pycuda>=2025.1",
         "nvidia-ml-py>=12,<14",
     ],
+    "docs": DOCS,
     "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",
@@ -84,6 +91,7 @@ EXTRAS = {
         "build>=1.2,<2",
         *HEIF,
         *RAW,
+        *DOCS,
     ],
 }
 
@@ -104,7 +112,13 @@ setup(
         "": ["py.typed"],
         "colorize.bench.report": ["page.html", "results.schema.json"],
         "colorize.runtime.models": ["*.onnx", "*.json", "*.safetensors", "*.md"],
-        "colorize.runtime": ["samples/*.md", "samples/*.txt", "samples/*.mp4", "samples/*/*.jpg"],
+        "colorize.runtime": [
+            "run.schema.json",
+            "samples/*.md",
+            "samples/*.txt",
+            "samples/*.mp4",
+            "samples/*/*.jpg",
+        ],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..runtime.command import Command, console, listed, positive, require_extra
-from ..runtime.models.catalog import SAMPLES
+from ..runtime.command import Command, completes, console, listed, positive, require_extra
+from ..runtime.models.catalog import SAMPLES, bundled_models
 
 _NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
 _MOST_HINTS = 100_000
@@ -38,6 +38,7 @@ def _path(*, folder: bool = True) -> click.Path:
     "--model",
     "models",
     multiple=True,
+    shell_complete=completes(bundled_models, or_file=True),
     help="A bundled model or an ONNX file; may be repeated. Default: all bundled models.",
 )
 @click.option("--against", multiple=True, help="Another model to compare with; may be repeated.")
@@ -64,6 +65,7 @@ def _path(*, folder: bool = True) -> click.Path:
     "--backend",
     "backends",
     multiple=True,
+    shell_complete=completes(lambda: ("openvino", "onnxruntime", "tensorrt")),
     help="openvino, onnxruntime or tensorrt; may be repeated. Default: the first two.",
 )
 @click.option(

@@ -1,8 +1,7 @@
 """The command colorize-run: arguments only."""
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -13,14 +12,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .command import Command, console, refuse_given
-from .errors import ArgumentError, ColorizeError, ModelError
+from .command import Command, completes, console, refuse_given
+from .errors import ArgumentError, ColorizeError
 from .files import known_sha256
 from .finished import FinishedJobs
 from .inputs import PIPE
 from .jobs import Job, extraction_folders, plan, run_all, with_hints, with_references
-from .models.catalog import DEFAULT_MODEL, ModelSummary, find_model, listed_models
+from .listing import print_devices, print_models
+from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
+from .outcomes import JsonLines, Names
 from .video.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 NOTHING_PRODUCED = 1
 SOME_FAILED = 3
+
+_BACKENDS = ("auto", "tensorrt", "onnxruntime", "openvino")
+_DEVICES = ("auto", "cpu", "cuda", "gpu", "npu", "tensorrt")
+
+
+def _encoders() -> Iterable[str]:
+    from .video.codecs import ENCODERS
+
+    return ENCODERS
 
 
 @click.command(cls=Command, name="colorize-run")
@@ -46,6 +56,7 @@ SOME_FAILED = 3
     "--model",
     default=DEFAULT_MODEL,
     show_default=True,
+    shell_complete=completes(bundled_models, or_file=True),
     help="A bundled model, an ONNX file, or a folder with one in it.",
 )
 @click.option("--list-models", is_flag=True, help="List the bundled models, or those of --model.")
@@ -53,12 +64,14 @@ SOME_FAILED = 3
     "--backend",
     default="auto",
     show_default=True,
+    shell_complete=completes(lambda: _BACKENDS),
     help="auto (the fastest that works here), tensorrt, onnxruntime or openvino.",
 )
 @click.option(
     "--device",
     default="auto",
     show_default=True,
+    shell_complete=completes(lambda: _DEVICES),
     help="auto, cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel), tensorrt (ONNX Runtime's own).",
 )
 @click.option(
@@ -114,9 +127,17 @@ SOME_FAILED = 3
     help="Photograph: the color around pixel X,Y, as 340,120,#3a5f2b; R is the radius in pixels. "
     "Repeatable.",
 )
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="For scripts: write one JSON object a line to stdout, or the list of --list-models or "
+    "--list-devices as JSON.",
+)
 @click.option("--show", is_flag=True, help="Open the result in the system's viewer.")
 @click.option(
     "--codec",
+    shell_complete=completes(_encoders),
     help="Video: libx264 (the default for most containers), libx265, libvpx-vp9, libsvtav1, ffv1, "
     "or a hardware encoder such as h264_nvenc, hevc_qsv, h264_vaapi or hevc_videotoolbox.",
 )
@@ -171,6 +192,7 @@ def main(
     max_pixels: int | None,
     hints: Path | None,
     points: tuple[str, ...],
+    as_json: bool,
     show: bool,
     codec: str | None,
     crf: int | None,
@@ -194,15 +216,21 @@ def main(
     Example: colorize-run film.mp4 photos/ -o colored/
     """
     if list_models:
-        return _list_models(model)
+        return 0 if print_models(model, as_json=as_json) else SOME_FAILED
     if list_devices:
-        print_devices()
+        print_devices(as_json=as_json)
         return 0
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...'.")
+    if as_json and output == PIPE:
+        raise ArgumentError("--json writes to stdout, and so does -o -; name a file with -o")
     terminal = console()
+    outcomes = JsonLines() if as_json else Names()
 
-    say = partial(_say, terminal)
+    def say(line: Notice | str) -> None:
+        _say(terminal, line)
+        outcomes.notice(line)
+
     jobs = plan(
         inputs,
         output,
@@ -219,7 +247,9 @@ def main(
         raise ArgumentError("--discard-work goes with --references")
     extractions = list[tuple[Path, Path]]()
     if extract_references is not None:
-        refuse_given(("references", "output", "show"), "does not go with --extract-references")
+        refuse_given(
+            ("references", "output", "show", "as_json"), "does not go with --extract-references"
+        )
         extractions = extraction_folders(jobs, extract_references)
     elif references is not None:
         jobs = with_references(jobs, references, discard_work=discard_work, on_note=say)
@@ -241,6 +271,7 @@ def main(
         if skipped := len(jobs) - len(left):
             say(f"{skipped} of {len(jobs)} finished by an earlier run; --overwrite redoes them")
         if not left:
+            outcomes.end(0, colored=0, failed=0, skipped=skipped)
             return 0
         jobs = left
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
@@ -258,15 +289,14 @@ def main(
             saturation=saturation,
             refine=refine,
             cuda_graph=cuda_graph,
-            on_notice=partial(_say, terminal),
+            on_notice=say,
         ) as colorizer,
     ):
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
             return _extract(extractions, every, colorizer, terminal)
-        code = _run(jobs, colorizer, options, terminal, finished, alone=len(jobs) + skipped == 1)
-        if code == NOTHING_PRODUCED and skipped:
-            code = SOME_FAILED
+        outcomes.start(model, colorizer, len(jobs))
+        code = _run(jobs, colorizer, options, terminal, finished, outcomes, skipped)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
@@ -306,25 +336,6 @@ def _extract(
     return 0
 
 
-def _list_models(name: str) -> int:
-    """Print the models that NAME stands for; a damaged one does not hide the others."""
-    damaged = False
-    for title, path in listed_models(name).items():
-        try:
-            summary = ModelSummary.of(path)
-        except ModelError as error:
-            damaged = True
-            click.echo(f"{title}: unusable: {error}")
-            continue
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        works_at = f", colors best at {summary.native_size} pixels" if summary.native_size else ""
-        click.echo(f"{title}: {summary.architecture}, {summary.precision}, {size}{works_at}")
-        figures = ", ".join(f"{key} {value:.3g}" for key, value in (summary.figures or {}).items())
-        click.echo(f"  quality: {figures or 'not measured'}")
-        click.echo(f"  license: {summary.license}")
-    return SOME_FAILED if damaged else 0
-
-
 def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
     """Return what shows a film's progress; the bar appears with the first frame."""
     task: TaskID | None = None
@@ -339,17 +350,6 @@ def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
     return show
 
 
-def _print_path(path: Path) -> None:
-    """Print PATH to stdout, one that is no text as its bytes."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        name = os.fsencode(path)
-        click.echo(name if hasattr(sys.stdout, "buffer") else name.decode(errors="replace"))
-    else:
-        click.echo(path)
-
-
 def _say(terminal: Console, line: Notice | str) -> None:
     shown = str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
     terminal.print(shown, soft_wrap=True, markup=False)
@@ -361,16 +361,20 @@ def _run(
     options: VideoOptions,
     terminal: Console,
     finished: FinishedJobs,
-    *,
-    alone: bool,
+    outcomes: Names,
+    skipped: int,
 ) -> int:
-    """Do JOBS and return the exit code; the error of a job that was ALONE asked for is raised."""
+    """Do JOBS, SKIPPED of which an earlier run did, and return the exit code.
+
+    The error of a job that alone was asked for is raised.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total} {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
+    alone = len(jobs) + skipped == 1
     failed = 0
     with Progress(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
@@ -378,59 +382,33 @@ def _run(
         overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
         for job, outcome in run_all(jobs, colorizer, options, partial(_show_video, bar)):
             try:
-                for notice in outcome.result():
+                notices = outcome.result()
+                for notice in notices:
                     _say(terminal, notice)
                 finished.add(job)
-                if job.target != PIPE:
-                    _print_path(job.target)
-            except ColorizeError as error:
-                if alone:
-                    raise
-                failed += 1
-                _say(terminal, f"colorize-run: {error}")
+                outcomes.done(job, notices)
             except Exception as error:  # one strange file must not stop all that follow it
+                outcomes.failed(job, error)
                 if alone:
+                    code = error.exit_code if isinstance(error, ColorizeError) else NOTHING_PRODUCED
+                    outcomes.end(code, colored=0, failed=1, skipped=0)
                     raise
                 failed += 1
-                _say(terminal, f"colorize-run: {job.source}: {type(error).__name__}: {error}")
+                _say(terminal, f"colorize-run: {_said(job, error)}")
             bar.advance(overall)
-    if failed == len(jobs):
-        return NOTHING_PRODUCED
-    if failed:
+    code = NOTHING_PRODUCED if failed == len(jobs) + skipped else SOME_FAILED if failed else 0
+    if 0 < failed < len(jobs):
         terminal.print(f"{failed} of {len(jobs)} files failed")
-    return SOME_FAILED if failed else 0
+    outcomes.end(code, colored=len(jobs) - failed, failed=failed, skipped=skipped)
+    return code
+
+
+def _said(job: Job, error: Exception) -> str:
+    """Return the line about ERROR; one that is not ours names neither its file nor its kind."""
+    if isinstance(error, ColorizeError):
+        return str(error)
+    return f"{job.source}: {type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":
     main()
-
-
-def print_devices() -> None:
-    """Print a table on a terminal, else one line a device."""
-    from .engines.select import engine_devices
-
-    rows = [
-        (backend, found.device, found.name, found.problem)
-        for backend, devices in engine_devices().items()
-        for found in devices
-    ]
-    if sys.stdout.isatty():
-        _print_table(rows)
-        return
-    for backend, device, name, problem in rows:
-        place = " ".join(filter(None, [backend, device]))
-        hardware = f" ({name})" if name else ""
-        click.echo(f"{place}{hardware}: {f'no: {problem}' if problem else 'yes'}")
-
-
-def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("--backend", "--device", "hardware", "usable"):
-        table.add_column(heading, overflow="fold")
-    for backend, device, name, problem in rows:
-        table.add_row(backend, device, name, f"no: {problem}" if problem else "yes")
-    Console(highlight=False, markup=False).print(table)

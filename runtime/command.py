@@ -4,12 +4,13 @@ import importlib.util
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from .errors import ArgumentError, ColorizeError, MissingExtraError
@@ -99,6 +100,21 @@ def listed(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ..
             raise click.BadParameter(f"{value!r} is not {what}", param=param) from error
 
     return read
+
+
+def completes(
+    words: Callable[[], Iterable[str]], *, or_file: bool = False
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return an option's `shell_complete`: WORDS that begin as what was typed.
+
+    OR_FILE lets the shell complete a file name where no word does.
+    """
+
+    def complete(_: click.Context, __: click.Parameter, typed: str) -> list[CompletionItem]:
+        found = [CompletionItem(word) for word in words() if word.startswith(typed)]
+        return found or ([CompletionItem(typed, type="file")] if or_file else [])
+
+    return complete
 
 
 def positive(text: str) -> int:

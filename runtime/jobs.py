@@ -85,7 +85,9 @@ class Job:
         frames = report.frames - report.resumed
         rate = frames / max(report.seconds, 1e-9)
         speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
-        return [Notice(speed, topic="speed", source=str(self.source))]
+        figures = {"frames": frames, "resumed": report.resumed, "seconds": report.seconds}
+        figures |= {f"{name}_seconds": seconds for name, seconds in report.stages.items()}
+        return [Notice(speed, topic="speed", source=str(self.source), figures=figures)]
 
     def sources(self) -> list[Path]:
         """Return the files that the result depends on."""

@@ -1,7 +1,7 @@
 """What the user should hear while work goes on: one channel for memory, videos and photographs."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +22,7 @@ class Notice:
     source: str | None = None  # the file that it is about
     frame: int | None = None  # of a video, counted from 0
     time: float | None = None  # of that frame, in seconds
+    figures: Mapping[str, float] | None = None  # what the message says in numbers, for programs
 
     def __str__(self) -> str:
         return self.message if self.source is None else f"{self.source}: {self.message}"

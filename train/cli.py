@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..runtime.command import Command, console, options_given, positive, require_extra
+from ..runtime.command import Command, completes, console, options_given, positive, require_extra
 from ..runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _MODULES = (
     "platformdirs",
     "bracex",
 )
+_ARCHITECTURES = ("resnet", "unet", "gan", "unetgan")  # their registry imports torch
+_PRESETS = ("small", "base", "large")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -61,8 +63,17 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 
 
 @click.command(cls=Command, name="colorize-train", no_args_is_help=False)
-@click.option("--arch", help="resnet, unet, gan or unetgan. Default: unet, or that of --init-from.")
-@click.option("--preset", show_default="small", help="small, base or large.")
+@click.option(
+    "--arch",
+    shell_complete=completes(lambda: _ARCHITECTURES),
+    help="resnet, unet, gan or unetgan. Default: unet, or that of --init-from.",
+)
+@click.option(
+    "--preset",
+    show_default="small",
+    shell_complete=completes(lambda: _PRESETS),
+    help="small, base or large.",
+)
 @click.option(
     "--data",
     multiple=True,
@@ -97,6 +108,7 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 @click.option(
     "--init-from",
     metavar="default|FILE|RUN",
+    shell_complete=completes(lambda: ["default"], or_file=True),
     help="Fine-tune the bundled colorizer, a checkpoint file, or the checkpoint of a run folder.",
 )
 @click.option(

@@ -65,6 +65,7 @@ def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:
     assert "colorize/runtime/models/default.safetensors" in models
     for wanted in ("page.html", "results.schema.json"):
         assert f"colorize/bench/report/{wanted}" in names
+    assert "colorize/runtime/run.schema.json" in names
     for folder, least in (("train", 20), ("test", 14)):
         prefix = f"colorize/runtime/samples/{folder}/"
         assert sum(name.startswith(prefix) for name in names) >= least

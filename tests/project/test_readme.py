@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
 import click
+import markdown
 import onnx
 import pytest
 
@@ -37,7 +39,13 @@ MODULES = {
     "colorize-run": "colorize.runtime.cli",
     **{f"colorize-{name}": f"colorize.{name}.cli" for name in COMMANDS[1:]},
 }
-OTHERS = {"cp", "ffmpeg", "mpv", "npm", "pip", "ruff", "mypy", "sha256sum", "tensorboard"}
+MAINS = [
+    *MODULES.values(),
+    "colorize.bench.compare_runs",
+    "colorize.bench.training_speed",
+    "colorize.bench.bounds",
+]
+OTHERS = {"cp", "ffmpeg", "jq", "mpv", "npm", "pip", "ruff", "mypy", "sha256sum", "tensorboard"}
 """Programs that are not ours."""
 THEIRS = {"--help", "--logdir", "--nproc-per-node", "--prefix", "--version"}
 """Options that are theirs, or click's."""
@@ -101,8 +109,7 @@ def _check(command: list[str]) -> None:
     """Parse COMMAND as the program that it names would; nothing is run."""
     ours = _ours(command)
     if ours is not None:
-        main = import_module(_main_of(ours[0])).main
-        assert isinstance(main, click.Command)
+        main = _main(ours[0])
         try:
             if ours[1]:  # one that is only named stands for what it does
                 main.make_context(command[0], list(ours[1]))
@@ -123,10 +130,13 @@ def _check(command: list[str]) -> None:
         assert name in OTHERS, f"{shlex.join(command)}: a program that no page names"
 
 
-def _main_of(module: str) -> str:
-    """Return the module that `python -m MODULE` runs."""
+def _main(module: str) -> click.Command:
+    """Return the command that `python -m MODULE` runs."""
     package = ROOT.joinpath(*module.split(".")[1:])
-    return f"{module}.__main__" if (package / "__main__.py").is_file() else module
+    name = f"{module}.__main__" if (package / "__main__.py").is_file() else module
+    main = import_module(name).main
+    assert isinstance(main, click.Command)
+    return main
 
 
 def test_the_readme_is_short_and_its_two_commands_are_the_first() -> None:
@@ -187,9 +197,7 @@ def test_options_in_sentences_exist(page: Path, options: set[str]) -> None:
 @pytest.fixture(scope="module")
 def options() -> set[str]:
     """Every option of every command of this package."""
-    modules = [*MODULES.values(), "colorize.bench.compare_runs", "colorize.bench.training_speed"]
-    mains = [import_module(name).main for name in (*modules, "colorize.bench.bounds.__main__")]
-    params = [param for main in mains for param in main.params]
+    params = [param for name in MAINS for param in _main(name).params]
     return THEIRS | {opt for param in params for opt in (*param.opts, *param.secondary_opts)}
 
 
@@ -201,6 +209,20 @@ def test_a_wrong_option_and_a_wrong_program_are_found() -> None:
         _check(["wobble"])
     piped = "ffmpeg -i a.mkv - | colorize-run - -o - > b.y4m && mpv b.y4m  # a comment"
     assert [command[-1] for command in _commands(piped)] == ["-", "-", "b.y4m"]
+
+
+def test_the_page_of_options_has_every_option_of_every_command() -> None:
+    """As the documentation site makes it, from the commands themselves."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    html = unescape(markdown.markdown(page, extensions=["mkdocs-click", "fenced_code"]))
+    sections = dict(re.findall(r"<h2>(.+?)</h2>\n(.*?)(?=<h2>|\Z)", html, re.S))
+    mains = {main.name: main for main in map(_main, MAINS)}
+    assert sections.keys() == mains.keys()
+    for name, main in mains.items():
+        given = {opt for param in main.params for opt in (*param.opts, *param.secondary_opts)}
+        listed = re.findall(r"(?:^|>) {2}(-\S.*?)(?:  |$)", sections[name], re.M)
+        named = {word for line in listed for word in re.findall(r"(?<!\S)--?[a-z][\w-]*", line)}
+        assert named - {"--help"} == {opt for opt in given if opt.startswith("-")}, name
 
 
 def test_the_functions_that_the_architecture_page_walks_through_exist() -> None:

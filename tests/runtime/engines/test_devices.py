@@ -203,7 +203,7 @@ def test_list_devices_tells_all_and_why_not(colorize_run: Run, gpus: Gpus) -> No
 def test_list_devices_is_a_table_on_a_terminal(
     gpus: Gpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from colorize.runtime.cli import print_devices
+    from colorize.runtime.listing import print_devices
 
     gpus("RTX 4090")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
