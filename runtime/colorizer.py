@@ -57,8 +57,8 @@ class Colorizer:
 
     Threads may share it: they take turns at the network and do the rest side by side.
 
-    with Colorizer() as colorizer:
-        rgb = colorizer.image(rgb)
+        with Colorizer() as colorizer:
+            rgb = colorizer.image(rgb)
     """
 
     def __init__(

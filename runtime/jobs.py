@@ -85,8 +85,11 @@ class Job:
         frames = report.frames - report.resumed
         rate = frames / max(report.seconds, 1e-9)
         speed = f"{frames} frames in {report.seconds:.1f} s, {rate:.1f} fps ({stages})"
-        figures = {"frames": frames, "resumed": report.resumed, "seconds": report.seconds}
-        figures |= {f"{name}_seconds": seconds for name, seconds in report.stages.items()}
+        times = {"seconds": report.seconds} | {
+            f"{name.replace(' ', '_')}_seconds": seconds for name, seconds in report.stages.items()
+        }
+        figures = {"frames": frames, "resumed": report.resumed}
+        figures |= {name: round(seconds, 3) for name, seconds in times.items()}
         return [Notice(speed, topic="speed", source=str(self.source), figures=figures)]
 
     def sources(self) -> list[Path]:

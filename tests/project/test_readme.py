@@ -35,6 +35,7 @@ PAGES = [
     *sorted((ROOT / "runtime" / "models").glob("*.md")),
 ]
 COMMANDS = ("run", "train", "export", "bench")
+FLOORS = ("runtime", "train", "export", "bench")
 MODULES = {
     "colorize-run": "colorize.runtime.cli",
     **{f"colorize-{name}": f"colorize.{name}.cli" for name in COMMANDS[1:]},
@@ -45,7 +46,19 @@ MAINS = [
     "colorize.bench.training_speed",
     "colorize.bench.bounds",
 ]
-OTHERS = {"cp", "ffmpeg", "jq", "mpv", "npm", "pip", "ruff", "mypy", "sha256sum", "tensorboard"}
+OTHERS = {
+    "cp",
+    "ffmpeg",
+    "jq",
+    "mkdocs",
+    "mpv",
+    "npm",
+    "pip",
+    "ruff",
+    "mypy",
+    "sha256sum",
+    "tensorboard",
+}
 """Programs that are not ours."""
 THEIRS = {"--help", "--logdir", "--nproc-per-node", "--prefix", "--version"}
 """Options that are theirs, or click's."""
@@ -225,6 +238,18 @@ def test_the_page_of_options_has_every_option_of_every_command() -> None:
         assert named - {"--help"} == {opt for opt in given if opt.startswith("-")}, name
 
 
+def test_the_messages_that_are_explained_are_said_somewhere() -> None:
+    """In the code, where a long message is several strings in a row, with names in between."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\*\*`(.+)`\*\*", page, re.M)
+    assert len(messages) > 10
+    sources = [path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    code = re.sub(r'"\s*f?"', "", code)
+    parts = {part for message in messages for part in re.split(r"\.\.\.|`\*\*, \*\*`", message)}
+    assert [part for part in parts if part.strip() not in code] == []
+
+
 def test_the_functions_that_the_architecture_page_walks_through_exist() -> None:
     named = re.findall(r"`([\w/]+\.py):([\w.]+)`", _prose(ARCHITECTURE))
     assert len(named) > 30
@@ -252,7 +277,7 @@ def test_the_architecture_page_draws_every_room() -> None:
     drawing = "".join(_blocks(ARCHITECTURE, "text"))
     rooms = [
         init.parent.relative_to(ROOT)
-        for floor in ("runtime", "train", "export", "bench")
+        for floor in FLOORS
         for init in (ROOT / floor).rglob("__init__.py")
     ]
     assert len(rooms) > 20
