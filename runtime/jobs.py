@@ -88,7 +88,7 @@ class Job:
         times = {"seconds": report.seconds} | {
             f"{name.replace(' ', '_')}_seconds": seconds for name, seconds in report.stages.items()
         }
-        figures = {"frames": frames, "resumed": report.resumed}
+        figures: dict[str, float] = {"frames": frames, "resumed": report.resumed}
         figures |= {name: round(seconds, 3) for name, seconds in times.items()}
         return [Notice(speed, topic="speed", source=str(self.source), figures=figures)]
 
