@@ -24,7 +24,7 @@ from ...runtime.models.contract import CHANNELS, HINTS
 from ..graphs.fp16 import HalvedNetwork
 from ..graphs.onnx import to_onnx
 from .signature import IOSignature, Range
-from .wrapper import with_any_batch
+from .wrapper import with_any_batch, with_float32_ends
 from .zhang import AB_SCALE, ECCV16, SIGGRAPH17
 
 DDCOLOR_SIZE = 512
@@ -218,7 +218,7 @@ def load_onnx(
     NATIVE_SIZE and SIZE_MULTIPLE count for files that take any height and width.
     """
     try:
-        model = with_any_batch(onnx.load(path))
+        model = with_float32_ends(with_any_batch(onnx.load(path)))
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )

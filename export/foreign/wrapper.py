@@ -12,6 +12,7 @@ from ..graphs.expressions import Formulas, Term
 from ..graphs.onnx import OPSET, strip_source_notes
 from .signature import IOSignature
 
+HALF = ir.DataType.FLOAT16
 _PREFIX = "network/"
 
 
@@ -26,6 +27,28 @@ def with_any_batch(model: onnx.ModelProto) -> onnx.ModelProto:
             value.type.tensor_type.shape.dim[0].dim_param = "N"
     del model.graph.value_info[:]  # they may speak of the old batch
     return model
+
+
+def with_float32_ends(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return MODEL with casts where its inputs and outputs are float16; what it computes stays."""
+    converted = ir.from_proto(model)
+    graph = converted.graph
+    for index, given in enumerate(graph.inputs):
+        if given.dtype == HALF and given.name not in graph.initializers:
+            wide = ir.val(given.name, FLOAT, given.shape)
+            cast = ir.node("Cast", [wide], {"to": HALF.value})
+            given.replace_all_uses_with(cast.outputs[0])
+            graph.insert_before(graph[0], cast)
+            graph.inputs[index] = wide
+    for index, answer in enumerate(graph.outputs):
+        if answer.dtype == HALF:
+            cast = ir.node("Cast", [answer], {"to": FLOAT.value})
+            [wide] = cast.outputs
+            wide.name, answer.name = answer.name, f"{answer.name}/float16"
+            wide.type, wide.shape = ir.TensorType(FLOAT), answer.shape
+            graph.append(cast)
+            graph.outputs[index] = wide
+    return ir.to_proto(converted)
 
 
 def wrap(

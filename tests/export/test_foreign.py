@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner, Result
 from onnx import TensorProto, helper
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from skimage.color import lab2rgb, rgb2lab
 from torch import Tensor, nn
 
@@ -54,6 +55,23 @@ def save_onnx(
     opsets = [helper.make_opsetid("", opset)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     return path
+
+
+def test_a_float16_file_computes_as_it_did_between_float32_ends(tmp_path: Path) -> None:
+    whole = onnx.load(save_onnx(tmp_path / "whole.onnx", (3, 2), ("N", "H", "W")))
+    source, target = tmp_path / "theirs.onnx", tmp_path / "ours.onnx"
+    onnx.save(convert_float_to_float16(whole), source)
+    theirs = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    assert theirs.get_inputs()[0].type == "tensor(float16)"
+    signature = ("--takes", "gray-rgb", "--gives", "ab", "--ab-scale", "20")
+    about = ("--license", "MIT", "--source", "a friend", "--size-multiple", 8)
+    result = run("--import", source, *signature, *about, "-o", target)
+    assert result.exit_code == 0, result.output
+    L = np.random.default_rng(1).uniform(5, 95, (1, 1, 40, 56)).astype(np.float32)
+    [expected] = theirs.run(None, {"L": gray_rgb(L).astype(np.float16)})
+    for backend in ("onnxruntime", "openvino"):
+        with Colorizer(target, backend=backend, precision="fp32") as colorizer:
+            assert levels(L, colorizer.engine.infer(L), expected * np.float32(20)) <= 1
 
 
 def plain(path: Path) -> Callable[[F32], F32]:
