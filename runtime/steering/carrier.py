@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,12 +12,9 @@ from ..video.protocols import State
 from .blending import blend, merged
 from .lookahead import Outlook, Past
 from .motion import Step, read
-from .tracking import Carried, ReferencePlanes, Tracker, stated
+from .tracking import Carried, ReferencePlanes, Tracker, likeness, stated
 
-_STEADY = 0.95  # share of the frame before in a frame, where both are surely of one thing
-_COLOR_TOLERANCE = 30.0  # CIELAB units
-_LIGHTNESS_TOLERANCE = 9.0  # L*
-_MISS_ALLOWED = 0.5  # square of pixels
+_STEADY = 0.9  # share of the frame before in a frame, where both are surely of one thing
 _FAIR_WEIGHT = 0.05  # of carried colors that a new reference leaves as they are, to become its own
 
 
@@ -41,7 +37,7 @@ class Carrier:
         CANCEL stops what makes them. Without STEADY colors stay as they arrive.
         """
         self._steady = steady
-        self._ab: F32 | None = state.get("carried_ab")
+        self._ab: F32 | None = state.get("shown_ab")
         self._step: Step | None = None
         self.cancel = cancel
         self._outlooks = outlooks
@@ -53,7 +49,10 @@ class Carrier:
             planes = state["reference_gray"], state["reference_ab"], state["reference_alpha"]
             gray, ab, alpha = planes
             reference = ReferencePlanes(gray=gray, ab=ab, alpha=alpha)
-            self._tracker = Tracker(reference, state["places"])
+            last = None
+            if "carried_ab" in state:
+                last = Carried(state["carried_ab"], state["carried_weight"])
+            self._tracker = Tracker(reference, state["places"], last, steady=steady)
 
     @staticmethod
     def past(state: State) -> Past:
@@ -66,7 +65,7 @@ class Carrier:
         arrays: dict[str, NDArray[Any] | None] = {
             "gray": self._gray,
             "scene": self._scene,
-            "carried_ab": self._ab,
+            "shown_ab": self._ab,
         }
         if self._tracker is not None:
             reference = self._tracker.reference
@@ -76,6 +75,8 @@ class Carrier:
                 "reference_ab": reference.ab,
                 "reference_alpha": reference.alpha,
             }
+            if (last := self._tracker.last) is not None:
+                arrays |= {"carried_ab": last.ab, "carried_weight": last.weight}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def begins_scene(self, gray: U8) -> bool:  # noqa: ARG002  # the lookahead has seen it
@@ -102,18 +103,19 @@ class Carrier:
         return own, blended if self._ab is None else self._ab
 
     def _steadied(self, outlook: Outlook, before: U8 | None, lightness: F32, ab: F32) -> F32:
+        """Return AB with much of the frame before: what the model adds still jumps."""
         if self._ab is None or before is None or outlook.motion is None:
             return ab
         shape = (outlook.gray.shape[0], outlook.gray.shape[1])
         step = self._step or Step.of(outlook.motion, shape, forward=True)
         past = read(self._ab, step.x, step.y)
-        share = _STEADY * likeness(past, ab, before, lightness, step)
+        share = np.float32(_STEADY) * likeness(past, ab, before, lightness, step)
         if outlook.reference is not None:
             share = share * (1 - outlook.reference.alpha)
         return np.asarray(ab + (past - ab) * share[..., None], np.float32)
 
     def _carried(self, outlook: Outlook) -> list[Carried]:
-        known, self._step = [], None
+        known, self._step = list[Carried](), None
         if outlook.begins_scene:
             self._tracker = None
         if self._tracker is not None and outlook.motion is not None and self._gray is not None:
@@ -122,22 +124,11 @@ class Carrier:
             known.append(self._tracker.step(self._gray, outlook.gray, step))
             self._step = step
         if outlook.reference is not None:
-            self._tracker = Tracker(_over(outlook.reference, known))
+            self._tracker = Tracker(_over(outlook.reference, known), steady=self._steady)
             known.append(stated(outlook.reference))
         if outlook.later is not None:
             known.append(outlook.later)
         return known
-
-
-def likeness(past: F32, ab: F32, before: U8, lightness: F32, step: Step) -> F32:
-    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing."""
-    apart = ((past - ab) ** 2).sum(-1) / np.float32(_COLOR_TOLERANCE**2)
-    apart = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
-    change = np.abs(read(gray_to_lightness(before), step.x, step.y) - lightness)
-    change = np.asarray(cv2.blur(change, (3, 3)), np.float32) / np.float32(_LIGHTNESS_TOLERANCE)
-    miss = np.maximum(step.miss - _MISS_ALLOWED, 0)
-    like = np.exp(-apart * apart - change**4 - miss) * (1 - step.outside)
-    return np.asarray(like, np.float32)
 
 
 def _over(reference: ReferencePlanes, known: list[Carried]) -> ReferencePlanes:

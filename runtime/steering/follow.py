@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
 
 from ..color import F32, U8
@@ -53,20 +52,21 @@ class ReferenceSteering:
     """Carries the colors of REFERENCES, by their frames, through their scenes."""
 
     references: Mapping[int, Reference]
-    folder: Path | None = None  # for what is carried backward; None: the system's
 
     @contextmanager
     def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:
         """Yield what follows the frames after START; a second decoder runs ahead of it."""
         reader, cancelled = VideoReader(run.source, run.container), Event()
+        steady = run.settings.options.stabilize
         pictures = run.watch.timed("decode ahead", reader.pictures(start.position))
         known = outlooks(
             (gray_of(picture.luma, picture.layout) for picture in pictures),
             self.references,
             first=start.frames,
             past=Carrier.past(start.state),
-            folder=self.folder,
+            folder=run.folder,
             cancelled=cancelled,
+            steady=steady,
         )
 
         def cancel() -> None:
@@ -75,6 +75,6 @@ class ReferenceSteering:
 
         with closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
             try:
-                yield Carrier(ahead, start.state, cancel, steady=run.settings.options.stabilize)
+                yield Carrier(ahead, start.state, cancel, steady=steady)
             finally:
                 cancel()

@@ -68,13 +68,15 @@ def outlooks(
     past: Past,
     folder: Path | None,
     cancelled: Event,
+    steady: bool = True,
 ) -> Iterator[Callable[[], Outlook]]:
     """Yield for each of the GRAYS (H, W), of which the first has the index FIRST, how to read it.
 
     Each is to be read once, in order. FOLDER is where the disk has room; None: the system's.
+    STEADY as Tracker has it.
     """
     planes, ahead = _Planes(references), max(references, default=-1)
-    stretch = _Stretch(folder)
+    stretch = _Stretch(folder, steady=steady)
     for seen in _seen(grays, first, past):
         if cancelled.is_set():
             return
@@ -83,7 +85,7 @@ def outlooks(
             if seen.motion is not None and (reference := planes.of(seen.index, seen.gray)):
                 stretch.carry_back(reference, seen.motion, cancelled)
             yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
-            stretch = _Stretch(folder)
+            stretch = _Stretch(folder, steady=steady)
         stretch.add(seen)
     yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
 
@@ -119,8 +121,8 @@ def _seen(grays: Iterable[U8], first: int, past: Past) -> Iterator[_Seen]:
 class _Stretch:
     """Frames that follow each other within one scene, with their planes on the disk."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._spill = _Spill(folder)
+    def __init__(self, folder: Path | None, *, steady: bool) -> None:
+        self._spill, self._steady = _Spill(folder), steady
         self._frames: list[_Spilled] = []
         self._later: list[tuple[_Stored, _Stored]] = []  # ab and weight, from the last frame back
 
@@ -141,7 +143,8 @@ class _Stretch:
 
     def carry_back(self, reference: ReferencePlanes, motion: Motion, cancelled: Event) -> None:
         """Carry REFERENCE, the frame after the last, back; MOTION is between these two."""
-        tracker, later, between = Tracker(reference), reference.gray, motion
+        tracker = Tracker(reference, steady=self._steady)
+        later, between = reference.gray, motion
         for frame in reversed(self._frames):
             gray = self._spill.get(frame.gray)
             step = Step.of(between, (gray.shape[0], gray.shape[1]), forward=False)

@@ -27,6 +27,10 @@ _STEP_DOUBT, _MISS, _MISS_ALLOWED = 0.3, 8.0, 0.5
 _CHANGE_ALLOWED = 3.0  # L* by which a pixel may change from frame to frame
 _MOST_DOUBT = 1000.0
 _LEAST_VARIANCE = 0.5
+_STEADY = 0.95  # share of the frame before in a frame, where both are surely of one thing
+_COLOR_TOLERANCE = 30.0  # CIELAB units
+_LIGHTNESS_TOLERANCE = 15.0  # L*
+_STEADY_MISS = 2.0  # square of pixels that flow may miss by
 _TRUTH = 1e4  # weight of what a reference says of its own frame
 
 
@@ -55,9 +59,21 @@ def stated(reference: ReferencePlanes) -> Carried:
 class Tracker:
     """Follows frames, one by one, away from one reference, forward or backward in time."""
 
-    def __init__(self, reference: ReferencePlanes, places: F32 | None = None) -> None:
-        """Begin at the reference's frame, or with the PLACES that an earlier tracker had."""
-        self.reference = reference
+    def __init__(
+        self,
+        reference: ReferencePlanes,
+        places: F32 | None = None,
+        last: Carried | None = None,
+        *,
+        steady: bool = True,
+    ) -> None:
+        """Begin at the reference's frame, or with what an earlier tracker had: PLACES and LAST.
+
+        Without STEADY colors stay as they arrive.
+        """
+        self.reference, self._steady = reference, steady
+        self.last = last
+        """The colors of the last frame, if they are held steady."""
         self._lightness = gray_to_lightness(reference.gray)
         if places is None:
             x, y = pixel_grid(reference.gray.shape)
@@ -73,7 +89,13 @@ class Tracker:
         doubt = read(self.places[2], step.x, step.y) + _doubt(before, lightness, step)
         age = self.places[3] + 1
         self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age])
-        return self.carried(unlike)
+        carried = self.carried(unlike)
+        if not self._steady:
+            return carried
+        if self.last is not None:
+            carried = _steadied(carried, self.last, before, lightness, step)
+        self.last = carried
+        return carried
 
     def carried(self, unlike: F32) -> Carried:
         """Read the reference at the places, which look so much UNLIKE it (h, w), in L*."""
@@ -137,3 +159,26 @@ def _doubt(before: U8, lightness: F32, step: Step) -> F32:
     miss = np.maximum(step.miss - _MISS_ALLOWED, 0)
     doubt: F32 = _STEP_DOUBT + _MISS * miss + more * more + step.outside * _MOST_DOUBT
     return np.minimum(doubt, np.float32(_MOST_DOUBT))
+
+
+def _steadied(fresh: Carried, last: Carried, before: U8, lightness: F32, step: Step) -> Carried:
+    """Return FRESH with much of LAST, the colors of the frame BEFORE, moved here by STEP.
+
+    Fresh places jump by parts of a pixel from frame to frame, and so do the weights.
+    """
+    past = read(np.dstack([last.ab, last.weight]), step.x, step.y)
+    share = np.float32(_STEADY) * likeness(past[..., :2], fresh.ab, before, lightness, step)
+    ab = fresh.ab + (past[..., :2] - fresh.ab) * share[..., None]
+    weight = fresh.weight + (past[..., 2] - fresh.weight) * share
+    return Carried(np.asarray(ab, np.float32), np.asarray(weight, np.float32))
+
+
+def likeness(past: F32, ab: F32, before: U8, lightness: F32, step: Step) -> F32:
+    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing."""
+    apart = ((past - ab) ** 2).sum(-1) / np.float32(_COLOR_TOLERANCE**2)
+    apart = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
+    change = np.abs(read(gray_to_lightness(before), step.x, step.y) - lightness)
+    change = np.asarray(cv2.blur(change, (3, 3)), np.float32) / np.float32(_LIGHTNESS_TOLERANCE)
+    miss = np.maximum(step.miss - np.float32(_STEADY_MISS), 0)
+    like = np.exp(-apart * apart - change**4 - miss) * (1 - step.outside)
+    return np.asarray(like, np.float32)

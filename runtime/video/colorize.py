@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
 from ..notices import Notice, NoticeLog, OnNotice
@@ -68,6 +68,7 @@ def colorize_video(
             watch=watch,
         )
         with sink.open(run) as writer:
+            run = replace(run, folder=writer.folder)
 
             def progress() -> None:
                 seconds = time.monotonic() - began

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol
 
 from av.container import InputContainer
@@ -31,6 +32,7 @@ class Run:
     settings: VideoSettings
     tell: OnNotice
     watch: Stopwatch
+    folder: Path | None = None  # for what is kept until the end; None: the system's
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,10 @@ class Writer(Protocol):
     @property
     def resumed(self) -> int:
         """How many of them an earlier run had finished."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where there is room for what a run keeps until its end; None: the system's folder."""
 
     def stored(self, layout: FrameLayout) -> FrameLayout:
         """Return the layout in which frames of LAYOUT are written; ArgumentError if in none."""

@@ -76,6 +76,10 @@ class _FileWriter:
     def resumed(self) -> int:
         return self._work.reused_frames
 
+    @property
+    def folder(self) -> Path:
+        return self._work.path
+
     def stored(self, layout: FrameLayout) -> FrameLayout:
         return self._choose(layout)[1]
 

@@ -99,8 +99,10 @@ class FrameColorizer:
             with watch.stage("steer"):
                 saturated = ab * np.float32(self._run.settings.saturation)
                 own_lightness, own_ab = self._steering.colors(lightness, saturated)
+            # Carried colors move with their things: codes held in one place would lag behind them.
+            rounding = self._rounding if own_ab is saturated else None
             with watch.stage("enlarge"):
-                planes = chroma_planes(own_lightness, own_ab, layout, self._scratch, self._rounding)
+                planes = chroma_planes(own_lightness, own_ab, layout, self._scratch, rounding)
             yield ColoredPicture(
                 picture=picture,
                 layout=layout,

@@ -59,6 +59,7 @@ class _Y4MWriter:
 
     start = Start()
     resumed = 0
+    folder = None
 
     def __init__(self, stream: BinaryIO, run: Run) -> None:
         self.frames = 0

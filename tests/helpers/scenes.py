@@ -11,7 +11,7 @@ import numpy as np
 from colorize.runtime.color import F32, U8, lab_to_rgb, to_bytes
 
 SHAPE = (96, 144)
-GROUND, SQUARE = (-25.0, 30.0), (45.0, 30.0)
+GROUND, SQUARE = (-14.0, 18.0), (24.0, 16.0)
 """a* and b* of the first scene; those of later scenes have other signs."""
 
 

@@ -142,6 +142,10 @@ class MemorySink:
     def chroma(self) -> list[Plane]:
         return [item.chroma for item in self.pictures]
 
+    @property
+    def folder(self) -> None:
+        return None
+
     def check(self, source: Source, settings: VideoSettings) -> None:
         pass
 

@@ -1,14 +1,25 @@
 """Colors follow what they belong to; where they are doubtful, they weigh less."""
 
 import itertools
+from copy import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from helpers.scenes import GROUND, SQUARE, scene, texture
 from numpy.typing import NDArray
 
-from colorize.runtime.color import F32, U8, gray_to_lightness, rgb_to_gray, rgb_to_lab, to_bytes
+from colorize.runtime.color import (
+    F32,
+    U8,
+    gray_to_lightness,
+    rgb_to_gray,
+    rgb_to_lab,
+    to_bytes,
+)
 from colorize.runtime.steering.blending import blend, merged
+from colorize.runtime.steering.carrier import Carrier
+from colorize.runtime.steering.lookahead import Outlook
 from colorize.runtime.steering.motion import Motion, Step, measure, pixel_grid
 from colorize.runtime.steering.tracking import Carried, ReferencePlanes, Tracker, stated
 
@@ -25,11 +36,17 @@ def _reference(rgb: U8, alpha: float = 1.0) -> ReferencePlanes:
     return ReferencePlanes(gray, rgb_to_lab(rgb)[..., 1:], np.full(gray.shape, alpha, np.float32))
 
 
-def _carried(rgbs: list[U8], *, forward: bool = True) -> list[Carried]:
-    """Return what the first frame gives to the others, or the last if not FORWARD."""
-    frames = rgbs if forward else rgbs[::-1]
-    grays = [rgb_to_gray(rgb) for rgb in frames]
-    tracker, carried = Tracker(_reference(frames[0])), []
+def _carried(
+    rgbs: list[U8], *, forward: bool = True, steady: bool = True, noise: float = 0.0
+) -> list[Carried]:
+    """Return what the first frame gives to the others, or the last if not FORWARD.
+
+    NOISE is the standard deviation of what is added to their grays.
+    """
+    frames, chance = rgbs if forward else rgbs[::-1], np.random.default_rng(0)
+    clean = np.stack([rgb_to_gray(rgb) for rgb in frames])
+    grays = list((clean + chance.normal(0, noise, clean.shape)).clip(0, 255).astype(np.uint8))
+    tracker, carried = Tracker(_reference(frames[0]), steady=steady), []
     for before, gray in itertools.pairwise(grays):
         motion = measure(before, gray) if forward else measure(gray, before)
         step = Step.of(motion, (gray.shape[0], gray.shape[1]), forward=forward)
@@ -70,12 +87,41 @@ def test_weight_falls_with_time(rgbs: list[U8]) -> None:
     assert all(now >= later * 0.95 for now, later in zip(weights, weights[2:], strict=False))
 
 
+def test_weights_hold_still_from_frame_to_frame(rgbs: list[U8]) -> None:
+    jumps = []
+    for steady in (False, True):
+        carried = _carried(rgbs, steady=steady, noise=2)
+        pairs = itertools.pairwise(np.log(each.weight) for each in carried)
+        jumps.append(np.mean([np.abs(now - before).mean() for before, now in pairs]))
+    assert jumps[1] < 0.6 * jumps[0]
+
+
+def test_what_the_model_adds_holds_still_too(rgbs: list[U8]) -> None:
+    reference, still = _reference(rgbs[0]), Motion(*[np.zeros((48, 72, 2), np.float16)] * 2)
+    reference.alpha[:, 72:] = 0  # the model decides
+    gray, jumps = reference.gray, []
+    for steady in (False, True):
+        outlooks = [
+            Outlook(gray, False, None, still if index else None, None if index else reference, None)
+            for index in range(8)
+        ]
+        carrier = Carrier(iter([partial(copy, each) for each in outlooks]), {}, steady=steady)
+        shown = []
+        for index in range(len(outlooks)):
+            assert not carrier.begins_scene(gray)
+            answer = _flat(10 + 3 * (index % 2), 20)
+            shown.append(carrier.colors(gray_to_lightness(gray), answer)[1][:, 100:])
+        jumps.append(np.mean([np.abs(b - a).mean() for a, b in itertools.pairwise(shown)]))
+    assert jumps[0] > 1
+    assert jumps[1] < 0.3 * jumps[0]
+
+
 def test_a_tracker_goes_on_exactly_from_its_places(rgbs: list[U8]) -> None:
     grays = [rgb_to_gray(rgb) for rgb in rgbs]
     first = Tracker(_reference(rgbs[0]))
     for number in range(1, 6):
         step = Step.of(measure(grays[number - 1], grays[number]), (96, 144), forward=True)
-        second = Tracker(_reference(rgbs[0]), first.places.copy())
+        second = Tracker(_reference(rgbs[0]), first.places.copy(), first.last)
         whole = first.step(grays[number - 1], grays[number], step)
         again = second.step(grays[number - 1], grays[number], step)
         np.testing.assert_array_equal(whole.ab, again.ab)
