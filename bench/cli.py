@@ -139,6 +139,13 @@ def _path(*, folder: bool = True) -> click.Path:
     help="Frames of a video whose colors are measured.",
 )
 @click.option(
+    "--references",
+    metavar="N,N,...",
+    callback=listed(_count, "a list of numbers; write 0,1,2"),
+    help="With --video: so many of its own frames give it their colors, as with colorize-run "
+    "--references: the first; the first and the last; evenly spaced for more.",
+)
+@click.option(
     "--lpips",
     metavar="NET,...",
     callback=listed(_one_of(_NETS), f"a list of {', '.join(_NETS)}"),
@@ -218,4 +225,7 @@ def main(documents: tuple[Path, Path] | None, tolerance: float, **options: Any) 
     from .run import run
     from .settings import Settings
 
+    options["references"] = tuple(count for count in options["references"] if count is not None)
+    if options["references"] and not options["videos"]:
+        raise click.UsageError("--references goes with --video")
     return run(Settings(**options), console())

@@ -36,6 +36,7 @@ class Settings:
     roofline: bool
     videos: tuple[Path, ...]
     video_frames: int
+    references: tuple[int, ...]  # numbers of the video's own frames that give it colors
     lpips: tuple[str, ...]
     lpips_weights: tuple[Path, ...]
     fid_weights: Path | None
@@ -65,8 +66,8 @@ class Settings:
 
 
 _IN_RESULTS = (
-    *("backends", "device", "precisions", "sizes", "hints", "batches", "runs", "warmup"),
-    *("protocol", "limit_images", "seed", "workers", "lpips", "every_backend"),
+    *("backends", "device", "precisions", "sizes", "hints", "references", "batches", "runs"),
+    *("warmup", "protocol", "limit_images", "seed", "workers", "lpips", "every_backend"),
 )
 
 

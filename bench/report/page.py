@@ -83,6 +83,7 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
         scatter=scatter(document),
         strips=strips(document),
         curves=hint_curves(document),
+        over_time=[plot for video in document["videos"] if (plot := psnr_over_time(video))],
         wall=_wall(wall, document),
         machine=_machine(document["machine"]),
     )
@@ -190,6 +191,40 @@ def _hint_curve(
             for index, (name, points) in enumerate(lines.items())
         ],
     }
+
+
+def psnr_over_time(video: Row) -> dict[str, Any] | None:
+    """Return a plot of PSNR against the frame, a line for each row of references; None without."""
+    rows = video.get("references") or []
+    values = [value for row in rows for value in row["psnr_by_frame"] if value is not None]
+    if not values:
+        return None
+    frames = max(len(row["psnr_by_frame"]) for row in rows)
+    x = Axis(0, max(frames - 1, 1), 80, 690)
+    y = Axis(min(values) - 1, max(values) + 1, 300, 20)
+    return {
+        "name": video["name"],
+        "x_ticks": x.ticks(),
+        "y_ticks": y.ticks(),
+        "lines": [
+            {
+                "name": _given(row),
+                "color": index % _COLORS,
+                "path": " ".join(
+                    f"{x.at(frame)},{y.at(value)}"
+                    for frame, value in enumerate(row["psnr_by_frame"])
+                    if value is not None
+                ),
+            }
+            for index, row in enumerate(rows)
+        ],
+    }
+
+
+def _given(row: Row) -> str:
+    if not row["references"]:
+        return str(row["model"])
+    return f"{row['model']}, references: {', '.join(map(str, row['references']))}"
 
 
 def strips(document: Document) -> dict[str, Any] | None:

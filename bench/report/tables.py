@@ -202,7 +202,30 @@ def video_tables(video: Row) -> list[Table]:
             for row in video["colors"]
         ),
     )
-    return [speed, work, colors]
+    given = [reference_table(video)] if video.get("references") else []
+    return [speed, work, colors, *given]
+
+
+def reference_table(video: Row) -> Table:
+    """Return what a film looks like whose colors come from some of its own frames."""
+    rows = video["references"]
+    distances = list(dict.fromkeys(distance for row in rows for distance in row["cdc"]))
+    return Table(
+        f"Colors of {video['name']} from its own frames as references, on all others",
+        ("model", "references"),
+        ("PSNR dB", METRICS["ciede2000"].title, "flicker ab", *(f"CDC {n}" for n in distances)),
+        tuple(
+            (
+                Cell(row["model"]),
+                Cell(", ".join(map(str, row["references"])) or NONE),
+                _number(row["psnr_db"], 2),
+                _number(row["ciede2000"], 2),
+                _number(row["flicker"], 3),
+                *(_number(row["cdc"].get(distance), 5) for distance in distances),
+            )
+            for row in rows
+        ),
+    )
 
 
 def _video_row(row: Row) -> tuple[Cell, ...]:

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -15,18 +15,18 @@ import numpy as np
 from ...runtime.color import U8
 from ...runtime.colorizer import Colorizer
 from ...runtime.errors import ColorizeError
-from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
 from ...runtime.video.source import open_video, video_stream
 from ...train.metrics import colorfulness
 from ..quality.candidates import GRAY, TRUTH
 from ..quality.metrics import finite
-from ..settings import Failure, Model, Settings, noise, nothing_less
+from ..settings import Failure, Model, Settings, noise
 from ..speed.cost import cost_of
+from .films import NEARLY_GRAY, frames_of, open_colorizer
+from .references import ReferenceRow, measure_references
 from .temporal import VideoColors, motion
 from .transcode import transcode
 
-_NEARLY_GRAY = 1.0  # colorfulness: a film below it is black and white, with its codec's noise
 _UNSTEADY, _EVEN = ".unsteady.mkv", ".even.mkv"
 _BARE = "{}, not stabilized"
 _AS_COLORFUL = 0.03  # films whose colorfulness differs by less are compared as they are
@@ -71,6 +71,7 @@ class Video:
     name: str
     speed: tuple[VideoRow | Failure, ...]
     colors: tuple[VideoColorRow, ...]
+    references: tuple[ReferenceRow, ...] = ()  # colors given by the film's own frames
 
 
 def measure_video(models: Sequence[Model], source: Path, settings: Settings) -> Video:
@@ -104,7 +105,8 @@ def _measured(models: Sequence[Model], source: Path, settings: Settings) -> Vide
         measured = [model for model in models if model.name in colored]
         even = as_colorful(measured, colored | bare, source, settings)
         colors = video_colors(source, colored | bare | even, settings.video_frames)
-    return Video(source.name, tuple(speed), colors)
+    references = measure_references(measured, source, settings) if settings.references else ()
+    return Video(source.name, tuple(speed), colors, references)
 
 
 def as_colorful(
@@ -122,37 +124,25 @@ def as_colorful(
     for model in models:
         steady, bare = videos[model.name], videos[_BARE.format(model.name)]
         vivid = _mean_colorfulness(bare, settings.video_frames)
-        if vivid < _NEARLY_GRAY:
+        if vivid < NEARLY_GRAY:
             continue
         share = _mean_colorfulness(steady, settings.video_frames) / vivid
         if abs(share - 1) <= _AS_COLORFUL:
             continue
         target = steady.with_suffix(_EVEN)
-        with _colorizer(model, settings, saturation=share) as colorizer:
+        with open_colorizer(model, settings, saturation=share) as colorizer:
             colorizer.video(source, target, VideoOptions(stabilize=False))
         even[f"{_BARE.format(model.name)}, as colorful"] = target
     return even
 
 
 def _mean_colorfulness(video: Path, frames: int) -> float:
-    with closing(_frames(video)) as pictures:
+    with closing(frames_of(video)) as pictures:
         return statistics.fmean(colorfulness(rgb) for rgb, _ in islice(pictures, frames))
 
 
-def _colorizer(model: Model, settings: Settings, saturation: float = 1.0) -> Colorizer:
-    return Colorizer(
-        model.path,
-        backend=settings.backends[0],
-        precision=settings.precisions[0],
-        device=settings.device,
-        size=settings.sizes[0],
-        saturation=saturation,
-        on_notice=nothing_less,
-    )
-
-
 def _color(model: Model, source: Path, target: Path, settings: Settings) -> VideoRow:
-    with _colorizer(model, settings) as colorizer:
+    with open_colorizer(model, settings) as colorizer:
         report = colorizer.video(source, target)
         colorizer.video(source, target.with_suffix(_UNSTEADY), VideoOptions(stabilize=False))
         with closing(open_video(target)) as video:
@@ -198,9 +188,9 @@ def video_colors(
     Rows of the truth itself and of gray follow. Where SOURCE is black and white, it is no truth.
     """
     with ExitStack() as stack:
-        truths = stack.enter_context(closing(_frames(source)))
+        truths = stack.enter_context(closing(frames_of(source)))
         others = {
-            name: stack.enter_context(closing(_frames(path))) for name, path in colored.items()
+            name: stack.enter_context(closing(frames_of(path))) for name, path in colored.items()
         }
         sums = {name: VideoColors() for name in (*others, TRUTH, GRAY)}
         before: U8 | None = None
@@ -214,23 +204,13 @@ def video_colors(
                 sums[name].add(picture, None if name == TRUTH else truth, moved)
             counted += 1
     means = {name: colors.means() for name, colors in sums.items()}
-    if means[TRUTH]["colorfulness"] < _NEARLY_GRAY:
+    if means[TRUTH]["colorfulness"] < NEARLY_GRAY:
         for name in (TRUTH, GRAY):
             del means[name]
         for own in means.values():
             own.pop("psnr_db", None)
             own.pop("temporal_psnr_db", None)
     return tuple(_color_row(name, counted, own) for name, own in means.items())
-
-
-def _frames(path: Path) -> Generator[tuple[U8, U8]]:
-    """Yield each frame of a film as 8-bit RGB (H, W, 3) and gray (H, W)."""
-    with closing(open_video(path)) as video:
-        layout = None
-        for frame in video.decode(video_stream(video)):
-            layout = layout or layout_of(frame)
-            rgb: U8 = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-            yield rgb, gray_of(luma_of(frame, layout), layout)
 
 
 def _color_row(name: str, frames: int, means: Mapping[str, float]) -> VideoColorRow:

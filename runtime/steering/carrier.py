@@ -14,7 +14,9 @@ from .lookahead import Outlook, Past
 from .motion import Step, read
 from .tracking import Carried, ReferencePlanes, Tracker, likeness, stated
 
-_STEADY = 0.9  # share of the frame before in a frame, where both are surely of one thing
+# Share of the frame before in a frame, where both are surely of one thing. Less before a later
+# reference: what comes from it grows surer with every frame and must not come late.
+_STEADY, _STEADY_BEFORE = 0.9, 0.7
 _FAIR_WEIGHT = 0.05  # of carried colors that a new reference leaves as they are, to become its own
 
 
@@ -109,7 +111,8 @@ class Carrier:
         shape = (outlook.gray.shape[0], outlook.gray.shape[1])
         step = self._step or Step.of(outlook.motion, shape, forward=True)
         past = read(self._ab, step.x, step.y)
-        share = np.float32(_STEADY) * likeness(past, ab, before, lightness, step)
+        steady = np.float32(_STEADY if outlook.later is None else _STEADY_BEFORE)
+        share = steady * likeness(past, ab, before, lightness, step)
         if outlook.reference is not None:
             share = share * (1 - outlook.reference.alpha)
         return np.asarray(ab + (past - ab) * share[..., None], np.float32)

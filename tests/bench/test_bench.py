@@ -305,6 +305,7 @@ def test_what_does_not_fit_into_memory_is_not_measured_smaller(
         (["--precision", "int8"], "not a list of auto, fp32, bf16"),
         (["--colored", "nowhere"], "no such folder"),
         (["--video", "nowhere.mp4"], "no such file"),
+        (["--references", "1"], "--references goes with --video"),
         (["--fid-weights", "nowhere.pth"], "no such file"),
         (["--lpips-weights", "nowhere.pth"], "no such file"),
         (["--against", "nothing"], "neither a file nor a bundled model"),

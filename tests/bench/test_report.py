@@ -2,13 +2,15 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.bench import bench, settings_of
 from helpers.commands import Finished
+from helpers.scenes import scene, write_film
 from helpers.video import scratched
 
 from colorize.bench.report import compare
@@ -16,6 +18,8 @@ from colorize.bench.report.results import SCHEMA, read_document
 from colorize.bench.report.tables import tables, to_markdown
 from colorize.bench.settings import Failure, Model
 from colorize.bench.video.evaluate import as_colorful, measure_video, video_colors
+from colorize.bench.video.references import measure_references
+from colorize.runtime.color import U8, rgb_to_gray
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
 from colorize.runtime.video.options import VideoOptions
@@ -63,7 +67,7 @@ def test_what_the_command_writes_follows_the_schema(
 ) -> None:
     monkeypatch.setattr("colorize.bench.speed.latency.peak_memory", lambda *_: None)
     words = f"--model {tiny_model} --limit-images 1 --runs 2 --warmup 0 --batch 1 --roofline"
-    words += f" --video {small_video} --video-frames 7 -o {tmp_path}"
+    words += f" --video {small_video} --video-frames 7 --references 0,2 -o {tmp_path}"
     result = bench(*words.split())
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / "results.json").read_text())
@@ -85,6 +89,37 @@ def test_what_the_command_writes_follows_the_schema(
     assert (truth["psnr_db"], gray["flicker"]) == (None, pytest.approx(0, abs=0.01))
     assert own["psnr_db"] > 5
     assert document["roofline"][0]["share"] > 0
+    rows = [(row["model"], row["references"]) for row in video["references"]]
+    name = str(tiny_model)
+    assert rows == [("gray", []), (name, []), ("plain warping", [0, 6]), (name, [0, 6])]
+    assert 'class="over-time"' in (tmp_path / "index.html").read_text()
+    assert "from its own frames as references" in (tmp_path / "results.md").read_text()
+
+
+def test_plain_warping_moves_the_colors_of_a_films_own_frames(tmp_path: Path) -> None:
+    truth = list(scene(0, 8))
+    film = write_film(tmp_path / "film.mkv", truth)
+    settings = settings_of(references=(1, 2, 3), video_frames=8)
+    gray, *plain = measure_references([], film, settings)
+    assert [row.references for row in plain] == [(0,), (0, 7), (0, 4, 7)]
+    assert gray.psnr_db is not None
+    for row in plain:
+        others = [
+            value for index, value in enumerate(row.psnr_by_frame) if index not in row.references
+        ]
+        assert len(row.psnr_by_frame) == 8
+        assert row.psnr_db == pytest.approx(np.mean(np.array(others, float)))
+        assert row.psnr_db > gray.psnr_db + 8
+        assert all((row.psnr_by_frame[own] or 99) > 40 for own in row.references)
+        assert row.ciede2000 < 0.5 * gray.ciede2000
+        assert set(row.cdc) == {"1", "2", "4"}
+        assert row.flicker is not None
+        assert row.flicker > (gray.flicker or 0)
+    assert measure_references([], write_film(tmp_path / "g.mkv", _gray(truth)), settings) == ()
+
+
+def _gray(frames: Sequence[U8]) -> list[U8]:
+    return [np.dstack([rgb_to_gray(rgb)] * 3) for rgb in frames]
 
 
 def test_a_film_that_is_damaged_within_fails_alone(
