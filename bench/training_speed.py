@@ -4,8 +4,8 @@ Example: python -m colorize.bench.training_speed --data 'photos-*.tar'
 """
 
 import multiprocessing
-import resource
 import statistics
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -74,13 +74,11 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
             )
             rates["reading"].append(_rate(config, crops, shares))
             rates["synthetic"].append(_rate(config, SyntheticCrops(photos, config.size), shares))
-    # Linux counts kibibytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     network = build(config).network
     return Speed(
         reading=statistics.median(rates["reading"]),
         synthetic=statistics.median(rates["synthetic"]),
-        peak_gib=peak,
+        peak_gib=_peak_gib(),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=count_flops(network),
     )
@@ -107,9 +105,20 @@ def _rate(config: TrainConfig, crops: CropDataset, shares: ColorShares) -> float
     return steps * config.batch_size / (times[-1] - times[_WARMUP])
 
 
+def _peak_gib() -> float:
+    """Return the most memory that this process has used; nan where the system does not tell."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)  # bytes on macOS, else KiB
+
+
 def _process() -> ProcessPoolExecutor:
-    # Forking is safe, as this process computes nothing.
-    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+    # Forking is quick, and safe on Linux, as this process computes nothing.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    return ProcessPoolExecutor(1, multiprocessing.get_context(method))
 
 
 @click.command(cls=Command, name="python -m colorize.bench.training_speed")

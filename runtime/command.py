@@ -1,6 +1,7 @@
 """What the four commands share: errors as one line, exit codes, the check for extras."""
 
 import importlib.util
+import io
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ class Command(click.Command):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command and leave the process with its exit code."""
         kwargs["standalone_mode"] = False
+        _speak_utf8()
         _let_termination_interrupt()
         try:
             code = super().main(*args, **kwargs)
@@ -43,6 +45,15 @@ class Command(click.Command):
         one_line = " ".join(message.split())
         click.echo(f"{self.name}: {one_line}", err=True)
         sys.exit(code)
+
+
+def _speak_utf8() -> None:
+    """Let pipes on Windows have UTF-8: its code pages lack most names that files may have."""
+    if sys.platform != "win32":
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
 
 
 def _let_termination_interrupt() -> None:

@@ -92,7 +92,7 @@ def whole_file(target: Path, *, lasting: bool = False) -> Iterator[Path]:
 
 def flush(path: Path) -> None:
     """Wait until the content of the file at PATH is on the disk."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
 
 

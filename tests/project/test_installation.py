@@ -1,5 +1,6 @@
 """What is installed with what: the base, the extras, and the distributions that exclude others."""
 
+import re
 import runpy
 from collections.abc import Callable
 from importlib import metadata
@@ -97,6 +98,20 @@ def test_four_commands_are_installed(setup_arguments: dict[str, Any]) -> None:
         "colorize-run": "colorize.runtime.cli:main",
         "colorize-bench": "colorize.bench.cli:main",
     }
+
+
+def test_containers_get_what_is_installed_and_start_a_command(
+    setup_arguments: dict[str, Any],
+) -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    assert kept == {*FLOORS, "__init__.py", "LICENSE", "README.md", "pyproject.toml", "setup.py"}
+    scripts = [entry.split()[0] for entry in setup_arguments["entry_points"]["console_scripts"]]
+    files = sorted((ROOT / "docker").glob("*.Dockerfile"))
+    assert [file.stem for file in files] == ["cpu", "cuda"]
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert re.findall(r'^ENTRYPOINT \["(.*)"\]$', text, re.M)[0] in scripts
+        assert int(re.findall(r"^USER (.*)$", text, re.M)[-1]) > 0  # not root
 
 
 def test_every_package_is_listed_and_typed(setup_arguments: dict[str, Any]) -> None:

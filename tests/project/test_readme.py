@@ -48,6 +48,8 @@ MAINS = [
 ]
 OTHERS = {
     "cp",
+    "docker",
+    "twine",
     "ffmpeg",
     "jq",
     "mkdocs",
@@ -60,7 +62,15 @@ OTHERS = {
     "tensorboard",
 }
 """Programs that are not ours."""
-THEIRS = {"--help", "--logdir", "--nproc-per-node", "--prefix", "--version"}
+THEIRS = {
+    "--build-arg",
+    "--user",
+    "--help",
+    "--logdir",
+    "--nproc-per-node",
+    "--prefix",
+    "--version",
+}
 """Options that are theirs, or click's."""
 CONTROL = {"&&", "|", "||", ";"}
 
@@ -137,6 +147,8 @@ def _check(command: list[str]) -> None:
         assert [path for path in named if not (ROOT / path).exists()] == [], command
     elif name in ("bash", ".ci/pycuda"):
         assert (ROOT / command[name == "bash"]).is_file(), command
+    elif name == "python":
+        assert command[1:] == ["-m", "build"], command
     elif name == "python3":
         assert command[1:3] in (["-m", "venv"], ["-m", "http.server"]), command
     else:
