@@ -1,5 +1,6 @@
 """The command colorize-run: arguments only."""
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,21 @@ SOME_FAILED = 3
 
 _BACKENDS = ("auto", "tensorrt", "onnxruntime", "openvino")
 _DEVICES = ("auto", "cpu", "cuda", "gpu", "npu", "tensorrt")
+
+
+def _read_time(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Read seconds, or minutes and seconds, or hours too, with colons between."""
+    if value is None:
+        return None
+    seconds = 0.0
+    try:
+        for part in value.split(":"):
+            seconds = seconds * 60 + float(part)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < math.inf or (param.name == "duration" and seconds == 0):
+        raise click.BadParameter(f"{value!r} is no time; write 90 or 1:30", param=param)
+    return seconds
 
 
 def _encoders() -> Iterable[str]:
@@ -173,6 +189,20 @@ def _encoders() -> Iterable[str]:
     is_flag=True,
     help="With --references: keep no segments for a run with other references.",
 )
+@click.option(
+    "--start",
+    callback=_read_time,
+    metavar="TIME",
+    help="Video, for trials: color the stretch that begins there, as 90 or 1:30; pictures alone.",
+)
+@click.option(
+    "--duration", callback=_read_time, metavar="TIME", help="Video, for trials: how much to color."
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Color nothing: list what would be done, and what time and room it would take.",
+)
 @click.version_option(package_name="colorize-toolkit")
 def main(
     inputs: tuple[Path, ...],
@@ -202,6 +232,9 @@ def main(
     every: float | None,
     references: Path | None,
     discard_work: bool,
+    start: float | None,
+    duration: float | None,
+    dry_run: bool,
 ) -> int:
     """Add color to photographs and videos.
 
@@ -247,13 +280,23 @@ def main(
         raise ArgumentError("--discard-work goes with --references")
     extractions = list[tuple[Path, Path]]()
     if extract_references is not None:
-        refuse_given(
-            ("references", "output", "show", "as_json"), "does not go with --extract-references"
-        )
+        refused = ("references", "output", "show", "as_json", "start", "duration", "dry_run")
+        refuse_given(refused, "does not go with --extract-references")
         extractions = extraction_folders(jobs, extract_references)
-    elif references is not None:
+    if dry_run:
+        refuse_given(("show", "as_json"), "does not go with --dry-run")
+        if any(PIPE in (job.source, job.target) for job in jobs):
+            raise ArgumentError("--dry-run takes files; a pipe can be read only once")
+    if references is not None:
         jobs = with_references(jobs, references, discard_work=discard_work, on_note=say)
-    options = VideoOptions(codec=codec, crf=crf, preset=preset, stabilize=stabilize)
+    options = VideoOptions(
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        stabilize=stabilize,
+        start=start or 0.0,
+        duration=duration,
+    )
     settings = {
         "model": known_sha256(find_model(model)),
         "precision": precision,
@@ -295,6 +338,10 @@ def main(
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
             return _extract(extractions, every, colorizer, terminal)
+        if dry_run:
+            return _dry_run(jobs, colorizer, options)
+        if options.is_trial:
+            say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
         outcomes.start(model, colorizer, len(jobs))
         code = _run(jobs, colorizer, options, terminal, finished, outcomes, skipped)
     if show and click.launch(str(jobs[0].target)) != 0:
@@ -317,6 +364,15 @@ def _without_converter() -> Iterator[None]:
     finally:
         if not known:
             del sys.modules[name]
+
+
+def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:
+    from .dry_run import dry_run
+
+    failing = dry_run(jobs, colorizer, options, click.echo)
+    if failing == len(jobs):
+        return NOTHING_PRODUCED
+    return SOME_FAILED if failing else 0
 
 
 def _extract(

@@ -261,7 +261,13 @@ class Colorizer:
 
         engine, origin = self.engine, Source.of(source)
         known = None if references is None else _checked(origin, references)
-        kept = known is not None if keep_segments is None else keep_segments
+        trial = options is not None and options.is_trial  # is short: it is colored anew each time
+        kept = not trial and (known is not None if keep_segments is None else keep_segments)
+        made_by = {
+            "model": known_sha256(engine.model),
+            "engine": f"{engine.name} on {engine.device}, {engine.precision}",
+            "working size": str(self.size),
+        }
         return colorize_video(
             _VideoNetwork(self, str(origin.path)),
             origin,
@@ -270,11 +276,7 @@ class Colorizer:
                 options=options or VideoOptions(),
                 batch=engine.best_batch,
                 saturation=self.saturation,
-                made_by={
-                    "model": known_sha256(engine.model),
-                    "engine": f"{engine.name} on {engine.device}, {engine.precision}",
-                    "working size": str(self.size),
-                },
+                made_by=None if trial else made_by,
                 references=None if known is None else digests(known),
                 keep_segments=kept,
             ),

@@ -32,12 +32,15 @@ class Carrier:
         state: State,
         cancel: Callable[[], None] = lambda: None,
         *,
+        first: int = 0,
         steady: bool = True,
     ) -> None:
         """OUTLOOKS begin with the frame after the one of STATE, which is empty at the first.
 
-        CANCEL stops what makes them. Without STEADY colors stay as they arrive.
+        FIRST is the frame that begins a run. CANCEL stops what makes them. Without STEADY colors
+        stay as they arrive.
         """
+        self.first = first
         self._steady = steady
         self._ab: F32 | None = state.get("shown_ab")
         self._step: Step | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from threading import Event
 
 from ..color import F32, U8
@@ -23,13 +24,14 @@ class SceneSteering:
     """Tells where scenes begin, and leaves colors as they are."""
 
     @contextmanager
-    def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:  # noqa: ARG002
+    def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:
         """Yield what follows the frames after START."""
-        yield _Scenes(start.state)
+        yield _Scenes(start.state, run.stretch.first)
 
 
 class _Scenes:
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, first: int) -> None:
+        self.first = first
         self._detector = CutDetector(state.get("scene"))
 
     @property
@@ -58,11 +60,13 @@ class ReferenceSteering:
         """Yield what follows the frames after START; a second decoder runs ahead of it."""
         reader, cancelled = VideoReader(run.source, run.container), Event()
         steady = run.settings.options.stabilize
-        pictures = run.watch.timed("decode ahead", reader.pictures(start.position))
+        begin = self._first(run)
+        wanted = islice(reader.pictures(start.position), begin, None)
+        pictures = run.watch.timed("decode ahead", wanted)
         known = outlooks(
             (gray_of(picture.luma, picture.layout) for picture in pictures),
             self.references,
-            first=start.frames,
+            first=begin + start.frames,
             past=Carrier.past(start.state),
             folder=run.folder,
             cancelled=cancelled,
@@ -75,6 +79,18 @@ class ReferenceSteering:
 
         with closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
             try:
-                yield Carrier(ahead, start.state, cancel, steady=steady)
+                yield Carrier(ahead, start.state, cancel, first=begin, steady=steady)
             finally:
                 cancel()
+
+    def _first(self, run: Run) -> int:
+        """Return the last reference before a stretch if it is of the same scene, else its begin."""
+        first = run.stretch.first
+        begin = max((frame for frame in self.references if frame <= first), default=first)
+        if begin < first:
+            detector = CutDetector()
+            pictures = VideoReader(run.source, run.container).pictures()
+            for picture in islice(pictures, begin, first + 1):
+                if detector.is_cut(gray_of(picture.luma, picture.layout)):
+                    return first
+        return begin

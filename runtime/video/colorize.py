@@ -11,6 +11,7 @@ from .prefetch import Stopwatch
 from .protocols import Guide, Network, Run, Sink, Steering
 from .source import Source, StreamFacts, frame_count, video_stream
 from .stages import colored_pictures
+from .stretch import Stretch
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def colorize_video(
             settings=settings,
             tell=tell,
             watch=watch,
+            stretch=Stretch.of(source, settings.options),
         )
+        if run.stretch.frames is not None:
+            total = promised = run.stretch.frames
         with sink.open(run) as writer:
             run = replace(run, folder=writer.folder)
 

@@ -73,6 +73,8 @@ class Muxer:
         target: Path,
         options: VideoOptions,
         layout: FrameLayout,
+        *,
+        pictures_alone: bool = False,
     ) -> None:
         self._reencodings: list[Notice] = []
         self._left_out: list[Notice] = []
@@ -87,11 +89,12 @@ class Muxer:
         self._copies: dict[int, Stream] = {}
         self._reencoded: dict[int, Reencoder] = {}
         self._covers: set[int] = set()
-        for stream in source.streams:
+        for stream in () if pictures_alone else source.streams:
             if stream is not self._source_video and not self._take(stream):
                 self._leave_out(f"{stream.type} stream {stream.index}")
         self._container.metadata.update(source.metadata)
-        self._container.set_chapters(source.chapters())
+        if not pictures_alone:
+            self._container.set_chapters(source.chapters())
 
     def _note_marks(self, facts: StreamFacts) -> None:
         encoder = ENCODERS[self._video.codec_context.name]
@@ -228,9 +231,14 @@ def _seconds(packet: AnyPacket) -> Fraction:
 
 
 def mux_segments(
-    work: WorkFolder, source: InputContainer, target: Path, choose: EncoderChoice
+    work: WorkFolder,
+    source: InputContainer,
+    target: Path,
+    choose: EncoderChoice,
+    *,
+    pictures_alone: bool = False,
 ) -> list[Notice]:
-    """Write the segments of WORK and the other streams of SOURCE to TARGET.
+    """Write the segments of WORK and the other streams of SOURCE, or PICTURES_ALONE, to TARGET.
 
     Return what of it is not as in the source.
     """
@@ -244,7 +252,7 @@ def mux_segments(
     options, layout = choose(work.segments[0].layout)
     part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
     try:
-        muxer = Muxer(source, part, target, options, layout)
+        muxer = Muxer(source, part, target, options, layout, pictures_alone=pictures_alone)
         try:
             muxer.write(work.segments)
         finally:

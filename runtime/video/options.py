@@ -12,7 +12,14 @@ class VideoOptions:
     crf: int | None = None
     preset: str | None = None
     stabilize: bool = True  # colors are held still from frame to frame
+    start: float = 0.0  # seconds from the first frame, for a trial: a stretch, pictures alone
+    duration: float | None = None  # seconds; None: to the end
     segment_frames: int = 240  # a run that is stopped loses at most these, some 10 seconds of film
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether a stretch alone is colored."""
+        return self.start > 0 or self.duration is not None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from .options import VideoSettings
 from .prefetch import Stopwatch
 from .reader import Flaws, Picture, Position
 from .source import Source, StreamFacts
+from .stretch import Stretch
 
 State = Mapping[str, NDArray[Any]]
 """What is remembered from frame to frame, by names; an array in it is never changed."""
@@ -32,6 +33,7 @@ class Run:
     settings: VideoSettings
     tell: OnNotice
     watch: Stopwatch
+    stretch: Stretch = field(default_factory=Stretch)
     folder: Path | None = None  # for what is kept until the end; None: the system's
 
 
@@ -93,6 +95,10 @@ class Network(Protocol):
 
 class FrameSteering(Protocol):
     """Follows the frames of one run, in order."""
+
+    @property
+    def first(self) -> int:
+        """Which frame it must see first, for its colors of a stretch to be those of the whole."""
 
     @property
     def state(self) -> State:

@@ -97,7 +97,10 @@ class _FileWriter:
             if run.source.pipe is None:
                 work.check_source(run.source.path)
             with run.source.again(run.container) as container:
-                notices = mux_segments(work, container, self._target, self._choose)
+                alone = run.settings.options.is_trial
+                notices = mux_segments(
+                    work, container, self._target, self._choose, pictures_alone=alone
+                )
         for notice in notices:
             run.tell(notice)
         work.remove(keep=run.settings.keep_segments)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -41,7 +42,8 @@ def colored_pictures(
     reader = VideoReader(run.source, run.container)
     with steering.follow(run, start) as frames:
         colorizer = FrameColorizer(run, start, network, guide, frames, stored)
-        pictures = run.watch.timed("decode", reader.pictures(start.position))
+        pictures = run.stretch.after(reader.pictures(start.position), frames.first)
+        pictures = run.watch.timed("decode", pictures)
         decoded = prefetch(pictures, 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.
         ahead = prefetch(colorizer.colored(decoded), run.settings.batch)
@@ -76,18 +78,26 @@ class FrameColorizer:
     def colored(self, pictures: Iterable[Picture]) -> Iterator[ColoredPicture]:
         """Yield the PICTURES that follow the start, in color."""
         settings, frames, rest = self._run.settings, 0, iter(pictures)
+        stretch, begin = self._run.stretch, self._steering.first
+        before = islice(rest, stretch.first - begin)
+        if settings.options.stabilize:
+            self._stabilizer, self._rounding = Stabilizer(self._state), SteadyRounding()
+        while batch := list(islice(before, settings.batch)):
+            for _ in self._color(batch, begin):  # for what is remembered of them
+                begin += 1
         while batch := list(islice(rest, settings.batch)):
             if settings.options.stabilize and frames % settings.segment_frames == 0:
                 # What OpenCV's flow keeps of earlier frames, and the rounding, are not stored with
                 # a segment: the codes of a frame at full size would double it.
                 self._stabilizer, self._rounding = Stabilizer(self._state), SteadyRounding()
-            yield from self._color(batch, self._start.frames + frames)
+            yield from self._color(batch, stretch.first + self._start.frames + frames)
             frames += len(batch)
 
     def _color(self, pictures: Sequence[Picture], first: int) -> Iterator[ColoredPicture]:
         watch, layout = self._run.watch, self._stored(pictures[0].layout)
         with watch.stage("network"):
             answers = self._infer(pictures, first)
+        begin = self._run.stretch.pts
         for picture, gray, lightness, fresh in zip(pictures, *answers, strict=True):
             ab = fresh
             with watch.stage("steer"):
@@ -104,7 +114,7 @@ class FrameColorizer:
             with watch.stage("enlarge"):
                 planes = chroma_planes(own_lightness, own_ab, layout, self._scratch, rounding)
             yield ColoredPicture(
-                picture=picture,
+                picture=replace(picture, pts=picture.pts - begin) if begin else picture,
                 layout=layout,
                 chroma=planes,
                 begins_scene=begins,

@@ -6,17 +6,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.scenes import scene, write_film
-from helpers.video import content_of, messages_of, parts_in, read_frames, stop_at
+from helpers.video import (
+    assert_same_luma,
+    content_of,
+    messages_of,
+    parts_in,
+    read_frames,
+    stop_at,
+    times_of,
+)
 from PIL import Image
 
 from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import ColorizeError
+from colorize.runtime.errors import ArgumentError, ColorizeError
 from colorize.runtime.steering.references import find_references
 from colorize.runtime.video.options import VideoOptions
 
@@ -332,6 +341,49 @@ def test_a_repainted_reference_recolors_only_what_depends_on_it(
     assert parts_in(tmp_path) == [path for path in parts_in(tmp_path) if "fresh" in path.name]
 
 
+def test_a_stretch_has_the_colors_of_the_whole(
+    film: Path, given: Path, unbroken_with_references: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    options = replace(FFV1, start=28 / 25, duration=4 / 25)
+    report = colorizer.video(film, tmp_path / "out.mkv", options, references=given)
+    assert report.frames == 4
+    assert not parts_in(tmp_path)
+    shown = read_frames(tmp_path / "out.mkv")
+    assert [float(time) for time in times_of(shown)] == [0, 0.04, 0.08, 0.12]
+    assert_same_luma(read_frames(film)[28:32], shown)
+    whole = _rgb(unbroken_with_references)[28:32]
+    with pytest.raises(ArgumentError, match="none of its frames begins so late"):
+        colorizer.video(film, tmp_path / "no.mkv", replace(FFV1, start=2), references=given)
+    # Its reference, frame 24, is outside of it.
+    assert all(_psnr(a, b) > 35 for a, b in zip(_rgb(tmp_path / "out.mkv"), whole, strict=True))
+
+
+def test_a_dry_run_lists_scenes_with_their_references_and_colors_nothing(
+    film: Path, given: Path, folder: Path, colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+    words = (film, folder / "photo.png", "-o", target, "--references", given, "--dry-run")
+    done = colorize_run(*words)
+    assert done.returncode == 0
+    first, *scenes, photo, last = done.stdout.splitlines()
+    named = f"{film} -> {target / 'film_colorized.mkv'}"
+    assert first.startswith(f"{named}: 144x96, 48 frames, about 0")
+    assert scenes == [
+        "  scene 1, frames 0 to 19: ref_000003.png, ref_000017.png",
+        "  scene 2, frames 20 to 31: ref_000024.png",
+        "  scene 3, frames 32 to 47: ref_000045.png",
+    ]
+    assert photo == f"{folder / 'photo.png'} -> {target / 'photo_colorized.png'}"
+    assert last.startswith("2 of 2 files: about 0:00:")
+    assert not target.exists()
+    target.mkdir()
+    (target / "photo_colorized.png").touch()
+    done = colorize_run(*words, "--duration", "0:01")
+    assert done.returncode == 3
+    assert "48 frames" not in done.stdout
+    assert "photo_colorized.png: exists" in done.stdout
+
+
 def test_commands_for_references(
     film: Path,
     truth: list[U8],
@@ -366,6 +418,10 @@ def test_commands_for_references(
         ("{film}", "--extract-references", "a", "-o", "b"),
         ("{film}", "--references", "missing"),
         ("{photo}", "--extract-references", "a"),
+        ("{film}", "--extract-references", "a", "--start", "1"),
+        ("{film}", "--start", "1:x"),
+        ("{film}", "--duration", "0"),
+        ("-", "--dry-run"),
     ],
 )
 def test_commands_that_cannot_be_followed_are_refused(
