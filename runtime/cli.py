@@ -160,6 +160,12 @@ def _encoders() -> Iterable[str]:
 @click.option("--crf", type=int, help="Video: quality of the encoder; smaller is better.")
 @click.option("--preset", help="Video: speed preset of the encoder.")
 @click.option(
+    "--stream",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Video: color the file's stream N, as ffprobe counts. Default: the largest picture.",
+)
+@click.option(
     "--stabilize/--no-stabilize",
     default=True,
     show_default=True,
@@ -227,6 +233,7 @@ def main(
     codec: str | None,
     crf: int | None,
     preset: str | None,
+    stream: int | None,
     stabilize: bool,
     extract_references: Path | None,
     every: float | None,
@@ -288,11 +295,14 @@ def main(
         if any(PIPE in (job.source, job.target) for job in jobs):
             raise ArgumentError("--dry-run takes files; a pipe can be read only once")
     if references is not None:
-        jobs = with_references(jobs, references, discard_work=discard_work, on_note=say)
+        jobs = with_references(
+            jobs, references, discard_work=discard_work, stream=stream, on_note=say
+        )
     options = VideoOptions(
         codec=codec,
         crf=crf,
         preset=preset,
+        stream=stream,
         stabilize=stabilize,
         start=start or 0.0,
         duration=duration,
@@ -337,7 +347,7 @@ def main(
     ):
         _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
-            return _extract(extractions, every, colorizer, terminal)
+            return _extract(extractions, every, stream, colorizer, terminal)
         if dry_run:
             return _dry_run(jobs, colorizer, options)
         if options.is_trial:
@@ -378,12 +388,13 @@ def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions)
 def _extract(
     extractions: Sequence[tuple[Path, Path]],
     every: float | None,
+    stream: int | None,
     colorizer: "Colorizer",
     terminal: Console,
 ) -> int:
     """Write the reference frames of each video to its folder."""
     for video, folder in extractions:
-        made = colorizer.extract_references(video, folder, every)
+        made = colorizer.extract_references(video, folder, every, stream)
         line = f"{video}: {len(made.scenes)} scenes, {len(made.written)} reference frames written"
         if made.left:
             line += f"; {made.left} were there already and were left as they are"

@@ -259,9 +259,10 @@ class Colorizer:
         from .video.source import Source
         from .video.y4m import Y4MSink
 
-        engine, origin = self.engine, Source.of(source)
+        options = options or VideoOptions()
+        engine, origin = self.engine, Source.of(source, options.stream)
         known = None if references is None else _checked(origin, references)
-        trial = options is not None and options.is_trial  # is short: it is colored anew each time
+        trial = options.is_trial  # is short: it is colored anew each time
         kept = not trial and (known is not None if keep_segments is None else keep_segments)
         made_by = {
             "model": known_sha256(engine.model),
@@ -273,7 +274,7 @@ class Colorizer:
             origin,
             FileSink(Path(target)) if isinstance(target, str | Path) else Y4MSink(target),
             VideoSettings(
-                options=options or VideoOptions(),
+                options=options,
                 batch=engine.best_batch,
                 saturation=self.saturation,
                 made_by=None if trial else made_by,
@@ -293,22 +294,30 @@ class Colorizer:
         be read.
         """
         from .steering.extract import find_scenes
+        from .video.source import Source
 
-        return find_scenes(Path(path), every)
+        return find_scenes(Source(Path(path)), every)
 
     def extract_references(
-        self, path: str | Path, folder: str | Path, every: float | None = None
+        self,
+        path: str | Path,
+        folder: str | Path,
+        every: float | None = None,
+        stream: int | None = None,
     ) -> "Extraction":
         """Write the chosen frames of each scene of a video, in color, to FOLDER.
+
+        STREAM is the file's number of its video stream (default: the best).
 
         See steering.extract.extract_references; raises InputError or OutputError.
         """
         from .steering.extract import extract_references
+        from .video.source import Source
 
         def colored(gray: U8) -> U8:
             return self.image(gray)
 
-        return extract_references(Path(path), Path(folder), colored, every)
+        return extract_references(Source(Path(path), stream=stream), Path(folder), colored, every)
 
     def close(self) -> None:
         """Give back the engine, once no thread uses it; a second time does nothing."""
@@ -332,7 +341,7 @@ def _checked(
     if source.pipe is not None:
         raise ArgumentError("-: references need a file, which is read twice")
     found = references if isinstance(references, Mapping) else find_references(Path(references))
-    check_references(found, source.path)
+    check_references(found, source)
     return found
 
 

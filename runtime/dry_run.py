@@ -13,7 +13,7 @@ from .photo.reader import is_photo, pixels_of
 from .steering.extract import find_scenes
 from .steering.references import find_references
 from .video.options import VideoOptions
-from .video.source import Source, frame_count, open_video, video_stream
+from .video.source import Source, frame_count
 from .video.stretch import Stretch
 
 _SAMPLE_SECONDS = 1.0  # of each film
@@ -86,10 +86,11 @@ def _film(
     job: Job, colorizer: Colorizer, options: VideoOptions, tell: Callable[[str], None]
 ) -> Cost:
     """Tell of one film and return what it takes."""
-    with open_video(job.source) as container:
-        stream = video_stream(container)
+    source = Source(job.source, stream=options.stream)
+    with source.open() as container:
+        stream = source.video(container)
         size = f"{stream.codec_context.width}x{stream.codec_context.height}"
-        frames = Stretch.of(Source(job.source), options).frames or frame_count(container) or 0
+        frames = Stretch.of(source, options).frames or frame_count(stream, container) or 0
     most = _SAMPLE_SECONDS if options.duration is None else min(options.duration, _SAMPLE_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"sample{job.target.suffix}")
@@ -98,12 +99,12 @@ def _film(
         )
         cost = Cost(report.seconds, target.stat().st_size).times(frames / report.frames)
     tell(f"{job.source} -> {job.target}: {size}, {frames} frames, {cost}")
-    for line in _scenes(job):
+    for line in _scenes(job, source):
         tell(f"  {line}")
     return cost
 
 
-def _scenes(job: Job) -> list[str]:
+def _scenes(job: Job, source: Source) -> list[str]:
     """Return a line for each scene with its references."""
     if job.references is None:
         return []
@@ -111,6 +112,6 @@ def _scenes(job: Job) -> list[str]:
     return [
         f"scene {number}, frames {scene.first} to {scene.last}: "
         + (", ".join(reference.files[0].name for reference in own) or "the model alone")
-        for number, scene in enumerate(find_scenes(job.source), 1)
+        for number, scene in enumerate(find_scenes(source), 1)
         for own in [[given[frame] for frame in given if scene.first <= frame <= scene.last]]
     ]

@@ -190,6 +190,7 @@ def with_references(
     folder: Path,
     *,
     discard_work: bool,
+    stream: int | None = None,
     on_note: Callable[[str], None] = lambda _: None,
 ) -> list[Job]:
     """Return JOBS whose videos have the reference frames in FOLDER.
@@ -198,6 +199,7 @@ def with_references(
     Raises InputError or ArgumentError if references are unusable, before any work is done.
     """
     from .steering.references import check_references, find_references
+    from .video.source import Source
 
     videos = _videos(jobs, "--references")
     given = dict[Job, Job]()
@@ -206,7 +208,7 @@ def with_references(
         if len(videos) > 1 and not own.exists():
             on_note(f"{job.source}: has no references ({own}): the model alone colors it")
             continue
-        check_references(find_references(own), job.source)
+        check_references(find_references(own), Source(job.source, stream=stream))
         given[job] = replace(job, references=own, discard_work=discard_work)
     if len(videos) < len(jobs):
         on_note("--references is for videos; photographs are colored without")

@@ -10,10 +10,10 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from ...runtime.errors import ArgumentError
+from ...runtime.video.clock import AnyPacket
 from ...runtime.video.codecs import choose_encoder, encoder_settings, pixel_format
 from ...runtime.video.frames import layout_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.reader import AnyPacket
 from ...runtime.video.source import open_video, video_stream
 
 

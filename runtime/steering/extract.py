@@ -12,7 +12,7 @@ from ..photo.photo import Photo
 from ..photo.writer import write_photo
 from ..video.frames import gray_of
 from ..video.reader import Picture, VideoReader
-from ..video.source import Source, video_stream
+from ..video.source import Source
 from .scenes import CutDetector, detail
 
 _MIDDLE = (0.25, 0.75)  # part of a scene in which the frame with most detail is chosen
@@ -44,19 +44,19 @@ class Extraction:
 
 
 def find_scenes(
-    path: Path, every: float | None = None, on_frame: Callable[[int], None] = lambda _: None
+    source: Source, every: float | None = None, on_frame: Callable[[int], None] = lambda _: None
 ) -> list[Scene]:
-    """Return the scenes of the video PATH; with EVERY, frames that many seconds apart are chosen.
+    """Return the scenes of a video; with EVERY, frames that many seconds apart are chosen.
 
     ON_FRAME gets the number of frames seen. InputError if it cannot be read.
     """
     scenes, details, first, time = list[Scene](), list[float](), 0, 0.0
     detector = CutDetector()
-    with Source(path).open() as container:
-        stream = video_stream(container)
+    with source.open() as container:
+        stream = source.video(container)
         base, rate = stream.time_base or 1, stream.average_rate or 25
         start = 0
-        for index, (picture, gray) in enumerate(_decoded(path)):
+        for index, (picture, gray) in enumerate(_decoded(source)):
             start = start if index else picture.pts
             if detector.is_cut(gray):
                 scenes.append(_scene(first, details, time))
@@ -64,7 +64,7 @@ def find_scenes(
             details.append(detail(gray))
             on_frame(index + 1)
     if not details:
-        raise InputError(f"{path}: not one frame of it could be decoded")
+        raise InputError(f"{source.path}: not one frame of it could be decoded")
     scenes.append(_scene(first, details, time))
     if every is None:
         return scenes
@@ -81,22 +81,22 @@ def _scene(first: int, details: Sequence[float], time: float) -> Scene:
 
 
 def extract_references(
-    path: Path,
+    source: Source,
     folder: Path,
     colored: Callable[[U8], U8],
     every: float | None = None,
     on_frame: Callable[[int], None] = lambda _: None,
 ) -> Extraction:
-    """Write a frame of each scene of the video PATH to FOLDER, and the list of scenes.
+    """Write a frame of each scene of a video to FOLDER, and the list of scenes.
 
     COLORED makes sRGB (H, W, 3) of a gray (H, W). A frame that has a file of any kind there is
     left alone: somebody may have painted it. Raises InputError or OutputError.
     """
-    scenes = find_scenes(path, every, on_frame)
+    scenes = find_scenes(source, every, on_frame)
     chosen = {frame for scene in scenes for frame in scene.chosen}
     known = _frames_with_files(folder)
     missing, written = chosen - known, list[Path]()
-    for index, (_, gray) in enumerate(_decoded(path)) if missing else ():
+    for index, (_, gray) in enumerate(_decoded(source)) if missing else ():
         if index in missing:
             target = folder / f"ref_{index:06}.png"
             write_photo(target, Photo(colored(gray)))
@@ -113,9 +113,8 @@ def _frames_with_files(folder: Path) -> set[int]:
     return {int(named[1]) for name in names if (named := REFERENCE_NAME.fullmatch(name))}
 
 
-def _decoded(path: Path) -> Iterator[tuple[Picture, U8]]:
+def _decoded(source: Source) -> Iterator[tuple[Picture, U8]]:
     """Yield each frame with its luma as an 8-bit gray (H, W)."""
-    source = Source(path)
     with source.open() as container:
         for picture in VideoReader(source, container).pictures():
             yield picture, gray_of(picture.luma, picture.layout)

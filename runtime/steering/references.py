@@ -17,7 +17,7 @@ from ..errors import ArgumentError, InputError
 from ..files import REFERENCE_NAME, known_sha256
 from ..photo.photo import Photo
 from ..photo.reader import read_photo
-from ..video.source import Source, video_stream
+from ..video.source import Source, promised_frames
 
 _ASPECT_TOLERANCE = 0.02
 _Parts = tuple[Path | None, Path | None]
@@ -96,12 +96,14 @@ def find_references(folder: Path) -> dict[int, Reference]:
     }
 
 
-def check_references(references: Mapping[int, Reference], video: Path) -> None:
+def check_references(references: Mapping[int, Reference], video: Source) -> None:
     """Raise InputError for the first of REFERENCES that does not fit VIDEO."""
-    with Source(video).open() as container:
-        stream = video_stream(container)
+    with video.open() as container:
+        stream = video.video(container)
         size = stream.codec_context.height, stream.codec_context.width
-        frames = stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
+        frames = promised_frames(stream) or sum(
+            1 for packet in container.demux(stream) if packet.size
+        )
     for reference in references.values():
         reference.check(*size, frames)
 

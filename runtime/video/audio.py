@@ -10,30 +10,45 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from ..errors import OutputError
-from .reader import AnyPacket
+from .clock import AnyPacket
 
-_Codec = Literal["aac", "libopus"]
-_OPUS_RATE = 48000
-_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+_Codec = Literal["alac", "aac", "libopus", "mp2", "pcm_s24le", "pcm_s16le"]
+_CODECS: tuple[_Codec, ...] = ("aac", "libopus", "pcm_s24le", "mp2", "pcm_s16le")
+_RATES = {
+    "aac": (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000),
+    "libopus": (48000,),
+    "mp2": (48000, 44100, 32000),
+}
+_UNLISTED = {"mpegts": {"aac"}, "mxf": {"pcm_s24le"}}  # what PyAV's list does not know
+_STUDIO_RATE = 48000  # the only one of MXF
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
-_FORMATS: dict[_Codec, str] = {"aac": "fltp", "libopus": "flt"}
+_FORMATS: dict[_Codec, str] = {
+    "alac": "s32p",
+    "aac": "fltp",
+    "libopus": "flt",
+    "mp2": "s16",
+    "pcm_s24le": "s32",
+    "pcm_s16le": "s16",
+}
 _BITS_PER_CHANNEL = 96000  # a second: transparent for most ears
 
 
 class Reencoder:
-    """Encodes one sound track again for CONTAINER: as AAC, or as Opus if it takes no AAC."""
+    """Encodes one sound track again for CONTAINER, without loss where it takes such a codec."""
 
     def __init__(self, source: AudioStream, container: OutputContainer) -> None:
-        takes_aac = {"aac", "mpegts"} & {*container.supported_codecs, container.format.name}
-        codec: _Codec = "aac" if takes_aac else "libopus"
+        codec = _codec(source, container)
         rate = source.codec_context.sample_rate
-        if codec == "libopus" or rate not in _AAC_RATES:
-            rate = _OPUS_RATE
+        if container.format.name == "mxf" or rate not in _RATES.get(codec, (rate,)):
+            rate = _STUDIO_RATE
         layout = _layout(codec, rate, source)
         stream = container.add_stream(codec, rate=rate, layout=layout)
         if not isinstance(stream, AudioStream):
             raise OutputError(f"{container.name}: holds no sound")
-        stream.bit_rate = _BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
+        if codec in ("aac", "libopus", "mp2"):
+            stream.bit_rate = _BITS_PER_CHANNEL * stream.codec_context.layout.nb_channels
+        else:
+            stream.format = _FORMATS[codec]
         stream.time_base = Fraction(1, rate)
         self._source, self.stream = source, stream
 
@@ -47,6 +62,16 @@ class Reencoder:
             yield from self.stream.encode(frame)
         if packet is None:
             yield from self.stream.encode(None)
+
+
+def _codec(source: AudioStream, container: OutputContainer) -> _Codec:
+    """Return the best codec for SOURCE of those that CONTAINER takes."""
+    taken = {*container.supported_codecs}
+    taken |= _UNLISTED.get(container.format.name, set())
+    whole = source.codec.canonical_name.startswith(("pcm_s", "pcm_u"))
+    if whole and "alac" in taken and source.codec_context.layout.nb_channels <= 8:
+        return "alac"
+    return next((codec for codec in _CODECS if codec.removeprefix("lib") in taken), "aac")
 
 
 def _layout(codec: _Codec, rate: int, source: AudioStream) -> str:

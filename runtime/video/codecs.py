@@ -31,6 +31,9 @@ class Encoder:
     device: str | None = None  # hardware that must be opened first
     keeps_aspect: bool = False  # its bitstream holds the shape of a pixel
     interlacing: Mapping[str, str] = field(default_factory=dict)  # settings that mark the frames so
+    marks_each_frame: bool = False  # whether it is interlaced
+    keeps_captions: bool = False
+    profiles: Mapping[str, str] = field(default_factory=dict)  # by the format of the frames
     environment: Mapping[str, str] = field(default_factory=dict)  # variables, where not set already
     default_for: Sequence[
         str
@@ -38,7 +41,12 @@ class Encoder:
 
 
 _FIELDS = {"flags": "+ildct+ilme"}
-_NVENC = Encoder(settings={"preset": "p5", "rc": "vbr", "cq": "19"}, quality="cq", most_depth=10)
+_NVENC = Encoder(
+    settings={"preset": "p5", "rc": "vbr", "cq": "19"},
+    quality="cq",
+    most_depth=10,
+    keeps_captions=True,
+)
 _QSV = Encoder(
     settings={"preset": "medium", "global_quality": "19"}, quality="global_quality", most_depth=12
 )
@@ -62,11 +70,19 @@ ENCODERS = {
         settings={"crf": "17", "preset": "medium"},
         keeps_aspect=True,
         interlacing=_FIELDS,
+        marks_each_frame=True,
+        keeps_captions=True,
         default_for=(".avi", _OTHERS),
     ),
     "libx265": Encoder(
-        settings={"crf": "19", "preset": "medium", "x265-params": "log-level=error"},
+        settings={
+            "crf": "19",
+            "preset": "medium",
+            "x265-params": "log-level=error",
+            "a53cc": "1",
+        },
         keeps_aspect=True,
+        keeps_captions=True,
         default_for=(_OTHERS,),
     ),
     "libvpx-vp9": Encoder(
@@ -84,7 +100,28 @@ ENCODERS = {
         quality=None,
         takes_preset=False,
         interlacing=_FIELDS,
+        marks_each_frame=True,
         default_for=(".avi", _OTHERS),
+    ),
+    "prores_ks": Encoder(  # its profile, HQ or 4444, is chosen by the format
+        settings={"vendor": "apl0"},
+        quality=None,
+        takes_preset=False,
+        most_depth=10,
+        keeps_aspect=True,
+        interlacing=_FIELDS,
+    ),
+    "dnxhd": Encoder(
+        settings={},
+        quality=None,
+        takes_preset=False,
+        most_depth=10,
+        profiles={
+            "yuv422p": "dnxhr_hq",
+            "yuv422p10le": "dnxhr_hqx",
+            "yuv444p10le": "dnxhr_444",
+        },
+        default_for=(".mxf",),
     ),
     **dict.fromkeys(("h264_nvenc", "hevc_nvenc", "av1_nvenc"), _NVENC),
     **dict.fromkeys(("h264_qsv", "hevc_qsv", "av1_qsv"), _QSV),

@@ -1,15 +1,27 @@
 """A video in color, from its source to its sink; luma, sound and timing as they were."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..notices import Notice, NoticeLog, OnNotice
 from .options import VideoSettings
 from .prefetch import Stopwatch
 from .protocols import Guide, Network, Run, Sink, Steering
-from .source import Source, StreamFacts, frame_count, video_stream
+from .source import (
+    Source,
+    StreamFacts,
+    frame_count,
+    hidden_frames,
+    is_untimed,
+    promised_frames,
+    rate_of,
+    video_streams,
+)
 from .stages import colored_pictures
 from .stretch import Stretch
 
@@ -58,11 +70,14 @@ def colorize_video(
     tell = NoticeLog(str(source.path), on_notice)
     sink.check(source, settings)
     with source.open() as container:
-        stream = video_stream(container)
-        total, promised = frame_count(container), stream.frames
+        stream = source.video(container)
+        total, promised = frame_count(stream, container), promised_frames(stream)
+        for notice in _choices(container, stream):
+            tell(notice)
         run = Run(
             source=source,
             container=container,
+            video=stream,
             facts=StreamFacts.of(stream),
             settings=settings,
             tell=tell,
@@ -107,3 +122,18 @@ def colorize_video(
         notices=tell.notices,
         resumed=resumed,
     )
+
+
+def _choices(container: InputContainer, stream: VideoStream) -> Iterator[Notice]:
+    """Yield what of the source was chosen for the user, who may want it otherwise."""
+    others = [str(each.index) for each in video_streams(container) if each is not stream]
+    if others:
+        chosen = f"video stream {stream.index} ({stream.width}x{stream.height}) is colored"
+        yield Notice(f"{chosen}; --stream takes another of {', '.join(others)}", topic="source")
+    if hidden := hidden_frames(stream):
+        message = f"{hidden} of its {stream.frames} frames are not shown, by its own edit list"
+        yield Notice(message, topic="source")
+    if is_untimed(container):
+        rate = f"{float(rate_of(stream)):.6g}"
+        message = f"its frames carry no times: they are counted, {rate} a second"
+        yield Notice(message, topic="source")

@@ -1,13 +1,14 @@
 """The encoder of a video and the container that it writes to."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import av
 import av.error
 import av.logging
+import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.reformatter import ColorRange
@@ -15,23 +16,39 @@ from av.video.stream import VideoStream
 
 from ..errors import ArgumentError, OutputError
 from ..files import ffmpeg_url
+from .clock import AnyPacket
 from .codecs import ENCODERS, device_of, encoder_settings, pixel_format
-from .frames import FrameLayout
+from .frames import FrameLayout, Plane, build_frame
 from .interlacing import BOTTOM_FIRST, TOP_FIRST
 from .options import VideoOptions
+from .side_data import hdr_settings
 from .source import StreamFacts
+
+_TRIAL_FRAMES = 3
+_VENDORS = ("com.",)  # begin the names of QuickTime's keys, of cameras and phones
 
 EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
 
 
-def create_container(part: Path, target: Path) -> OutputContainer:
-    """Make the container that TARGET's suffix names; the file PART is opened at the first write."""
+def create_container(
+    part: Path, target: Path, metadata: Mapping[str, str] | None = None
+) -> OutputContainer:
+    """Make the container that TARGET's suffix names; the file PART is opened at the first write.
+
+    METADATA is what will be written to it, in the form that keeps all of it.
+    """
+    keys = any(key.startswith(_VENDORS) for key in metadata or ())
+    options = {"movflags": "use_metadata_tags"} if keys and _is_quicktime(target) else {}
     try:
-        return av.open(ffmpeg_url(part), "w")
+        return av.open(ffmpeg_url(part), "w", container_options=options)
     except (av.error.FFmpegError, ValueError) as error:
         name = target.suffix or "a name without suffix"
         raise OutputError(f"{target}: no film container for {name}; use .mkv") from error
+
+
+def _is_quicktime(target: Path) -> bool:
+    return target.suffix.lower() in (".mov", ".mp4", ".m4v")
 
 
 def add_encoder(
@@ -49,6 +66,10 @@ def add_encoder(
         settings["chroma_sample_location"] = layout.siting
     if layout.interlaced:
         settings |= ENCODERS[codec].interlacing
+    if layout.format in ENCODERS[codec].profiles:
+        settings["profile"] = ENCODERS[codec].profiles[layout.format]
+    for option, value in hdr_settings(codec, layout.hdr or ()).items():
+        settings[option] = f"{settings[option]}:{value}" if option in settings else value
     try:
         stream = container.add_stream(
             codec, rate=facts.rate, options=settings, hwaccel=device_of(codec)
@@ -71,8 +92,10 @@ def add_encoder(
         context.field_order = TOP_FIRST if layout.top_first else BOTTOM_FIRST
     context.flags |= int(Flags.frame_duration)
     context.thread_type = "AUTO"
-    if layout.rotation:
-        stream.set_display_rotation(layout.rotation)
+    if context.codec.canonical_name == "hevc" and _is_quicktime(target):
+        context.codec_tag = "hvc1"  # QuickTime takes no other
+    if layout.display:
+        stream.set_display_matrix(layout.display)
     _open(stream, target)
     return stream
 
@@ -94,20 +117,30 @@ def _open(stream: VideoStream, target: Path) -> None:
         av.logging.set_level(level)
 
 
-def rehearse(
-    folder: Path, target: Path, options: VideoOptions, layout: FrameLayout, facts: StreamFacts
-) -> None:
-    """Write the file's header once, so that what its container refuses shows before the work."""
-    trial = folder / f".head{target.suffix}"
-    container = create_container(trial, target)
+def encoded_trial(
+    target: Path, options: VideoOptions, layout: FrameLayout, facts: StreamFacts
+) -> list[AnyPacket]:
+    """Return a few gray frames, encoded as those of the film will be."""
+    container = create_container(target, target)
     try:
-        codec = add_encoder(container, target, options, layout, facts).codec_context.name
-        container.start_encoding()
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ArgumentError(
-            f"codec {codec}: cannot be used in {target.suffix} ({error})"
-        ) from error
+        stream = add_encoder(container, target, options, layout, facts)
+        deep = np.full((layout.height, layout.width, 1), 1 << layout.depth - 1, np.uint16)
+        gray: Plane = deep if layout.depth > 8 else deep.astype(np.uint8)
+        rows, columns = layout.chroma_shape
+        luma, chroma = gray[..., 0], gray[:rows, :columns].repeat(2, axis=-1)
+        step = max(1, round(1 / facts.rate / facts.time_base))
+        packets = []
+        for number in range(_TRIAL_FRAMES):
+            frame = build_frame(luma, chroma, layout)
+            frame.pts, frame.time_base, frame.duration = number * step, facts.time_base, step
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise ArgumentError(f"codec {options.codec}: cannot encode here ({error})") from error
     finally:
         with suppress(av.error.FFmpegError, ValueError):
             container.close()
-        trial.unlink(missing_ok=True)
+    late = max((packet.pts or 0 for packet in packets), default=0)
+    for number, packet in enumerate(packets):
+        packet.dts = number * step - late
+    return packets

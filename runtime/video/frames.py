@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..color import U8, Matrix, luma_to_gray
 from ..notices import Notice
 from .interlacing import top_field_first
+from .side_data import display_of, hdr_of
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -40,13 +42,14 @@ class FrameLayout:
     matrix: Matrix
     full_range: bool
     tags: tuple[int, int, int]  # matrix, primaries and transfer in the file (H.273)
-    rotation: int  # in degrees, which players apply
+    display: tuple[int, ...] | None  # FFmpeg's matrix by which players turn and mirror it
     interlaced: bool
     top_first: bool  # of the two fields of an interlaced frame
     source_format: str
     converted_from: str | None  # the format, if frames must be converted: RGB, palettes, big-endian
     shift: int = 0  # bits by which samples are shifted up, where no encoder has their depth
     siting: str | None = None  # of chroma, in FFmpeg's words, if the file says
+    hdr: tuple[int, ...] | None = None  # see side_data.hdr_of
 
     @property
     def format(self) -> str:
@@ -108,7 +111,8 @@ def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
         matrix=matrix,
         full_range=full and not rgb,
         tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
-        rotation=frame.rotation,
+        display=display_of(frame),
+        hdr=hdr_of(frame),
         interlaced=frame.interlaced_frame,
         top_first=not frame.interlaced_frame or top_field_first(frame),
         source_format=name,
@@ -158,9 +162,19 @@ def gray_of(luma: Plane, layout: FrameLayout) -> U8:
     return luma_to_gray(luma, full_range=layout.full_range, depth=layout.depth)
 
 
-def build_frame(luma: Plane, chroma: Plane, layout: FrameLayout) -> av.VideoFrame:
-    """Return a frame of luma (H, W) as it was read and Cb, Cr (rows, columns, 2)."""
-    frame = av.VideoFrame(layout.width, layout.height, layout.format)
+def build_frame(
+    luma: Plane, chroma: Plane, layout: FrameLayout, carrier: av.VideoFrame | None = None
+) -> av.VideoFrame:
+    """Return a frame of luma (H, W) as it was read and Cb, Cr (rows, columns, 2).
+
+    It has the marks and the side data of CARRIER, the decoded frame.
+    """
+    if carrier is None:
+        frame = av.VideoFrame(layout.width, layout.height, layout.format)
+    else:
+        frame = carrier.reformat(format=layout.format)
+        frame.make_writable()
+        frame.pict_type = PictureType.NONE  # encoders take it for an order
     rows, columns = layout.chroma_shape
     stored = luma << layout.shift if layout.shift else luma
     _samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored

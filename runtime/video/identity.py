@@ -8,7 +8,6 @@ import av
 import cv2
 import numpy as np
 
-from ..files import source_identity
 from .options import VideoSettings
 from .source import Source
 
@@ -21,7 +20,8 @@ def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
     libraries = (av.__version__, av.library_versions, cv2.__version__, np.__version__)
     facts: dict[str, object] = {
         **(settings.made_by or {"network": secrets.token_hex(8)}),
-        "source": secrets.token_hex(8) if source.pipe else source_identity(source.path),
+        "source": secrets.token_hex(8) if source.pipe else source.identity(),
+        "stream": source.stream,
         **asdict(settings.options),
         "saturation": settings.saturation,
         "batch": settings.batch,

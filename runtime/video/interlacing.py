@@ -1,8 +1,6 @@
-"""Interlaced frames: which field comes first, and the mark that says so to encoders.
+"""Interlaced frames: which field comes first, and the marks of them in streams."""
 
-PyAV can read whether a frame is interlaced but cannot set it; FFmpeg's filters can.
-"""
-
+import re
 from contextlib import suppress
 from fractions import Fraction
 
@@ -26,21 +24,18 @@ def top_field_first(frame: av.VideoFrame) -> bool:
     return True
 
 
-class FieldMarker:
-    """Marks frames of one video as interlaced."""
+def as_progressive(unit: bytes) -> bytes:
+    """Return UNIT, an H.264 frame from x264, with the mark that it is no pair of fields.
 
-    def __init__(self, *, top_first: bool) -> None:
-        self._mode = "tff" if top_first else "bff"
-        self._graph: Graph | None = None
+    x264 marks all frames alike. The mark is pic_struct of the picture timing: ITU-T H.264, D.1.3,
+    here in a message of one byte, with one or two flags behind it for the clocks, none of which is
+    given.
+    """
+    return _TIMING.sub(rb"\g<1>" + _FRAME, unit, count=1)
 
-    def mark(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Return FRAME with the mark; its samples are not copied."""
-        if self._graph is None:
-            self._graph, start = _graph(frame)
-            setter = self._graph.add("setfield", self._mode)
-            self._graph.link_nodes(start, setter, self._graph.add("buffersink")).configure()
-        self._graph.vpush(frame)
-        return self._graph.vpull()
+
+_FRAME = b"\x04"  # pic_struct 0, no clock, the bit that ends the message
+_TIMING = re.compile(rb"(\x00\x00\x01\x06\x01\x01)[\x32\x42]", re.DOTALL)
 
 
 def _graph(frame: av.VideoFrame) -> tuple[Graph, FilterContext]:

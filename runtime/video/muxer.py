@@ -1,9 +1,10 @@
 """The file that is written: segments of video, and the other streams of the source."""
 
+import errno
 import heapq
-import io
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
@@ -12,55 +13,48 @@ from pathlib import Path
 import av
 import av.error
 import av.logging
-from av.container import InputContainer, OutputContainer
-from av.stream import AttachmentStream, Discard, Disposition, Stream
+from av.container import InputContainer
+from av.stream import Discard, Stream
+from av.video.stream import VideoStream
 
-from ..errors import OutputError
+from ..errors import ArgumentError, OutputError
 from ..files import flush
 from ..notices import Notice
-from .audio import Reencoder
+from .clock import AnyPacket, Clock
 from .codecs import ENCODERS
-from .encoder import EncoderChoice, add_encoder, create_container
+from .encoder import EncoderChoice, add_encoder, create_container, encoded_trial
 from .frames import FrameLayout
 from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
 from .options import VideoOptions
-from .reader import AnyPacket, read_packets
+from .protocols import Run
+from .reader import read_packets
 from .segments import Segment, WorkFolder, stored_packets
-from .source import StreamFacts, video_stream
-
-COPIED = ("audio", "subtitle")
-"""Kinds of streams that are copied packet by packet."""
+from .side_data import CAPTIONS, HDR10, TAKES_HDR
+from .source import Source, StreamFacts
+from .tracks import Order, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
-_COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
-_IN_TRANSPORT_STREAMS = frozenset(
-    ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
-)
+TIMECODE = -1
+"""Stands for the timecode among the numbers of streams."""
+_OWN_TAGS = ("encoder", "rotate", "duration", "bps", "number_of_", "_statistics_", "vendor_id")
+"""Begin the names of tags that describe the source's packets, which are new."""
+_TIMECODED = ("mov", "mp4", "mxf", *_MATROSKA)
+_REHEARSED = 60  # packets of each stream
+_FAR = 100_000  # packets in which a rehearsal looks for the first of each stream
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""Errors of the disk, after which the same work can be tried again."""
 
 
-def _holds(container: OutputContainer, stream: Stream) -> bool:
-    """Tell whether CONTAINER takes the packets of STREAM; trying it is the only sure way."""
-    # PyAV lists some codecs under the name of their decoder (dca), others under their own (dts).
-    names = {stream.codec.name, stream.codec.canonical_name}
-    if container.format.name == "mpegts":  # its list is empty, and it accepts any stream as data
-        return bool(names & _IN_TRANSPORT_STREAMS)
-    if not names & container.supported_codecs:
-        return False
-    if isinstance(stream, av.AudioStream) and container.format.name in ("mp4", "ipod"):
-        # MP4 must name the place of each channel of PCM. Where it cannot, it fails at the very end.
-        nameless = stream.codec_context.layout.name.endswith("channels")
-        if nameless and stream.codec.name.startswith("pcm"):
-            return False
-    trial = av.open(io.BytesIO(), "w", format=container.format.name)
-    try:
-        trial.add_stream_from_template(stream)
-        trial.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return False
-    finally:
-        with suppress(av.error.FFmpegError, ValueError):
-            trial.close()
-    return True
+_MATRIX_KEPT = ("mp4", "mov", "ipod", *_MATROSKA)
+_ANNEX_B = (b"\0\0\1", b"\0\0\0\1")
+
+
+class RefusedError(OutputError):
+    """What the container does not take, at the packet of a stream of the source, if at one."""
+
+    def __init__(self, message: str, stream: int | None = None) -> None:
+        super().__init__(message)
+        self.stream = stream
 
 
 class Muxer:
@@ -69,115 +63,132 @@ class Muxer:
     def __init__(
         self,
         source: InputContainer,
+        video: VideoStream,
         part: Path,
         target: Path,
         options: VideoOptions,
         layout: FrameLayout,
+        without: Collection[int] = (),
+        carried: Collection[str] = (),
         *,
         pictures_alone: bool = False,
     ) -> None:
-        self._reencodings: list[Notice] = []
+        """VIDEO is the stream of SOURCE that was colored; the streams WITHOUT are left out.
+
+        CARRIED names what its frames carried beside their picture.
+        """
         self._left_out: list[Notice] = []
+        self._said: list[Notice] = []
         self._damaged = False  # sound or subtitles
         self._source, self._target, self._layout, self._part = source, target, layout, part
         self._aspect: Fraction | None = None  # to be written into the finished file
-        self._source_video = video_stream(source)
-        self._container = create_container(part, target)
-        facts = StreamFacts.of(self._source_video)
+        self._source_video = video
+        self._container = create_container(part, target, source.metadata)
+        facts = StreamFacts.of(video)
         self._video = add_encoder(self._container, target, options, layout, facts)
         self._note_marks(facts)
-        self._copies: dict[int, Stream] = {}
-        self._reencoded: dict[int, Reencoder] = {}
-        self._covers: set[int] = set()
+        self._note_side_data(carried)
+        self.tracks = Tracks(source, self._container)
+        timecode = self._set_metadata(keep_timecode=TIMECODE not in without)
         for stream in () if pictures_alone else source.streams:
-            if stream is not self._source_video and not self._take(stream):
+            if stream is video or (timecode and stream.type == "data" and _is_timecode(stream)):
+                continue
+            if stream.index in without or not self.tracks.take(stream):
                 self._leave_out(f"{stream.type} stream {stream.index}")
-        self._container.metadata.update(source.metadata)
         if not pictures_alone:
             self._container.set_chapters(source.chapters())
+        self._orders: dict[int, Order] = {}
+
+    def _set_metadata(self, *, keep_timecode: bool) -> bool:
+        """Write the tags of the file and its picture; return whether its timecode is kept."""
+        own = {
+            key: text
+            for key, text in self._source_video.metadata.items()
+            if not key.lower().startswith(_OWN_TAGS)
+        }
+        self._container.metadata.update(self._source.metadata)
+        timecode = own.pop("timecode", None) or self._container.metadata.pop("timecode", None)
+        self._video.metadata.update(own)
+        if timecode is None:
+            return False
+        if not keep_timecode or self._container.format.name not in _TIMECODED:
+            self._leave_out(f"the timecode {timecode}")
+            return False
+        self._video.metadata["timecode"] = timecode
+        return True
 
     def _note_marks(self, facts: StreamFacts) -> None:
         encoder = ENCODERS[self._video.codec_context.name]
         in_matroska = self._container.format.name in _MATROSKA
         if facts.aspect and facts.aspect != 1 and in_matroska and not encoder.keeps_aspect:
             size = (self._layout.width, self._layout.height)
-            if self._layout.rotation or not can_hold(*size, facts.aspect):
+            if self._layout.display or not can_hold(*size, facts.aspect):
                 self._leave_out(f"the pixel aspect {facts.aspect}")
             else:
                 self._video.set_display_rotation(PLACEHOLDER_ROTATION)
                 self._aspect = facts.aspect
+        if self._layout.display and self._container.format.name not in _MATRIX_KEPT:
+            self._leave_out("the mark that players turn it")
         marks_fields = self._container.format.name in ("matroska", "mov")
         if self._layout.interlaced and not encoder.interlacing and not marks_fields:
             self._leave_out("the mark that its frames are interlaced")
 
+    def _note_side_data(self, carried: Collection[str]) -> None:
+        codec = self._video.codec_context.name
+        kept = {CAPTIONS} if ENCODERS[codec].keeps_captions else set[str]()
+        if codec in TAKES_HDR and self._layout.hdr:
+            kept.add(HDR10)
+        for what in sorted({*carried} - kept):
+            self._leave_out(what)
+        if HDR10 in kept and codec == "libx264":
+            message = (
+                f"{HDR10} is in the H.264 stream alone, where few players look; libx265 is better"
+            )
+            self._said.append(Notice(message, topic="output"))
+
     def _leave_out(self, what: str) -> None:
-        self._left_out.append(Notice(f"{what} was left out", topic="output", severity="warning"))
+        verb = "were" if what == CAPTIONS else "was"
+        self._left_out.append(Notice(f"{what} {verb} left out", topic="output", severity="warning"))
 
     @property
     def notices(self) -> list[Notice]:
         """What is not as in the source."""
         message = "damage in its sound or subtitles was skipped"
         damage = [Notice(message, topic="source", severity="warning")] if self._damaged else []
-        return [*self._layout.notices, *self._reencodings, *damage, *self._left_out]
-
-    def _take(self, stream: Stream) -> bool:
-        """Prepare to copy STREAM, or to encode it again; False if the container takes neither."""
-        if isinstance(stream, AttachmentStream):
-            return self._attach(stream.name or "attachment", stream.mimetype, stream.data)
-        if stream.disposition & Disposition.attached_pic:
-            return self._take_cover(stream)
-        if stream.type not in COPIED or stream.codec_context is None:
-            return False
-        if _holds(self._container, stream):
-            copy = self._container.add_stream_from_template(stream)
-        elif isinstance(stream, av.AudioStream):
-            self._reencoded[stream.index] = Reencoder(stream, self._container)
-            copy = self._reencoded[stream.index].stream
-            message = (
-                f"audio stream {stream.index} was encoded again, as {copy.codec_context.name}: "
-                f"{self._target.suffix} takes no {stream.codec.canonical_name}"
+        corrected = [
+            Notice(
+                f"{order.corrected} packets of {order.kind} had times out "
+                "of order, which were corrected",
+                topic="source",
+                severity="warning",
             )
-            self._reencodings.append(Notice(message, topic="output", severity="warning"))
-        else:
-            return False
-        copy.metadata.update(stream.metadata)  # the language, above all
-        copy.disposition = stream.disposition
-        self._copies[stream.index] = copy
-        return True
+            for order in self._orders.values()
+            if order.corrected
+        ]
+        converted = [
+            Notice(message, topic="output", severity="warning") for message in self.tracks.converted
+        ]
+        return [
+            *self._layout.notices,
+            *converted,
+            *damage,
+            *corrected,
+            *self._said,
+            *self._left_out,
+        ]
 
-    def _attach(self, name: str, kind: str | None, data: bytes) -> bool:
-        if self._container.format.name != "matroska" or not data:
-            return False
-        self._container.add_attachment(name, kind or "application/octet-stream", data)
-        return True
+    def write(self, frames: Iterable[AnyPacket], most: int | None = None) -> None:
+        """Write FRAMES with the packets of the source between them, and the container's end.
 
-    def _take_cover(self, stream: Stream) -> bool:
-        """Keep a cover picture: a stream of one packet in MP4, an attachment in Matroska."""
-        if self._container.format.name in ("mp4", "mov", "ipod"):
-            copy = self._container.add_stream_from_template(stream, opaque=True)
-            copy.disposition = stream.disposition
-            self._copies[stream.index] = copy
-            return True
-        if stream.codec.canonical_name not in _COVERS:
-            return False
-        packet = next(self._source.demux(stream), None)
-        self._source.seek(0)
-        return packet is not None and self._attach(
-            *_COVERS[stream.codec.canonical_name], bytes(packet)
-        )
-
-    def write(self, segments: Sequence[Segment]) -> None:
-        """Write SEGMENTS with the packets of the source between them, and the container's end."""
-        extradata = self._video.codec_context.extradata or b""
-        if any(segment.extradata != extradata for segment in segments):
-            raise OutputError(
-                f"{self._target}: {self._video.codec_context.name} begins its parts differently; "
-                "take another --codec"
-            )
+        MOST is how many packets of each stream are written. Raises RefusedError.
+        """
         self._guard(self._container.start_encoding)
-        everything = heapq.merge(self._own_packets(segments), self._others(), key=_seconds)
-        for packet in everything:
-            self._guard(partial(self._container.mux, packet))
+        self._orders = {
+            stream.index: Order(self._container, stream) for stream in self._container.streams
+        }
+        for packet in heapq.merge(self._own(frames), self._others(most), key=seconds):
+            self._orders[packet.stream.index].correct(packet)
+            self._guard(partial(self._container.mux, packet), packet.stream)
         self._guard(self._container.close)
         if self._aspect is not None:
             write_aspect(self._part, self._aspect)
@@ -187,58 +198,148 @@ class Muxer:
         with suppress(av.error.FFmpegError, OSError):
             self._container.close()
 
-    def _own_packets(self, segments: Sequence[Segment]) -> Iterator[AnyPacket]:
-        for stored in stored_packets(segments):
-            packet = av.Packet(stored.data)
-            packet.pts, packet.dts, packet.duration = stored.pts, stored.dts, stored.duration
-            packet.time_base = self._video.codec_context.time_base
-            packet.is_keyframe = stored.is_keyframe
+    def _own(self, frames: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
+        for packet in frames:
             packet.stream = self._video
             yield packet
 
-    def _others(self) -> Iterator[AnyPacket]:
+    def film(self, segments: Sequence[Segment]) -> Iterator[AnyPacket]:
+        """Yield the packets of SEGMENTS; RefusedError if they cannot be joined.
+
+        Where the encoder was opened anew with other headers, they go into the stream.
+        """
+        head = self._video.codec_context.extradata or b""
+        for stored in stored_packets(segments):
+            data = stored.data
+            if stored.header != head and stored.is_keyframe:
+                if not stored.header.startswith(_ANNEX_B):
+                    raise RefusedError(
+                        f"{self._target}: {self._video.codec_context.name} begins its parts "
+                        "differently; take another --codec"
+                    )
+                data = stored.header + data
+            packet = av.Packet(data)
+            packet.pts, packet.dts, packet.duration = stored.pts, stored.dts, stored.duration
+            packet.time_base = self._video.codec_context.time_base
+            packet.is_keyframe = stored.is_keyframe
+            yield packet
+
+    def _others(self, most: int | None) -> Iterator[AnyPacket]:
         """Yield the packets of the source's other streams as they are written."""
-        streams = [self._source.streams[index] for index in (*self._copies, *self._reencoded)]
-        streams = list(dict.fromkeys(streams))
+        tracks = self.tracks.by_index
+        streams = [self._source.streams[index] for index in tracks]
         if not streams:
             return
-        self._source_video.discard = Discard.all
-        for packet in read_packets(self._source, streams, self._note_damage):
-            reencoder = self._reencoded.get(packet.stream.index)
-            if reencoder is not None:
-                yield from reencoder.packets(packet)
-            elif packet.dts is not None or packet.stream.type == "video":
-                if packet.stream.type == "video":  # a cover has no time
-                    packet.pts = packet.dts = 0
-                packet.stream = self._copies[packet.stream.index]
-                yield packet
-        for reencoder in self._reencoded.values():
-            yield from reencoder.packets(None)
+        clock = Clock(self._source)
+        if not clock.watched:
+            self._source_video.discard = Discard.all
+        written = defaultdict[int, int](int)
+        for packet in read_packets(self._source, streams, clock, self._note_damage):
+            index = packet.stream.index
+            written[index] += 1
+            if most is None or written[index] <= most:
+                yield from tracks[index].packets(packet)
+            elif all(written[index] > most for index in tracks) or sum(written.values()) > _FAR:
+                break
+        for track in tracks.values():
+            yield from track.packets(None)
 
     def _note_damage(self) -> None:
         self._damaged = True
 
-    def _guard(self, write: Callable[[], object]) -> None:
+    def _guard(self, write: Callable[[], object], stream: Stream | None = None) -> None:
         try:
             write()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"{self._target}: cannot write it ({reason})") from error
+            message = f"{self._target}: cannot write it ({reason})"
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise OutputError(message) from error
+            raise RefusedError(message, self._index_of(stream)) from error
+
+    def _index_of(self, stream: Stream | None) -> int | None:
+        tracks = self.tracks.by_index.items()
+        return next((index for index, track in tracks if track.stream is stream), None)
 
 
-def _seconds(packet: AnyPacket) -> Fraction:
-    return packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
+def _is_timecode(stream: Stream) -> bool:
+    return stream.codec_context is None and "timecode" in stream.metadata
+
+
+def without_refused(
+    source: Source,
+    opened: InputContainer,
+    attempt: Callable[[InputContainer, Collection[int]], list[Notice]],
+) -> list[Notice]:
+    """Return what ATTEMPT does with SOURCE, without the streams that the container refuses.
+
+    OPENED is SOURCE, open. ATTEMPT gets it newly opened, and which streams to leave out.
+    RefusedError if it is not even done without any.
+    """
+
+    def tried(without: Collection[int]) -> list[Notice]:
+        with source.again(opened) as container:
+            return attempt(container, without)
+
+    refused = set[int]()
+    while True:
+        try:
+            return tried(refused)
+        except RefusedError as error:
+            if error.stream is None or error.stream in refused:
+                break
+            refused.add(error.stream)
+    video = source.video(opened).index
+    rest = {TIMECODE, *(stream.index for stream in opened.streams)} - {video} - refused
+    for one in sorted(rest):
+        with suppress(RefusedError):
+            return tried({*refused, one})
+    return tried(refused | rest)
+
+
+def rehearse(
+    run: Run, folder: Path, target: Path, options: VideoOptions, layout: FrameLayout
+) -> None:
+    """Write a few frames and the first packets of all else to a file in FOLDER.
+
+    What its container refuses shows before the work: ArgumentError.
+    """
+    trial = folder / f".rehearsal{target.suffix}"
+
+    def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
+        video = run.source.video(container)
+        alone = run.settings.options.is_trial
+        muxer = Muxer(
+            container, video, trial, target, options, layout, without, pictures_alone=alone
+        )
+        try:
+            muxer.write(encoded_trial(target, options, layout, run.facts), _REHEARSED)
+        finally:
+            muxer.close()
+        return muxer.notices
+
+    try:
+        without_refused(run.source, run.container, attempt)
+    except RefusedError as error:
+        raise ArgumentError(
+            f"codec {options.codec}: cannot be used in {target.suffix} ({error})"
+        ) from error
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def mux_segments(
     work: WorkFolder,
-    source: InputContainer,
+    source: Source,
+    opened: InputContainer,
     target: Path,
     choose: EncoderChoice,
     *,
     pictures_alone: bool = False,
 ) -> list[Notice]:
-    """Write the segments of WORK and the other streams of SOURCE, or PICTURES_ALONE, to TARGET.
+    """Write the segments of WORK and the other streams of SOURCE, which is OPENED, to TARGET.
+
+    PICTURES_ALONE leaves those streams out, without a word.
 
     Return what of it is not as in the source.
     """
@@ -250,13 +351,30 @@ def mux_segments(
             f"{free / 1e9:.1f} GB are free; make room"
         )
     options, layout = choose(work.segments[0].layout)
+    carried = work.segments[-1].end.flaws.carried
     part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
-    try:
-        muxer = Muxer(source, part, target, options, layout, pictures_alone=pictures_alone)
+
+    def join(container: InputContainer, without: Collection[int]) -> list[Notice]:
+        video = source.video(container)
+        muxer = Muxer(
+            container,
+            video,
+            part,
+            target,
+            options,
+            layout,
+            without,
+            carried,
+            pictures_alone=pictures_alone,
+        )
         try:
-            muxer.write(work.segments)
+            muxer.write(muxer.film(work.segments))
         finally:
             muxer.close()
+        return muxer.notices
+
+    try:
+        notices = without_refused(source, opened, join)
         flush(part)  # before the segments go: the power may fail right after
         part.replace(target)
     except OSError as error:
@@ -264,4 +382,4 @@ def mux_segments(
         raise OutputError(f"{target}: cannot write it ({reason})") from error
     finally:
         part.unlink(missing_ok=True)
-    return muxer.notices
+    return notices

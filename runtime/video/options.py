@@ -11,6 +11,7 @@ class VideoOptions:
     codec: str | None = None  # an FFmpeg encoder: libx264, libx265, libvpx-vp9, h264_nvenc ...
     crf: int | None = None
     preset: str | None = None
+    stream: int | None = None  # the file's number of the video stream; None: the best
     stabilize: bool = True  # colors are held still from frame to frame
     start: float = 0.0  # seconds from the first frame, for a trial: a stretch, pictures alone
     duration: float | None = None  # seconds; None: to the end

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..color import F32, U8
@@ -29,6 +30,7 @@ class Run:
 
     source: Source
     container: InputContainer  # the source, open
+    video: VideoStream  # of the container: what is colored
     facts: StreamFacts
     settings: VideoSettings
     tell: OnNotice
@@ -62,7 +64,7 @@ class Batch:
     first: int  # index of the first frame, counted from 0 in the whole video
     pictures: Sequence[Picture]  # each with its luma at full size, and its time `pts`
     time_base: Fraction  # seconds a step of `pts`
-    grays: Sequence[U8]  # (H, W): the luma as 8-bit grays
+    grays: Sequence[U8]  # (H, W): the luma as 8-bit grays, upright as players show it
     small: U8  # (N, h, w): the grays at working size
     lightness: F32  # (N, h, w): their L*, 0..100
 

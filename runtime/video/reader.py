@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import av.error
@@ -16,18 +16,14 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from ..notices import Notice
+from .clock import AnyPacket, Clock
 from .frames import FrameLayout, Plane, layout_of, luma_of
-from .source import Source, path_of, video_stream
-
-if TYPE_CHECKING:
-    AnyPacket = av.Packet[Any]
-else:
-    AnyPacket = av.Packet  # generic in its stub alone
+from .side_data import CAPTIONS, kinds_of
+from .source import Source, is_untimed, path_of, rate_of
 
 # Containers with an index to find a position by, whose times do not depend on earlier packets.
 _SEEKABLE = ("mp4", "matroska")
 _SEEK_BACK_SECONDS = 10  # beyond open groups of pictures, whose first frames need the group before
-_MOST_STEP_BACK = Fraction(1)  # seconds; a clock that jumps back by less is corrected
 _MOST_TRIES = 100  # to continue reading behind damage
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
@@ -40,6 +36,19 @@ class Flaws:
     repeated: int = 0  # frames lost in them, in whose place the one before is repeated
     repaired: int = 0  # frames with damage inside, which the decoder filled
     misdated: int = 0  # frames whose time was not after the one before
+    rescaled: int = 0  # frames of another size or format than the first
+    jumps: int = 0  # of the clock, taken out of picture and sound
+    carried: tuple[str, ...] = ()  # what frames carried beside their picture; no flaw in itself
+
+    @property
+    def in_frames(self) -> int:
+        """How many frames may decode otherwise another time."""
+        return self.damaged + self.repeated + self.repaired
+
+    @property
+    def any(self) -> bool:
+        """Whether there was one."""
+        return replace(self, carried=()) != Flaws()
 
     @property
     def notices(self) -> list[Notice]:
@@ -54,6 +63,10 @@ class Flaws:
             said.append(f"{self.repaired} frames had damage inside that the decoder filled")
         if self.misdated:
             said.append(f"{self.misdated} frames had times out of order, which were corrected")
+        if self.rescaled:
+            said.append(f"{self.rescaled} frames of another size were scaled to that of the first")
+        if self.jumps:
+            said.append(f"its clock jumps, {self.jumps} times in all; the jumps were taken out")
         return [Notice(message, topic="source", severity="warning") for message in said]
 
 
@@ -67,6 +80,7 @@ class Picture:
     interlaced: bool
     layout: FrameLayout
     flaws: Flaws
+    carrier: av.VideoFrame | None = None  # with the marks and the side data that encoders take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +109,24 @@ def luma_hash(luma: Plane) -> str:
 
 
 def read_packets(
-    container: InputContainer, streams: list[Any], damage: Callable[[], None]
+    container: InputContainer, streams: list[Any], clock: Clock, damage: Callable[[], None]
 ) -> Iterator[AnyPacket]:
     """Yield the packets of STREAMS in the order of the file; InputError if it cannot be read.
 
-    DAMAGE is called for each place that cannot be read. The video ends where nothing follows one.
+    CLOCK corrects their times. DAMAGE is called for each place that cannot be read. The video ends
+    where nothing follows one.
     """
     tries = 0
+    wanted = {stream.index for stream in streams}
+    watched = [stream for stream in clock.watched if stream.index not in wanted]
     while tries < _MOST_TRIES:
         try:
-            for packet in container.demux(streams):
+            for packet in container.demux([*streams, *watched]):
                 if packet.size:  # the empty packet that ends a stream has none
                     tries = 0
-                    yield packet
+                    clock.correct(packet)
+                    if packet.stream.index in wanted:
+                        yield packet
         except (av.error.InvalidDataError, IndexError):  # IndexError: a stream that appears midway
             damage()
             tries += 1
@@ -117,6 +136,25 @@ def read_packets(
             ) from error
         else:
             return
+
+
+def shown_times(container: InputContainer, video: VideoStream) -> list[int]:
+    """Return when the frames of VIDEO are shown, in its time base, as `VideoReader` gives them.
+
+    They are those of its packets, without decoding one.
+    """
+    clock = Clock(container)
+    packets = read_packets(container, [video], clock, lambda: None)
+    found = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+    if is_untimed(container):
+        step = frame_step(video)
+        return [round(number * step) for number in range(len(found))]
+    return sorted(time for time in found if time is not None)
+
+
+def frame_step(video: VideoStream) -> Fraction:
+    """Return how long a frame of VIDEO is shown on average, in its time base."""
+    return 1 / (rate_of(video) * (video.time_base or Fraction(1, av.time_base)))
 
 
 class VideoReader:
@@ -138,11 +176,11 @@ class VideoReader:
         """
         if after is None:
             with self._source.again(self._container) as container:
-                yield from _Decoding(container).pictures()
+                yield from _Decoding(container, self._source.video(container)).pictures()
             return
         for seek in (True, False):
             with self._source.again(self._container) as container:
-                decoding = _Decoding(container)
+                decoding = _Decoding(container, self._source.video(container))
                 if seek and not decoding.seek(after):
                     continue
                 pictures = decoding.pictures()
@@ -157,7 +195,7 @@ class VideoReader:
         for picture in pictures:
             if picture.pts >= position.pts:
                 # A decoder with threads does not fill damage with the same pixels in every run.
-                damaged = position.flaws != Flaws()
+                damaged = position.flaws.in_frames > 0
                 same = damaged or luma_hash(picture.luma) == position.luma_sha256
                 return picture.pts == position.pts and same
             if self._cancelled:
@@ -168,10 +206,12 @@ class VideoReader:
 class _Decoding:
     """One pass over the frames of an open video."""
 
-    def __init__(self, container: InputContainer) -> None:
-        self._container = container
-        self._video = video_stream(container)
+    def __init__(self, container: InputContainer, video: VideoStream) -> None:
+        self._container, self._video = container, video
         self._video.thread_type = "AUTO"
+        self._clock = Clock(container)
+        self._step = frame_step(video)
+        self._counted = is_untimed(container)
         self._siting = _siting_of(container, self._video)
         self._layout: FrameLayout | None = None
         self._last: Picture | None = None
@@ -185,7 +225,7 @@ class _Decoding:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
         names = self._container.format.name.split(",")
         base = self._video.time_base
-        if position.flaws != Flaws() or not set(names) & set(_SEEKABLE) or base is None:
+        if position.flaws.any or not set(names) & set(_SEEKABLE) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
         try:
@@ -198,7 +238,8 @@ class _Decoding:
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the frames; those that were lost repeat the one before."""
-        for packet in read_packets(self._container, [self._video], self._note_damage):
+        packets = read_packets(self._container, [self._video], self._clock, self._note_damage)
+        for packet in packets:
             time = packet.dts if self._in_order else packet.pts
             if time is not None:
                 heapq.heappush(self._unseen, time)
@@ -225,8 +266,9 @@ class _Decoding:
             self._layout = self._layout or layout_of(frame, self._siting)
             if frame.is_corrupt:
                 self._flaws = replace(self._flaws, repaired=self._flaws.repaired + 1)
+            self._flaws = replace(self._flaws, jumps=self._clock.jumps)
             pts = self._time_of(frame)
-            if not self._in_order:
+            if not (self._in_order or self._counted):
                 yield from self._repeats(self._lost_before(pts))
             yield self._shown(self._picture(frame, self._layout, pts))
 
@@ -242,7 +284,7 @@ class _Decoding:
         return [time for time in due if time != pts][:lost]
 
     def _missing_at_end(self) -> list[int]:
-        if self._in_order:
+        if self._in_order or self._counted:
             return []
         lost = self._flaws.damaged - self._flaws.repeated
         if self._video.frames:
@@ -253,7 +295,8 @@ class _Decoding:
         for time in times:
             if self._last is not None and time > self._last.pts:
                 self._flaws = replace(self._flaws, repeated=self._flaws.repeated + 1)
-                yield self._shown(replace(self._last, pts=time, flaws=self._flaws))
+                again = replace(self._last, pts=time, flaws=self._flaws, carrier=None)
+                yield self._shown(again)
 
     def _shown(self, picture: Picture) -> Picture:
         self._last = picture
@@ -262,32 +305,29 @@ class _Decoding:
 
     def _time_of(self, frame: av.VideoFrame) -> int:
         """Return when FRAME is shown, always later than the one before."""
+        if self._counted:
+            return round(self._frames * self._step)
         pts = heapq.heappop(self._unseen) if self._in_order and self._unseen else frame.pts
-        last, base = self._last, self._video.time_base
-        if pts is None:
-            if last is None or not last.duration:
-                raise InputError(
-                    f"{path_of(self._container)}: a frame has no timestamp; remux the film first"
-                )
-            pts = last.pts
-        if last is None or pts > last.pts:
+        last = self._last
+        if last is None:
+            return pts or 0
+        if pts is not None and pts > last.pts:
             return pts
-        if base is not None and (last.pts - pts) * base > _MOST_STEP_BACK:
-            raise InputError(
-                f"{path_of(self._container)}: its clock jumps back by "
-                f"{float((last.pts - pts) * base):.1f} s; split the film there or remux it first"
-            )
         self._flaws = replace(self._flaws, misdated=self._flaws.misdated + 1)
+        step = last.duration or int(self._step)
         # Half a step: a whole one would make the next frame late too, and all that follow.
-        return last.pts + max(last.duration if frame.pts is None else last.duration // 2, 1)
+        return last.pts + max(step if pts is None else step // 2, 1)
 
     def _picture(self, frame: av.VideoFrame, layout: FrameLayout, pts: int) -> Picture:
-        before = f"{layout.width}x{layout.height} {layout.source_format}"
-        now = f"{frame.width}x{frame.height} {frame.format.name}"
-        if now != before:
-            raise InputError(
-                f"{path_of(self._container)}: the frame size changes from {before} to {now} in "
-                "mid-film; split the film there"
+        carried = kinds_of(frame)
+        if not carried <= {*self._flaws.carried}:
+            known = tuple(sorted({*self._flaws.carried, *carried}))
+            self._flaws = replace(self._flaws, carried=known)
+        now = (frame.width, frame.height, frame.format.name)
+        if now != (layout.width, layout.height, layout.source_format):
+            self._flaws = replace(self._flaws, rescaled=self._flaws.rescaled + 1)
+            frame = frame.reformat(
+                layout.width, layout.height, layout.source_format, interpolation="BICUBIC"
             )
         luma = luma_of(frame, layout)
         duration = max(frame.duration or 0, 0)
@@ -298,6 +338,7 @@ class _Decoding:
             interlaced=frame.interlaced_frame,
             layout=layout,
             flaws=self._flaws,
+            carrier=frame if frame.interlaced_frame or CAPTIONS in carried else None,
         )
 
 

@@ -2,19 +2,24 @@
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
+from av.video.stream import VideoStream
 
 from ..errors import OutputError
-from .encoder import EncoderChoice, add_encoder, create_container, rehearse
+from .clock import AnyPacket
+from .codecs import ENCODERS
+from .encoder import EncoderChoice, add_encoder, create_container
 from .frames import build_frame
-from .interlacing import FieldMarker
+from .interlacing import as_progressive
+from .muxer import rehearse
 from .options import VideoOptions
-from .protocols import ColoredPicture, State
-from .reader import AnyPacket, Position
+from .protocols import ColoredPicture, Run, State
+from .reader import Position
 from .segments import Origin, Segment, WorkFolder, state_digest
 from .source import StreamFacts
 
@@ -22,15 +27,13 @@ from .source import StreamFacts
 class Recorder:
     """Cuts a video into segments of one length; each is ended in another thread."""
 
-    def __init__(
-        self, work: WorkFolder, target: Path, choose: EncoderChoice, facts: StreamFacts
-    ) -> None:
+    def __init__(self, work: WorkFolder, target: Path, choose: EncoderChoice, run: Run) -> None:
         self.frames = work.frames
-        self._work, self._target, self._choose, self._facts = work, target, choose, facts
+        self._work, self._target, self._choose, self._run = work, target, choose, run
         self._number = len(work.segments)
         self._writer: SegmentWriter | None = None
         self._last: ColoredPicture | None = None
-        self._begin = self._state_before()
+        self._begin, self._fields = self._state_before(), self._fields_before()
         self._cuts: list[int] = []
         self._ending = ThreadPoolExecutor(1)
         self._finishing: Future[Segment] | None = None
@@ -39,14 +42,21 @@ class Recorder:
         segments = self._work.segments
         return segments[-1].origin.end if segments else state_digest({})
 
+    def _fields_before(self) -> bool:
+        segments = self._work.segments
+        return segments[-1].interlaced if segments else False
+
     def add(self, item: ColoredPicture) -> bool:
         """Encode the next frame; False if `begin_again` finds those that follow finished."""
         if self._writer is None:
             packets = self._work.begin_segment(self._number)
             options, layout = self._choose(item.picture.layout)
             if self._number == 0:
-                rehearse(self._work.path, self._target, options, layout, self._facts)
-            self._writer = SegmentWriter(packets, self._target, options, item, self._facts)
+                rehearse(self._run, self._work.path, self._target, options, layout)
+            facts, fields = self._run.facts, self._fields
+            self._writer = SegmentWriter(
+                packets, self._target, options, item, facts, interlaced=fields
+            )
             self._number += 1
         self._writer.encode(item)
         if item.begins_scene:
@@ -63,7 +73,7 @@ class Recorder:
         self._collect()
         self._work.reuse()
         self.frames, self._number = self._work.frames, len(self._work.segments)
-        self._begin = self._state_before()
+        self._begin, self._fields = self._state_before(), self._fields_before()
 
     def _end_segment(self) -> None:
         if self._writer is None or self._last is None:
@@ -76,6 +86,7 @@ class Recorder:
             cuts=tuple(self._cuts),
             references=self._work.references,
         )
+        self._fields = self._writer.interlaced
         self._finishing = self._ending.submit(self._writer.finish, end, origin, self._last.state)
         self._writer, self._begin, self._cuts = None, origin.end, []
 
@@ -102,7 +113,10 @@ class Recorder:
 
 
 class SegmentWriter:
-    """Encodes the frames of one segment with an encoder of its own, into PACKETS."""
+    """Encodes the frames of one segment with an encoder of its own, into PACKETS.
+
+    Where the first INTERLACED frame comes, the encoder is opened anew for all that follow.
+    """
 
     def __init__(
         self,
@@ -111,24 +125,42 @@ class SegmentWriter:
         options: VideoOptions,
         first: ColoredPicture,
         facts: StreamFacts,
+        *,
+        interlaced: bool = False,
     ) -> None:
         self.frames = 0
         self._path, self._target, self._first, self._facts = packets, target, first.picture, facts
-        self._layout = layout = first.layout
+        self._options, self._layout = options, first.layout
         # Nothing is written to this container. The encoder asks it what form its packets need.
         self._container = create_container(target, target)
-        self._video = add_encoder(self._container, target, options, layout, facts)
-        self._marker = FieldMarker(top_first=layout.top_first) if layout.interlaced else None
+        self.interlaced = interlaced or first.layout.interlaced
         self._rows: list[tuple[int, int, int, bool]] = []
+        self._headers: dict[int, bytes] = {}
+        self._progressive = set[int]()  # times of frames between interlaced ones
+        self._video = self._open_encoder()
         self._file = packets.open("wb")
+
+    def _open_encoder(self) -> VideoStream:
+        layout = replace(self._layout, interlaced=self.interlaced)
+        video = add_encoder(self._container, self._target, self._options, layout, self._facts)
+        self._headers[len(self._rows)] = video.codec_context.extradata or b""
+        self._encoder = ENCODERS[video.codec_context.name]
+        return video
 
     def encode(self, item: ColoredPicture) -> None:
         """Encode one frame at its own time."""
-        frame = build_frame(item.picture.luma, item.chroma, self._layout)
-        frame.pts, frame.time_base = item.picture.pts, self._facts.time_base
-        frame.duration = item.picture.duration
-        if self._marker is not None and item.picture.interlaced:
-            frame = self._marker.mark(frame)
+        picture = item.picture
+        if picture.interlaced and not self.interlaced and self._encoder.marks_each_frame:
+            self._encode(None)
+            self.interlaced = True
+            self._container.close()
+            self._container = create_container(self._target, self._target)
+            self._video = self._open_encoder()
+        if self.interlaced and not picture.interlaced:
+            self._progressive.add(picture.pts)
+        frame = build_frame(picture.luma, item.chroma, self._layout, picture.carrier)
+        frame.pts, frame.time_base = picture.pts, self._facts.time_base
+        frame.duration = picture.duration
         self._encode(frame)
         self.frames += 1
 
@@ -150,9 +182,11 @@ class SegmentWriter:
     def _store(self, packet: AnyPacket) -> None:
         if packet.pts is None:
             raise OutputError(f"{self._target}: its encoder gives frames without times")
-        self._file.write(packet)
-        row = (packet.pts, packet.duration or 0, packet.size, packet.is_keyframe)
-        self._rows.append(row)
+        data = bytes(packet)
+        if packet.pts in self._progressive and self._video.codec_context.name == "libx264":
+            data = as_progressive(data)
+        self._file.write(data)
+        self._rows.append((packet.pts, packet.duration or 0, len(data), packet.is_keyframe))
 
     def finish(self, end: Position, origin: Origin, state: State) -> Segment:
         """Encode what the encoder still holds and record the segment, whole."""
@@ -168,7 +202,8 @@ class SegmentWriter:
                 durations=np.array(durations, np.int64),
                 sizes=np.array(sizes, np.int64),
                 keyframes=np.array(keys, np.bool_),
-                extradata=self._video.codec_context.extradata or b"",
+                headers=self._headers,
+                interlaced=self.interlaced,
                 end=end,
                 layout=self._first.layout,
                 origin=origin,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice, takewhile
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -22,13 +22,13 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
-from ..files import WORK_SUFFIX, fitting, sha256, source_identity, whole_file
+from ..files import WORK_SUFFIX, fitting, sha256, whole_file
 from ..notices import Notice
 from .frames import FrameLayout
 from .protocols import Start, State
 from .reader import Flaws, Position
 
-FORMAT = 2
+FORMAT = 3
 """Of the files of a segment; another one makes another identity."""
 _MANIFEST = "manifest.json"
 _KEY_DIGITS = 8
@@ -63,7 +63,8 @@ class Segment:
     durations: NDArray[np.int64]
     sizes: NDArray[np.int64]
     keyframes: NDArray[np.bool_]
-    extradata: bytes  # the encoder's headers, the same in all segments
+    headers: Mapping[int, bytes]  # the encoder's, by the row from which they hold
+    interlaced: bool  # whether its last frames are stored as fields
     end: Position
     layout: FrameLayout
     origin: Origin
@@ -83,7 +84,8 @@ class Segment:
             "durations": self.durations,
             "sizes": self.sizes,
             "keyframes": self.keyframes,
-            "extradata": np.frombuffer(self.extradata, np.uint8),
+            "headers": np.array(json.dumps({n: h.hex() for n, h in self.headers.items()})),
+            "interlaced": np.array(self.interlaced),
             "end": np.array(json.dumps(asdict(self.end))),
             "layout": np.array(json.dumps(asdict(self.layout))),
             "origin": np.array(json.dumps(asdict(self.origin))),
@@ -103,8 +105,8 @@ class Segment:
             size = packets.stat().st_size
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile):
             return None  # a damaged archive raises any of these
-        names = ("end", "layout", "origin")
-        end, layout, origin = (json.loads(str(stored[name])) for name in names)
+        names = ("end", "layout", "origin", "headers")
+        end, layout, origin, headers = (json.loads(str(stored[name])) for name in names)
         known = {int(frame): said for frame, said in origin["references"].items()}
         segment = cls(
             packets=packets,
@@ -112,9 +114,10 @@ class Segment:
             durations=stored["durations"],
             sizes=stored["sizes"],
             keyframes=stored["keyframes"],
-            extradata=stored["extradata"].tobytes(),
-            end=Position(**{**end, "flaws": Flaws(**end["flaws"])}),
-            layout=FrameLayout(**{**layout, "tags": tuple(layout["tags"])}),
+            headers={int(row): bytes.fromhex(header) for row, header in headers.items()},
+            interlaced=bool(stored["interlaced"]),
+            end=Position(**{**end, "flaws": Flaws(**_tuples(end["flaws"]))}),
+            layout=FrameLayout(**_tuples(layout)),
             origin=Origin(**{**origin, "references": known, "cuts": tuple(origin["cuts"])}),
             state=None,
         )
@@ -129,6 +132,11 @@ class Segment:
             return {name.removeprefix(_STATE): stored[name] for name in names}
 
 
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return FIELDS of a dataclass as they were before they became JSON."""
+    return {key: tuple(each) if isinstance(each, list) else each for key, each in fields.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoredPacket:
     """One packet of the whole video; times are in the source's time base."""
@@ -138,6 +146,7 @@ class StoredPacket:
     dts: int
     duration: int
     is_keyframe: bool
+    header: bytes  # that the decoder must know
 
 
 def stored_packets(segments: Sequence[Segment]) -> Iterator[StoredPacket]:
@@ -150,15 +159,19 @@ def stored_packets(segments: Sequence[Segment]) -> Iterator[StoredPacket]:
     late = max((segment.reordering for segment in segments), default=0)
     times = _decoding_times(segments, late)
     for segment in segments:
+        header = b""
         with segment.packets.open("rb") as file:
             columns = (segment.sizes, segment.pts, segment.durations, segment.keyframes)
-            for size, pts, duration, key in zip(*(c.tolist() for c in columns), strict=True):
+            rows = zip(*(c.tolist() for c in columns), strict=True)
+            for row, (size, pts, duration, key) in enumerate(rows):
+                header = segment.headers.get(row, header)
                 yield StoredPacket(
                     data=file.read(size),
                     pts=pts,
                     dts=next(times),
                     duration=duration,
                     is_keyframe=key,
+                    header=header,
                 )
 
 
@@ -222,10 +235,10 @@ class WorkFolder:
         """Bytes on the disk."""
         return sum(path.stat().st_size for path in self.path.iterdir())
 
-    def check_source(self, source: Path) -> None:
-        """Raise InputError if SOURCE is not the file any more that the segments were made from."""
-        if source_identity(source) != self._identity["source"]:
-            raise InputError(f"{source}: changed while it was read")
+    def check_source(self, path: Path, identity: str) -> None:
+        """Raise InputError if IDENTITY, of the source PATH, is not what the segments are of."""
+        if identity != self._identity["source"]:
+            raise InputError(f"{path}: changed while it was read")
 
     def __enter__(self) -> Self:
         """Make the folder, or read what is in it; OutputError if another run is at work there."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..errors import ArgumentError, ColorizeError
+from ..errors import ArgumentError, ColorizeError, OutputError
 from ..notices import Notice
 from .codecs import choose_encoder, encoder_settings
 from .encoder import EncoderChoice, create_container
 from .frames import FrameLayout
 from .identity import video_identity
-from .muxer import mux_segments
+from .muxer import RefusedError, mux_segments
 from .options import VideoSettings
 from .protocols import ColoredPicture, Run, Start
 from .recorder import Recorder
@@ -53,7 +53,7 @@ class FileSink:
                 message = f"resumes after {work.frames} finished frames"
                 run.tell(Notice(message, topic="resume", frame=work.frames))
             choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
-            with closing(Recorder(work, self.target, choose, run.facts)) as recorder:
+            with closing(Recorder(work, self.target, choose, run)) as recorder:
                 yield _FileWriter(run, work, recorder, self.target, choose)
 
 
@@ -95,12 +95,15 @@ class _FileWriter:
         self._recorder.finish()
         with run.watch.stage("join"):
             if run.source.pipe is None:
-                work.check_source(run.source.path)
-            with run.source.again(run.container) as container:
-                alone = run.settings.options.is_trial
-                notices = mux_segments(
-                    work, container, self._target, self._choose, pictures_alone=alone
-                )
+                work.check_source(run.source.path, run.source.identity())
+            notices = mux_segments(
+                work,
+                run.source,
+                run.container,
+                self._target,
+                self._choose,
+                pictures_alone=run.settings.options.is_trial,
+            )
         for notice in notices:
             run.tell(notice)
         work.remove(keep=run.settings.keep_segments)
@@ -123,11 +126,11 @@ def _kept(work: WorkFolder, *, resumable: bool) -> Iterator[None]:
             work.forget()
         if work.frames == 0:
             raise
-        hint = (
-            f"{work.frames} finished frames are kept in {work.path}: "
-            "run the same command again to resume"
-        )
-        raise type(error)(f"{error}; {hint}" if str(error) else hint) from error
+        hint = f"{work.frames} finished frames are kept in {work.path}"
+        if not isinstance(error, RefusedError):  # it would come again
+            hint += ": run the same command again to resume"
+        kind = OutputError if isinstance(error, RefusedError) else type(error)
+        raise kind(f"{error}; {hint}" if str(error) else hint) from error
     except BaseException:
         if not resumable:
             work.forget()

@@ -10,11 +10,13 @@ from typing import Any, BinaryIO
 import av
 import av.error
 from av.container import InputContainer
+from av.format import Flags
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ..errors import InputError
-from ..files import ffmpeg_url
+from ..errors import ArgumentError, InputError
+from ..files import ffmpeg_url, source_identity
+from .clock import is_format
 
 _PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
 _Y4M = "yuv4mpegpipe"
@@ -27,17 +29,29 @@ class Source:
 
     path: Path
     pipe: BinaryIO | None = None  # read in place of the file
+    stream: int | None = None  # the file's number of its video stream; None: the best
 
     @classmethod
-    def of(cls, source: "str | Path | BinaryIO") -> "Source":
+    def of(cls, source: "str | Path | BinaryIO", stream: int | None = None) -> "Source":
         """Return the source that a path names or a binary stream is."""
         if isinstance(source, str | Path):
-            return cls(Path(source))
-        return cls(Path("-"), source)
+            return cls(Path(source), stream=stream)
+        return cls(Path("-"), source, stream)
 
     def open(self) -> InputContainer:
         """Open it, a pipe only once; InputError if it is no video."""
         return open_video(self.path) if self.pipe is None else _open(self.pipe, self.path, _Y4M)
+
+    def identity(self) -> str:
+        """Return what tells its file from others; InputError if it is gone."""
+        return source_identity(self.path)
+
+    def video(self, container: InputContainer) -> VideoStream:
+        """Return the stream to be colored in CONTAINER, which is this file, open.
+
+        ArgumentError if the file has no such video stream.
+        """
+        return video_stream(container, self.stream)
 
     @contextmanager
     def again(self, container: InputContainer) -> Iterator[InputContainer]:
@@ -60,7 +74,7 @@ class StreamFacts:
     @classmethod
     def of(cls, stream: VideoStream) -> "StreamFacts":
         """Read them from the video's stream."""
-        rate = stream.average_rate or _FALLBACK_RATE
+        rate = rate_of(stream)
         base = stream.time_base or 1 / rate
         return cls(rate=rate, time_base=base, aspect=stream.sample_aspect_ratio or None)
 
@@ -87,14 +101,51 @@ def _open(file: Any, path: Path, kind: str | None) -> InputContainer:
     return container
 
 
-def video_stream(container: InputContainer) -> VideoStream:
-    """Return the video's own stream, not a cover picture; InputError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise InputError(f"{path_of(container)}: no decoder for its video stream")
+def video_stream(container: InputContainer, number: int | None = None) -> VideoStream:
+    """Return the video's own stream: the largest picture, then the most frames, then the first.
+
+    Cover pictures are none. NUMBER, as FFmpeg counts a file's streams, picks another; ArgumentError
+    if that is no video stream. InputError if there is none, or no decoder for it.
+    """
+    videos = video_streams(container)
+    if not videos:
+        raise InputError(f"{path_of(container)}: has no video stream")
+    usable = [stream for stream in videos if _has_decoder(stream)]
+    if number is None:
+        if not usable:
+            raise InputError(f"{path_of(container)}: no decoder for its video stream")
+        return max(usable, key=_worth)
+    for stream in usable:
+        if stream.index == number:
             return stream
-    raise InputError(f"{path_of(container)}: has no video stream")
+    known = ", ".join(f"{stream.index} ({stream.width}x{stream.height})" for stream in usable)
+    raise ArgumentError(
+        f"{path_of(container)}: stream {number} is no video that can be read; choose one of {known}"
+    )
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams of CONTAINER that are no cover pictures."""
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & covers]
+
+
+def _has_decoder(stream: VideoStream) -> bool:
+    return getattr(stream, "codec_context", None) is not None
+
+
+def _worth(stream: VideoStream) -> tuple[int, int]:
+    return stream.width * stream.height, stream.frames
+
+
+def rate_of(stream: VideoStream) -> Fraction:
+    """Return the frames a second, on average."""
+    return stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
+
+
+def is_untimed(container: InputContainer) -> bool:
+    """Tell whether CONTAINER is a raw stream, which stores frames without times."""
+    return is_format(container, Flags.no_timestamps)
 
 
 def path_of(container: InputContainer) -> str:
@@ -102,11 +153,30 @@ def path_of(container: InputContainer) -> str:
     return container.name.removeprefix(ffmpeg_url(Path()).removesuffix("."))
 
 
-def frame_count(container: InputContainer) -> int | None:
-    """Return how many frames the file says that it has; None where it does not."""
-    stream = video_stream(container)
-    if stream.frames:
-        return stream.frames
-    if container.duration is None or stream.average_rate is None:
+def frame_count(stream: VideoStream, container: InputContainer) -> int | None:
+    """Return how many frames of STREAM the file promises; None where it does not tell."""
+    if promised := promised_frames(stream):
+        return promised
+    if container.duration is None:
         return None
-    return round(container.duration / av.time_base * stream.average_rate)
+    return round(container.duration / av.time_base * rate_of(stream))
+
+
+def promised_frames(stream: VideoStream) -> int:
+    """Return how many frames the file has by its index, or says that it has; 0: it does not tell.
+
+    What an edit list cuts off, and frames that repeat the one before by having no data, are none.
+    """
+    shown = _indexed(stream)
+    return min(shown, stream.frames) if shown and stream.frames else stream.frames
+
+
+def hidden_frames(stream: VideoStream) -> int:
+    """Return how many frames of a file players do not show, by its edit list."""
+    if "mp4" not in stream.container.format.name.split(","):
+        return 0
+    return max(stream.frames - (_indexed(stream) or stream.frames), 0)
+
+
+def _indexed(stream: VideoStream) -> int:
+    return sum(1 for entry in stream.index_entries if entry.size and not entry.is_discard)

@@ -23,6 +23,7 @@ from .protocols import (
     Steering,
 )
 from .reader import Picture, VideoReader
+from .side_data import as_stored, upright
 from .stabilizer import Stabilizer
 
 
@@ -128,14 +129,18 @@ class FrameColorizer:
     def _infer(self, pictures: Sequence[Picture], first: int) -> tuple[Sequence[U8], F32, F32]:
         """Return grays (H, W), L* (N, h, w) and ab (N, h, w, 2)."""
         grays = [gray_of(picture.luma, picture.layout) for picture in pictures]
-        small = self._network.shrink(grays)
+        display = pictures[0].layout.display
+        shown: list[U8] = [upright(gray, display) for gray in grays]
+        small = self._network.shrink(shown)
         batch = Batch(
             first=first,
             pictures=pictures,
             time_base=self._run.facts.time_base,
-            grays=grays,
+            grays=shown,
             small=small,
             lightness=gray_to_lightness(small),
         )
         hints = None if self._guide is None else self._guide.hints(batch)
-        return grays, batch.lightness, self._network.infer(batch, hints, self._run.tell)
+        answers = self._network.infer(batch, hints, self._run.tell)
+        lightness = np.stack([as_stored(each, display) for each in batch.lightness])
+        return grays, lightness, np.stack([as_stored(ab, display) for ab in answers])

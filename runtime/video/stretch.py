@@ -7,8 +7,8 @@ from itertools import islice
 
 from ..errors import ArgumentError
 from .options import VideoOptions
-from .reader import Picture
-from .source import Source, video_stream
+from .reader import Picture, shown_times
+from .source import Source
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,8 @@ class Stretch:
         if source.pipe is not None:
             raise ArgumentError(f"{source.path}: a stretch of it needs a file")
         with source.open() as container:
-            stream = video_stream(container)
-            packets = (packet for packet in container.demux(stream) if packet.size)
-            found = (each.pts if each.pts is not None else each.dts for each in packets)
-            times = sorted(time for time in found if time is not None)
-            base = stream.time_base
+            video = source.video(container)
+            times, base = shown_times(container, video), video.time_base
         if not times or base is None:
             raise ArgumentError(f"{source.path}: its frames carry no times; color it whole")
         seconds = [float((time - times[0]) * base) for time in times]

@@ -9,7 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.filter import Graph
+from av.filter.context import FilterContext
 from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from colorize.runtime.colorizer import Colorizer
@@ -185,3 +188,90 @@ def filled_memory() -> Iterator[None]:
     yield
     if mallopt is not None:
         mallopt(_M_PERTURB, 0)
+
+
+class FieldMarker:
+    """Marks frames of one video as interlaced."""
+
+    def __init__(self, *, top_first: bool) -> None:
+        self._mode = "tff" if top_first else "bff"
+        self._graph: Graph | None = None
+
+    def mark(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return FRAME with the mark; its samples are not copied."""
+        if self._graph is None:
+            self._graph, start = _graph(frame)
+            setter = self._graph.add("setfield", self._mode)
+            self._graph.link_nodes(start, setter, self._graph.add("buffersink")).configure()
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _graph(frame: av.VideoFrame) -> tuple[Graph, FilterContext]:
+    graph = Graph()
+    base = frame.time_base or Fraction(1, 25)
+    start = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=base
+    )
+    return graph, start
+
+
+def with_sound(picture: Path, target: Path, codec: str, start: float = 0) -> Path:
+    """Write the frames of PICTURE with a tone, in CODEC, that begins at START seconds."""
+    return with_streams(picture, target, [codec], None, start=start, copied=True)
+
+
+def with_streams(
+    picture: Path,
+    target: Path,
+    sounds: Sequence[str],
+    words: Path | None,
+    *,
+    start: float = 0,
+    seconds: float = 0.5,
+    copied: bool = False,
+    codec: str = "mpeg4",
+) -> Path:
+    """Write PICTURE with a tone of SECONDS in each codec of SOUNDS and the subtitles of WORDS.
+
+    The frames are COPIED, or encoded anew by CODEC.
+    """
+    with av.open(str(picture)) as film, av.open(str(target), "w") as made:
+        before = film.streams.video[0]
+        if copied:
+            video = made.add_stream_from_template(before)
+        else:
+            new = made.add_stream(codec, rate=25)
+            assert isinstance(new, VideoStream)
+            new.width, new.height, new.pix_fmt, video = before.width, before.height, "yuv420p", new
+        video.metadata["timecode"] = "10:00:00:00"
+        tracks = [made.add_stream(sound, rate=48000) for sound in sounds]
+        for track in tracks:
+            assert isinstance(track, av.AudioStream)
+            track.layout = "stereo"
+        text = av.open(str(words)) if words else None
+        written = made.add_stream_from_template(text.streams.subtitles[0]) if text else None
+        for track in tracks:
+            assert isinstance(track, av.AudioStream)
+            wave = np.sin(np.arange(int(48000 * seconds)) / 20).astype(np.float32)
+            tone = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+            tone.rate, tone.pts, tone.time_base = 48000, int(start * 48000), Fraction(1, 48000)
+            made.mux(track.encode(tone))
+            made.mux(track.encode(None))
+        if copied:
+            for copy in film.demux(before):
+                if copy.size:
+                    copy.stream = video
+                    made.mux(copy)
+        else:
+            for index, frame in enumerate(film.decode(video=0)):
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                made.mux(video.encode(frame.reformat(format="yuv420p")))
+            made.mux(video.encode(None))
+        if text is not None and written is not None:
+            for line in text.demux():
+                if line.size:
+                    line.stream = written
+                    made.mux(line)
+            text.close()
+    return target

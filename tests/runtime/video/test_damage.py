@@ -24,18 +24,6 @@ def _sound_only(path: Path, codec: str) -> None:
         video.mux(stream.encode(None))
 
 
-def _changing_size(path: Path, make_video: MakeFilm) -> None:
-    """Two films of different sizes, one after the other, as broadcasts have it."""
-    parts = []
-    for number, size in enumerate([(64, 64), (96, 64)]):
-        part = path.with_name(f"part{number}.ts")
-        options = {"tune": "zerolatency"}
-        make_video(part, codec="libx264", size=size, options=options)
-        parts.append(part.read_bytes())
-        part.unlink()
-    path.write_bytes(b"".join(parts))
-
-
 def _bad_videos(name: str, path: Path, clip: Path, make_video: MakeFilm) -> None:
     match name:
         case "empty.mp4" | "empty.mkv":
@@ -55,8 +43,6 @@ def _bad_videos(name: str, path: Path, clip: Path, make_video: MakeFilm) -> None
             path.write_bytes(clip.read_bytes()[:4493])
         case "subtitles.mkv":
             path.write_text(SUBTITLES, encoding="utf-8")
-        case "changing.ts":
-            _changing_size(path, make_video)
         case _:
             raise AssertionError(name)
 
@@ -72,7 +58,6 @@ BAD_VIDEOS = [
     "index_lost.mp4",
     "head_only.mp4",
     "subtitles.mkv",
-    "changing.ts",
 ]
 
 

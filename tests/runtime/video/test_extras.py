@@ -110,7 +110,7 @@ def _click(film: Path) -> float:
         ("aac", 44100, "stereo", "out.webm", "opus"),
         ("ac3", 48000, "5.1", "out.webm", "opus"),
         ("pcm_s16le", 8000, "mono", "out.webm", "opus"),
-        ("pcm_s16le", 48000, "5.1", "out.mp4", "aac"),
+        ("pcm_s16le", 48000, "5.1", "out.mp4", "alac"),
     ],
 )
 def test_sound_is_encoded_anew_only_where_the_container_forces_it(

@@ -12,6 +12,7 @@ import pytest
 from av.video.stream import VideoStream
 from helpers.video import (
     FFV1,
+    FieldMarker,
     MakeFilm,
     Samples,
     assert_same_luma,
@@ -26,7 +27,7 @@ from colorize.runtime.errors import ArgumentError
 from colorize.runtime.video.chroma import Scratch, chroma_planes
 from colorize.runtime.video.codecs import ENCODERS, Encoder
 from colorize.runtime.video.frames import FrameLayout, layout_of
-from colorize.runtime.video.interlacing import FieldMarker, top_field_first
+from colorize.runtime.video.interlacing import top_field_first
 from colorize.runtime.video.options import VideoOptions
 
 

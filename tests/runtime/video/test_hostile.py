@@ -22,7 +22,7 @@ from helpers.video import (
 )
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import ArgumentError, InputError, OutputError
+from colorize.runtime.errors import ArgumentError, OutputError
 from colorize.runtime.video.options import VideoOptions
 
 
@@ -186,7 +186,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
 
 
 @pytest.mark.parametrize("back", [10, 4000])
-def test_a_clock_that_jumps_back_is_put_right_or_refused(
+def test_a_clock_that_jumps_back_is_put_right(
     back: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     """Two recordings, one after the other in one file."""
@@ -201,16 +201,12 @@ def test_a_clock_that_jumps_back_is_put_right_or_refused(
         parts.append(part.read_bytes())
     source = tmp_path / "film.ts"
     source.write_bytes(b"".join(parts))
-    try:
-        report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
-    except InputError as error:
-        said = str(error)
-        assert not (tmp_path / "out.mkv").exists()
-    else:
-        said = " ".join(messages_of(report))
-        times = times_of(read_frames(tmp_path / "out.mkv"))
-        assert times == sorted(set(times))
-    assert ("jumps back" in said) == (back == 4000)
+    report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    times = times_of(read_frames(tmp_path / "out.mkv"))
+    assert times == sorted(set(times))
+    assert times[-1] - times[0] < 1
+    said = " ".join(messages_of(report))
+    assert ("clock jumps" in said) == (back == 4000)
 
 
 FUZZ = """

@@ -220,8 +220,9 @@ def test_a_run_that_dies_while_joining_colors_nothing_again(
 ) -> None:
     target = tmp_path / "out.mkv"
 
-    def fail(*_: object) -> None:
-        raise OutputError("out.mkv: cannot write it (No space left on device)")
+    def fail(_: Muxer, __: object, most: int | None = None) -> None:
+        if most is None:  # else it is the rehearsal
+            raise OutputError("out.mkv: cannot write it (No space left on device)")
 
     with monkeypatch.context() as patch:
         patch.setattr(Muxer, "write", fail)

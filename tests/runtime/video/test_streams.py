@@ -70,9 +70,10 @@ def test_films_of_many_kinds_are_read(
     colorizer.video(source, tmp_path / "out.mkv", FFV1)
     before, after = read_frames(source), read_frames(tmp_path / "out.mkv")
     assert_same_luma(before, after)
-    assert [float(time) for time in times_of(after)] == pytest.approx(
-        [float(time) for time in times_of(before)], abs=0.001
-    )
+    times = [float(time) for time in times_of(before)]
+    if name.endswith((".ts", ".mpg")):  # their clock need not begin at 0, the film does
+        times = [time - times[0] for time in times]
+    assert [float(time) for time in times_of(after)] == pytest.approx(times, abs=0.001)
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.m4v", "out.mov", "out.mkv", "out.ts"])

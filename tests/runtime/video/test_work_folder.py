@@ -10,9 +10,9 @@ from helpers.video import IN_SEGMENTS, content_of, left_in, messages_of, parts_i
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
+from colorize.runtime.video.clock import AnyPacket
 from colorize.runtime.video.colorize import VideoProgress, VideoReport
 from colorize.runtime.video.options import VideoOptions
-from colorize.runtime.video.reader import AnyPacket
 from colorize.runtime.video.recorder import SegmentWriter
 from colorize.runtime.video.segments import Segment, WorkFolder
 
