@@ -78,6 +78,7 @@ EXTRAS = {
         "nvidia-ml-py>=12,<14",
     ],
     "docs": DOCS,
+    "vapoursynth": ["vapoursynth>=74; python_version >= '3.12'"],  # has no wheels for 3.11
     "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",

@@ -270,7 +270,7 @@ class Colorizer:
             "working size": str(self.size),
         }
         return colorize_video(
-            _VideoNetwork(self, str(origin.path)),
+            VideoNetwork(self, str(origin.path)),
             origin,
             FileSink(Path(target)) if isinstance(target, str | Path) else Y4MSink(target),
             VideoSettings(
@@ -345,7 +345,7 @@ def _checked(
     return found
 
 
-class _VideoNetwork:
+class VideoNetwork:
     """The network for the frames of one video; where memory runs out, it stays smaller."""
 
     def __init__(self, colorizer: Colorizer, source: str) -> None:
@@ -353,9 +353,11 @@ class _VideoNetwork:
         self._halvings = 0  # of the working size
 
     def shrink(self, grays: Sequence[U8]) -> U8:
+        """Return GRAYS as the network sees them."""
         return self._colorizer.shrink(grays)
 
     def infer(self, batch: "Batch", hints: F32 | None, tell: OnNotice) -> F32:
+        """Return ab (N, h, w, 2) for BATCH."""
         about = Notice(
             f"from frame {batch.first} on",
             topic="memory",

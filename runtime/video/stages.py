@@ -9,7 +9,7 @@ import numpy as np
 
 from ..color import F32, U8, gray_to_lightness
 from .chroma import Scratch, SteadyRounding, chroma_planes
-from .frames import FrameLayout, gray_of
+from .frames import FrameLayout, Plane, gray_of
 from .prefetch import prefetch
 from .protocols import (
     Batch,
@@ -25,6 +25,9 @@ from .protocols import (
 from .reader import Picture, VideoReader
 from .side_data import as_stored, upright
 from .stabilizer import Stabilizer
+
+Finish = Callable[[F32, F32, FrameLayout, Scratch, SteadyRounding | None], Plane]
+"""Makes a frame's planes of L* (h, w) and ab (h, w, 2), as `chroma_planes` does."""
 
 
 @contextmanager
@@ -67,8 +70,9 @@ class FrameColorizer:
         guide: Guide | None,
         steering: FrameSteering,
         stored: Callable[[FrameLayout], FrameLayout],
+        finish: Finish = chroma_planes,
     ) -> None:
-        self._run, self._start, self._stored = run, start, stored
+        self._run, self._start, self._stored, self._finish = run, start, stored, finish
         self._network, self._guide = network, guide
         self._steering = steering
         self._state = start.state.get("stabilizer")
@@ -113,7 +117,7 @@ class FrameColorizer:
             # Carried colors move with their things: codes held in one place would lag behind them.
             rounding = self._rounding if own_ab is saturated else None
             with watch.stage("enlarge"):
-                planes = chroma_planes(own_lightness, own_ab, layout, self._scratch, rounding)
+                planes = self._finish(own_lightness, own_ab, layout, self._scratch, rounding)
             yield ColoredPicture(
                 picture=replace(picture, pts=picture.pts - begin) if begin else picture,
                 layout=layout,

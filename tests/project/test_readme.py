@@ -48,6 +48,8 @@ MAINS = [
 ]
 OTHERS = {
     "cp",
+    "vapoursynth",
+    "vspipe",
     "docker",
     "twine",
     "ffmpeg",
