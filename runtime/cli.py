@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from .command import Command, completes, console, refuse_given
 from .errors import ArgumentError, ColorizeError
-from .files import known_sha256
+from .files import known_sha256, source_identity
 from .finished import FinishedJobs
 from .inputs import PIPE
 from .jobs import Job, extraction_folders, plan, run_all, with_hints, with_references
@@ -160,6 +160,22 @@ def _encoders() -> Iterable[str]:
 @click.option("--crf", type=int, help="Video: quality of the encoder; smaller is better.")
 @click.option("--preset", help="Video: speed preset of the encoder.")
 @click.option(
+    "--as-film",
+    is_flag=True,
+    help="A folder of numbered pictures is one film; a pattern such as scans/f_%05d.png is anyway.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Numbered frames: how many are a second. Default: 24.",
+)
+@click.option(
+    "--audio",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Video: a file whose sound takes the place of its own; numbered frames have none.",
+)
+@click.option(
     "--stream",
     type=click.IntRange(min=0),
     metavar="N",
@@ -233,6 +249,9 @@ def main(
     codec: str | None,
     crf: int | None,
     preset: str | None,
+    as_film: bool,
+    fps: float | None,
+    audio: Path | None,
     stream: int | None,
     stabilize: bool,
     extract_references: Path | None,
@@ -252,6 +271,8 @@ def main(
 
     Exit codes: 0 everything was colored, 1 nothing was, 2 bad arguments or unusable input, 3 some
     files failed, 130 interrupted.
+
+    Numbered frames are a film: 'scans/f_%05d.png' as INPUT, and as -o.
 
     Example: colorize-run film.mp4 photos/ -o colored/
     """
@@ -277,6 +298,7 @@ def main(
         overwrite=overwrite,
         recursive=recursive,
         max_pixels=max_pixels,
+        as_film=as_film,
         leave_out=[folder for folder in (hints, references, extract_references) if folder],
         on_note=say,
     )
@@ -294,19 +316,21 @@ def main(
         refuse_given(("show", "as_json"), "does not go with --dry-run")
         if any(PIPE in (job.source, job.target) for job in jobs):
             raise ArgumentError("--dry-run takes files; a pipe can be read only once")
-    if references is not None:
-        jobs = with_references(
-            jobs, references, discard_work=discard_work, stream=stream, on_note=say
-        )
     options = VideoOptions(
         codec=codec,
         crf=crf,
         preset=preset,
         stream=stream,
+        fps=fps,
+        audio=audio,
         stabilize=stabilize,
         start=start or 0.0,
         duration=duration,
     )
+    if references is not None:
+        jobs = with_references(
+            jobs, references, discard_work=discard_work, options=options, on_note=say
+        )
     settings = {
         "model": known_sha256(find_model(model)),
         "precision": precision,
@@ -314,6 +338,7 @@ def main(
         "saturation": saturation,
         "refine": refine,
         **asdict(options),
+        "sound": source_identity(audio) if audio is not None and audio.is_file() else None,
     }
     finished = FinishedJobs(settings)
     skipped = 0

@@ -198,6 +198,23 @@ def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8)
     return np.stack([cb, cr]) + np.float32(2 ** (depth - 1))
 
 
+def planes_to_rgb(
+    luma: F32, chroma: F32, matrix: Matrix, *, full_range: bool, depth: int = 8
+) -> F32:
+    """Convert luma (H, W) and Cb, Cr (2, H, W), code values of DEPTH bits, to (H, W, 3) in 0..1.
+
+    It is the inverse of BT.709's section 3 and 4 for the weights of MATRIX; values are not clipped.
+    """
+    kr, kb = _LUMA_WEIGHTS[matrix]
+    scale = 2 ** (depth - 8)
+    span = (2**depth - 1) if full_range else 224 * scale
+    y = luma / (2**depth - 1) if full_range else (luma / scale - 16) / 219
+    cb, cr = (chroma - np.float32(2 ** (depth - 1))) / np.float32(span)
+    r, b = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
+    g = (y - kr * r - kb * b) / (1 - kr - kb)
+    return np.asarray(np.dstack([r, g, b]), np.float32)
+
+
 def luma_to_gray(
     luma: NDArray[np.uint8] | NDArray[np.uint16], *, full_range: bool, depth: int = 8
 ) -> U8:

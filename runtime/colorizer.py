@@ -13,7 +13,7 @@ from .engines.base import Engine, Precision
 from .engines.memory_fallback import MemoryFallback
 from .engines.select import open_engine
 from .errors import ArgumentError, EngineError
-from .files import known_sha256
+from .files import known_sha256, numbered_name
 from .models.catalog import DEFAULT_MODEL, find_model
 from .models.contract import ModelInfo
 from .notices import Notice, OnNotice, warn
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .steering.extract import Extraction, Scene
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
-    from .video.protocols import Batch
+    from .video.protocols import Batch, Sink
     from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
@@ -255,12 +255,11 @@ class Colorizer:
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
         from .video.colorize import colorize_video  # photographs do not wait for PyAV
-        from .video.sinks import FileSink
         from .video.source import Source
-        from .video.y4m import Y4MSink
 
         options = options or VideoOptions()
-        engine, origin = self.engine, Source.of(source, options.stream)
+        frames = isinstance(target, str | Path) and numbered_name(Path(target))
+        engine, origin = self.engine, Source.of(source, options, full_range=frames)
         known = None if references is None else _checked(origin, references)
         trial = options.is_trial  # is short: it is colored anew each time
         kept = not trial and (known is not None if keep_segments is None else keep_segments)
@@ -272,7 +271,7 @@ class Colorizer:
         return colorize_video(
             VideoNetwork(self, str(origin.path)),
             origin,
-            FileSink(Path(target)) if isinstance(target, str | Path) else Y4MSink(target),
+            _sink(target),
             VideoSettings(
                 options=options,
                 batch=engine.best_batch,
@@ -330,6 +329,17 @@ class Colorizer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sink(target: str | Path | BinaryIO) -> "Sink":
+    from .video.sequence import SequenceSink
+    from .video.sinks import FileSink
+    from .video.y4m import Y4MSink
+
+    if not isinstance(target, str | Path):
+        return Y4MSink(target)
+    path = Path(target)
+    return SequenceSink(path) if numbered_name(path) else FileSink(path)
 
 
 def _checked(

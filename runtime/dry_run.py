@@ -86,7 +86,7 @@ def _film(
     job: Job, colorizer: Colorizer, options: VideoOptions, tell: Callable[[str], None]
 ) -> Cost:
     """Tell of one film and return what it takes."""
-    source = Source(job.source, stream=options.stream)
+    source = Source.of(job.source, options)
     with source.open() as container:
         stream = source.video(container)
         size = f"{stream.codec_context.width}x{stream.codec_context.height}"

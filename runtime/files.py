@@ -33,11 +33,47 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | frozenset(
         ".pbm",
     ]
 )
+FRAME_SUFFIXES = PHOTO_SUFFIXES | {".dpx", ".exr", ".tga", ".j2k"}
+"""Of numbered frames: those of photographs, and of what scanners of film write."""
 REFERENCE_NAME = re.compile(r"ref_(\d+)(_hints)?\.(png|jpe?g|tiff?|webp)", re.IGNORECASE)
 """Names of reference frames: the frame's number, and whether it has strokes alone."""
 SCENES_NAME = "scenes.json"
 """Of the list of scenes in a folder of reference frames."""
 _NAME_BYTES = 255  # of a name in the file systems of today
+
+
+_NUMBERED = re.compile(r"%(0\d+)?d")
+
+
+def is_pattern(path: Path) -> bool:
+    """Tell whether PATH names numbered files, and no file that is really called so."""
+    return numbered_name(path) and not path.exists()
+
+
+def numbered_name(path: Path) -> bool:
+    """Tell whether the name of PATH is one of numbered pictures, as FFmpeg's: f_%05d.png."""
+    return bool(_NUMBERED.search(path.name)) and path.suffix.lower() in FRAME_SUFFIXES
+
+
+def numbered_files(pattern: Path) -> dict[int, Path]:
+    """Return the files that PATTERN names, by their numbers, in order."""
+    start, end = _NUMBERED.split(pattern.name)[0], _NUMBERED.split(pattern.name)[-1]
+    found = dict[int, Path]()
+    names = pattern.parent.iterdir() if pattern.parent.is_dir() else ()
+    for path in names:
+        digits = path.name.removeprefix(start).removesuffix(end)
+        if digits.isdecimal() and digits.isascii() and numbered(pattern, int(digits)) == path:
+            found[int(digits)] = path
+    return dict(sorted(found.items()))
+
+
+def numbered(pattern: Path, number: int) -> Path:
+    """Return the path of one file of PATTERN."""
+
+    def digits(match: re.Match[str]) -> str:
+        return f"{number:{match[1] or ''}}"
+
+    return pattern.with_name(_NUMBERED.sub(digits, pattern.name, count=1))
 
 
 def fitting(stem: str, end: str) -> str:

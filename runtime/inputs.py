@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ArgumentError, InputError
-from .files import PHOTO_SUFFIXES, SCENES_NAME, WORK_SUFFIX, fitting
+from .files import (
+    FRAME_SUFFIXES,
+    PHOTO_SUFFIXES,
+    SCENES_NAME,
+    WORK_SUFFIX,
+    fitting,
+    is_pattern,
+    numbered_name,
+)
 
 _FILM_SUFFIXES = {".m2ts", ".mts", ".ts", ".mpg", ".mpeg", ".vob", ".wmv", ".flv", ".ogv", ".3gp"}
-_WRITABLE_VIDEOS = {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi"}
+_WRITABLE_VIDEOS = {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mxf"}
+_FILMS = _WRITABLE_VIDEOS | _FILM_SUFFIXES
 _NAMED_LIKE_FILMS = _WRITABLE_VIDEOS | _FILM_SUFFIXES | {".y4m"}
 MARK = "_colorized"
 """Ends the name of a result that is not given one."""
@@ -62,6 +71,7 @@ def find_inputs(
     given: Path,
     *,
     recursive: bool,
+    as_film: bool = False,
     leave_out: Collection[Path] = (),
     on_note: Callable[[str], None] = lambda _: None,
 ) -> list[Input]:
@@ -69,9 +79,16 @@ def find_inputs(
 
     Of a folder these are all photographs and films by their content; hidden files aside, ON_NOTE
     is told how many others there are and why they were left out. InputError if there is none.
+    AS_FILM takes the numbered pictures in it for the frames of one film.
     """
     if given.is_file():
         return [_named(given)]
+    if is_pattern(given):
+        return [Input(given, given.parent, "film")]
+    if as_film and given.is_dir():
+        from .video.numbered import pattern_of
+
+        return [Input(pattern_of(given), given, "film")]
     if given.is_dir():
         return _in_folder(given, recursive=recursive, leave_out=leave_out, on_note=on_note)
     matching = [Path(name) for name in sorted(glob.glob(str(given), recursive=True))]  # noqa: PTH207  # Path.glob takes no absolute pattern
@@ -106,11 +123,17 @@ def _in_folder(
             left[reason or _NEITHER].append(path)
         else:
             found.append(Input(path, folder, kind, named=False))
+    if not found and {path.suffix.lower() for path in left.get(_NEITHER, [])} == {".dpx"}:
+        from .video.numbered import pattern_of
+
+        return [Input(pattern_of(folder), folder, "film")]  # a film scan can be nothing else
     if left:
         listed = (f"{len(paths)} {why}{_some(why, paths)}" for why, paths in sorted(left.items()))
         on_note(f"{folder}: left out {', '.join(listed)}")
     if not found:
-        raise InputError(f"{folder}: no photographs or films in this folder")
+        frames = any(path.suffix.lower() in FRAME_SUFFIXES for path in folder.iterdir())
+        hint = "; --as-film takes numbered frames" if frames else ""
+        raise InputError(f"{folder}: no photographs or films in this folder{hint}")
     return found
 
 
@@ -183,9 +206,10 @@ def _is_file_name(sources: Sequence[Input], output: Path) -> bool:
     from .photo.writer import format_of
 
     suffix = output.suffix.lower()
-    if suffix in _WRITABLE_VIDEOS or format_of(suffix) is not None:
+    if suffix in _FILMS or format_of(suffix) is not None:
         raise ArgumentError(
             f"{output}: is the name of one file, here are {len(sources)} inputs; name a folder"
+            + ("; --as-film makes one film of numbered frames" if suffix in _FILMS else "")
         )
     return False
 
@@ -195,6 +219,8 @@ def _target(source: Input, output: Path | None) -> Path:
     if output is not None:
         folder = output / folder.relative_to(source.base)
     end = f"{MARK}{_suffix(source)}"
+    if numbered_name(source.path) and is_pattern(source.path):
+        return folder.parent / f"{fitting(folder.resolve().name, end)}{end}"
     return folder / f"{fitting(source.path.stem, end)}{end}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from .errors import ArgumentError, InputError
-from .files import PHOTO_SUFFIXES
+from .files import PHOTO_SUFFIXES, numbered_files, numbered_name
 from .inputs import MARK, OVERLAY_MARK, PIPE, find_inputs, targets_of
 from .notices import Notice
 
@@ -103,7 +103,10 @@ class Job:
         return files
 
     def _check_target(self) -> None:
-        if self.target.exists() and not self.overwrite:
+        there = self.target.exists() or (
+            numbered_name(self.target) and bool(numbered_files(self.target))
+        )
+        if there and not self.overwrite:
             raise ArgumentError(f"{self.target}: exists; give --overwrite or another -o")
 
     def _refuse_hints(self) -> None:
@@ -190,7 +193,7 @@ def with_references(
     folder: Path,
     *,
     discard_work: bool,
-    stream: int | None = None,
+    options: "VideoOptions",
     on_note: Callable[[str], None] = lambda _: None,
 ) -> list[Job]:
     """Return JOBS whose videos have the reference frames in FOLDER.
@@ -208,7 +211,7 @@ def with_references(
         if len(videos) > 1 and not own.exists():
             on_note(f"{job.source}: has no references ({own}): the model alone colors it")
             continue
-        check_references(find_references(own), Source(job.source, stream=stream))
+        check_references(find_references(own), Source.of(job.source, options))
         given[job] = replace(job, references=own, discard_work=discard_work)
     if len(videos) < len(jobs):
         on_note("--references is for videos; photographs are colored without")
@@ -244,6 +247,7 @@ def plan(
     overwrite: bool,
     recursive: bool,
     max_pixels: int | None = None,
+    as_film: bool = False,
     leave_out: Collection[Path] = (),
     on_note: Callable[[str], None] = lambda _: None,
 ) -> list[Job]:
@@ -259,7 +263,9 @@ def plan(
     found = [
         source
         for given in inputs
-        for source in find_inputs(given, recursive=recursive, leave_out=leave_out, on_note=on_note)
+        for source in find_inputs(
+            given, recursive=recursive, as_film=as_film, leave_out=leave_out, on_note=on_note
+        )
     ]
     return [
         Job(source.path, target, overwrite, max_pixels)

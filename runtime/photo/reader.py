@@ -11,6 +11,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
+from ..files import is_pattern
 from .decoding import Decoded, UndecodableError, decoding, limited, open_picture
 from .icc import cmyk_to_srgb, gray_to_srgb, is_srgb
 from .metadata import drop_unwritable, iptc_in_profile, jpeg_quality, upright_xmp
@@ -36,6 +37,8 @@ _UNFIT = "its color profile is damaged or of another kind of picture; it was lef
 
 def is_photo(path: Path, content: bytes | None = None) -> bool:
     """Return whether the content of PATH is a picture format, whatever its name says."""
+    if content is None and is_pattern(path):  # numbered frames are a film
+        return False
     try:
         if _start(path, content).startswith((*_TIFF, *_JXL)):
             return True

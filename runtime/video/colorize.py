@@ -8,6 +8,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import InputError
+from ..files import is_pattern
 from ..notices import Notice, NoticeLog, OnNotice
 from .options import VideoSettings
 from .prefetch import Stopwatch
@@ -72,7 +73,7 @@ def colorize_video(
     with source.open() as container:
         stream = source.video(container)
         total, promised = frame_count(stream, container), promised_frames(stream)
-        for notice in _choices(container, stream):
+        for notice in _choices(source, container, stream):
             tell(notice)
         run = Run(
             source=source,
@@ -124,7 +125,7 @@ def colorize_video(
     )
 
 
-def _choices(container: InputContainer, stream: VideoStream) -> Iterator[Notice]:
+def _choices(source: Source, container: InputContainer, stream: VideoStream) -> Iterator[Notice]:
     """Yield what of the source was chosen for the user, who may want it otherwise."""
     others = [str(each.index) for each in video_streams(container) if each is not stream]
     if others:
@@ -136,4 +137,6 @@ def _choices(container: InputContainer, stream: VideoStream) -> Iterator[Notice]
     if is_untimed(container):
         rate = f"{float(rate_of(stream)):.6g}"
         message = f"its frames carry no times: they are counted, {rate} a second"
+        if is_pattern(source.path):
+            message += "; --fps sets another rate"
         yield Notice(message, topic="source")

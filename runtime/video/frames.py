@@ -85,8 +85,13 @@ class FrameLayout:
         return said
 
 
-def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
-    """Return the layout of a video that begins with FRAME; SITING is where its chroma lies."""
+def layout_of(
+    frame: av.VideoFrame, siting: str | None = None, *, rgb_full_range: bool = False
+) -> FrameLayout:
+    """Return the layout of a video that begins with FRAME; SITING is where its chroma lies.
+
+    RGB becomes YUV of limited range, or RGB_FULL_RANGE.
+    """
     name = frame.format.name
     rgb = frame.format.is_rgb or name.startswith(("pal", "mono"))
     direct = name.startswith(_LUMA_PLANE_FIRST) and not name.endswith("be") and "float" not in name
@@ -109,7 +114,7 @@ def layout_of(frame: av.VideoFrame, siting: str | None = None) -> FrameLayout:
         depth=depth,
         subsampling=subsampling,
         matrix=matrix,
-        full_range=full and not rgb,
+        full_range=rgb_full_range if rgb else full,
         tags=(_matrix_tag(frame, matrix), frame.color_primaries, frame.color_trc),
         display=display_of(frame),
         hdr=hdr_of(frame),
@@ -153,7 +158,7 @@ def _converted(frame: av.VideoFrame, layout: FrameLayout) -> av.VideoFrame:
     return frame.reformat(
         format=layout.format,
         dst_colorspace=matrix[layout.matrix],
-        dst_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG if layout.full_range else ColorRange.MPEG,
     )
 
 

@@ -1,7 +1,7 @@
 """All that colored frames depend on, so that segments of another run are never mixed in."""
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import av
@@ -22,7 +22,8 @@ def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
         **(settings.made_by or {"network": secrets.token_hex(8)}),
         "source": secrets.token_hex(8) if source.pipe else source.identity(),
         "stream": source.stream,
-        **asdict(settings.options),
+        **asdict(replace(settings.options, audio=None)),  # frames do not depend on it
+        "range": source.full_range,
         "saturation": settings.saturation,
         "batch": settings.batch,
         # Each segment knows which references it depends on.

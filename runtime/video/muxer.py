@@ -4,7 +4,7 @@ import errno
 import heapq
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
@@ -30,10 +30,12 @@ from .protocols import Run
 from .reader import read_packets
 from .segments import Segment, WorkFolder, stored_packets
 from .side_data import CAPTIONS, HDR10, TAKES_HDR
-from .source import Source, StreamFacts
-from .tracks import Order, Tracks, seconds
+from .source import Source, StreamFacts, open_sound
+from .tracks import Order, Track, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
+SOUND = 1 << 16
+"""Is added to the numbers of streams in a file of sound alone."""
 TIMECODE = -1
 """Stands for the timecode among the numbers of streams."""
 _OWN_TAGS = ("encoder", "rotate", "duration", "bps", "number_of_", "_statistics_", "vendor_id")
@@ -90,11 +92,17 @@ class Muxer:
         self._note_side_data(carried)
         self.tracks = Tracks(source, self._container)
         timecode = self._set_metadata(keep_timecode=TIMECODE not in without)
+        self._sound = None if options.audio is None else open_sound(options.audio)
         for stream in () if pictures_alone else source.streams:
             if stream is video or (timecode and stream.type == "data" and _is_timecode(stream)):
                 continue
-            if stream.index in without or not self.tracks.take(stream):
+            replaced = self._sound is not None and stream.type == "audio"
+            if replaced or stream.index in without or not self.tracks.take(stream):
                 self._leave_out(f"{stream.type} stream {stream.index}")
+        for stream in [] if self._sound is None or pictures_alone else self._sound.streams.audio:
+            number = SOUND + stream.index
+            if number in without or not self.tracks.take(stream, number):
+                self._leave_out(f"audio stream {stream.index} of {options.audio}")
         if not pictures_alone:
             self._container.set_chapters(source.chapters())
         self._orders: dict[int, Order] = {}
@@ -197,6 +205,8 @@ class Muxer:
         """Close the container, finished or not."""
         with suppress(av.error.FFmpegError, OSError):
             self._container.close()
+        if self._sound is not None:
+            self._sound.close()
 
     def _own(self, frames: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
         for packet in frames:
@@ -225,16 +235,27 @@ class Muxer:
             yield packet
 
     def _others(self, most: int | None) -> Iterator[AnyPacket]:
-        """Yield the packets of the source's other streams as they are written."""
-        tracks = self.tracks.by_index
-        streams = [self._source.streams[index] for index in tracks]
+        """Yield the packets of the other streams as they are written."""
+        own = {number: track for number, track in self.tracks.by_index.items() if number < SOUND}
+        given = {
+            number - SOUND: track
+            for number, track in self.tracks.by_index.items()
+            if number >= SOUND
+        }
+        sound = iter(()) if self._sound is None else self._written(self._sound, given, most)
+        yield from heapq.merge(self._written(self._source, own, most), sound, key=seconds)
+
+    def _written(
+        self, container: InputContainer, tracks: Mapping[int, Track], most: int | None
+    ) -> Iterator[AnyPacket]:
+        streams = [container.streams[index] for index in tracks]
         if not streams:
             return
-        clock = Clock(self._source)
-        if not clock.watched:
+        clock = Clock(container)
+        if container is self._source and not clock.watched:
             self._source_video.discard = Discard.all
         written = defaultdict[int, int](int)
-        for packet in read_packets(self._source, streams, clock, self._note_damage):
+        for packet in read_packets(container, streams, clock, self._note_damage):
             index = packet.stream.index
             written[index] += 1
             if most is None or written[index] <= most:
@@ -298,7 +319,13 @@ def without_refused(
 
 
 def rehearse(
-    run: Run, folder: Path, target: Path, options: VideoOptions, layout: FrameLayout
+    run: Run,
+    folder: Path,
+    target: Path,
+    options: VideoOptions,
+    layout: FrameLayout,
+    *,
+    pictures_alone: bool = False,
 ) -> None:
     """Write a few frames and the first packets of all else to a file in FOLDER.
 
@@ -308,7 +335,7 @@ def rehearse(
 
     def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
         video = run.source.video(container)
-        alone = run.settings.options.is_trial
+        alone = pictures_alone
         muxer = Muxer(
             container, video, trial, target, options, layout, without, pictures_alone=alone
         )

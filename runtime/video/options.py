@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,8 @@ class VideoOptions:
     crf: int | None = None
     preset: str | None = None
     stream: int | None = None  # the file's number of the video stream; None: the best
+    fps: float | None = None  # of numbered frames; None: 24
+    audio: Path | None = None  # a file whose sound takes the place of the film's own
     stabilize: bool = True  # colors are held still from frame to frame
     start: float = 0.0  # seconds from the first frame, for a trial: a stretch, pictures alone
     duration: float | None = None  # seconds; None: to the end

@@ -176,11 +176,11 @@ class VideoReader:
         """
         if after is None:
             with self._source.again(self._container) as container:
-                yield from _Decoding(container, self._source.video(container)).pictures()
+                yield from _Decoding(self._source, container).pictures()
             return
         for seek in (True, False):
             with self._source.again(self._container) as container:
-                decoding = _Decoding(container, self._source.video(container))
+                decoding = _Decoding(self._source, container)
                 if seek and not decoding.seek(after):
                     continue
                 pictures = decoding.pictures()
@@ -206,8 +206,10 @@ class VideoReader:
 class _Decoding:
     """One pass over the frames of an open video."""
 
-    def __init__(self, container: InputContainer, video: VideoStream) -> None:
+    def __init__(self, source: Source, container: InputContainer) -> None:
+        video = source.video(container)
         self._container, self._video = container, video
+        self._rgb_full_range = source.full_range
         self._video.thread_type = "AUTO"
         self._clock = Clock(container)
         self._step = frame_step(video)
@@ -263,7 +265,9 @@ class _Decoding:
 
     def _bridged(self, frames: list[av.VideoFrame]) -> Iterator[Picture]:
         for frame in frames:
-            self._layout = self._layout or layout_of(frame, self._siting)
+            self._layout = self._layout or layout_of(
+                frame, self._siting, rgb_full_range=self._rgb_full_range
+            )
             if frame.is_corrupt:
                 self._flaws = replace(self._flaws, repaired=self._flaws.repaired + 1)
             self._flaws = replace(self._flaws, jumps=self._clock.jumps)

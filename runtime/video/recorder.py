@@ -27,7 +27,16 @@ from .source import StreamFacts
 class Recorder:
     """Cuts a video into segments of one length; each is ended in another thread."""
 
-    def __init__(self, work: WorkFolder, target: Path, choose: EncoderChoice, run: Run) -> None:
+    def __init__(
+        self,
+        work: WorkFolder,
+        target: Path,
+        choose: EncoderChoice,
+        run: Run,
+        *,
+        pictures_alone: bool = False,
+    ) -> None:
+        self._alone = pictures_alone
         self.frames = work.frames
         self._work, self._target, self._choose, self._run = work, target, choose, run
         self._number = len(work.segments)
@@ -52,7 +61,14 @@ class Recorder:
             packets = self._work.begin_segment(self._number)
             options, layout = self._choose(item.picture.layout)
             if self._number == 0:
-                rehearse(self._run, self._work.path, self._target, options, layout)
+                rehearse(
+                    self._run,
+                    self._work.path,
+                    self._target,
+                    options,
+                    layout,
+                    pictures_alone=self._alone,
+                )
             facts, fields = self._run.facts, self._fields
             self._writer = SegmentWriter(
                 packets, self._target, options, item, facts, interlaced=fields

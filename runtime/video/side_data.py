@@ -1,12 +1,12 @@
 """What frames carry beside their picture: captions, light levels, how players turn them."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from numpy.typing import NDArray
 
 CAPTIONS = "closed captions"
@@ -23,6 +23,8 @@ _NAMED = {
     Type.STEREO3D: "the mark of its stereo pictures",
     Type.SPHERICAL: "the mark of its spherical pictures",
 }
+ONE = 1 << 16
+"""In a display matrix, whose numbers are fractions of 16 bits."""
 _UPRIGHT = (1, 0, 0, 1)
 _MASTERING = struct.Struct("20i2i")  # AVMasteringDisplayMetadata: ten fractions and two flags
 _CHROMATICITY, _LUMINANCE = 50000, 10000  # steps of ITU-T H.265, D.2.28
@@ -30,7 +32,25 @@ _CHROMATICITY, _LUMINANCE = 50000, 10000  # steps of ITU-T H.265, D.2.28
 
 def kinds_of(frame: av.VideoFrame) -> frozenset[str]:
     """Return what FRAME carries that an encoder must take, in words."""
-    return frozenset(_NAMED[data.type] for data in frame.side_data if data.type in _NAMED)  # type: ignore[attr-defined]
+    return frozenset(_NAMED[kind] for kind in _data_of(frame) if kind in _NAMED)
+
+
+def _data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
+    """Return the side data of FRAME by its type.
+
+    PyAV can read none of it where there is a type that it does not know; a turn it tells even so.
+    """
+    try:
+        data: Iterable[SideData] = frame.side_data  # type: ignore[assignment]  # its stub lags behind
+        return {each.type: bytes(each) for each in data}
+    except ValueError:
+        if not frame.rotation:
+            return {}
+        cos, sin = (
+            round(ONE * part)
+            for part in (np.cos(np.radians(frame.rotation)), np.sin(np.radians(frame.rotation)))
+        )
+        return {Type.DISPLAYMATRIX: struct.pack("9i", cos, -sin, 0, sin, cos, 0, 0, 0, 1 << 30)}
 
 
 def display_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
@@ -100,8 +120,7 @@ def hdr_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def _bytes_of(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    data = frame.side_data.get(kind)  # type: ignore[call-overload]  # a mapping, says PyAV itself
-    return None if data is None else bytes(data)
+    return _data_of(frame).get(kind)
 
 
 TAKES_HDR = ("libx264", "libx265", "libsvtav1")

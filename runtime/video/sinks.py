@@ -1,6 +1,6 @@
 """A video file as the place where a video goes: written in segments, which are muxed at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,7 @@ from .options import VideoSettings
 from .protocols import ColoredPicture, Run, Start
 from .recorder import Recorder
 from .segments import WorkFolder
-from .source import Source
+from .source import Source, open_sound
 
 
 @dataclass(frozen=True)
@@ -34,56 +34,100 @@ class FileSink:
         """Raise ArgumentError or OutputError for an unusable codec, container or target."""
         encoder_settings(self.target, settings.options)
         create_container(self.target, self.target).close()
+        if settings.options.audio is not None:
+            open_sound(settings.options.audio).close()
         if self.target.exists() and source.path.exists() and self.target.samefile(source.path):
             raise ArgumentError(f"{self.target}: is the input itself; name another output")
 
     @contextmanager
-    def open(self, run: Run) -> Iterator["_FileWriter"]:
+    def open(self, run: Run) -> Iterator["FileWriter"]:
         """Yield what writes the file; what ends the context early says how to resume."""
-        identity = video_identity(run.source, run.settings)
-        settings = run.settings
-        work = WorkFolder(
-            self.target, identity, settings.segment_frames, references=settings.references
-        )
-        resumable = run.settings.made_by is not None and run.source.pipe is None
-        with _kept(work, resumable=resumable), work:
-            for notice in work.unused():
-                run.tell(notice)
-            if work.frames and not run.settings.keep_segments:
-                message = f"resumes after {work.frames} finished frames"
-                run.tell(Notice(message, topic="resume", frame=work.frames))
-            choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
-            with closing(Recorder(work, self.target, choose, run)) as recorder:
-                yield _FileWriter(run, work, recorder, self.target, choose)
+        alone = run.settings.options.is_trial
+        choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
+
+        def join(work: WorkFolder) -> list[Notice]:
+            return mux_segments(
+                work, run.source, run.container, self.target, choose, pictures_alone=alone
+            )
+
+        with written(run, self.target, self.target, choose, join, pictures_alone=alone) as writer:
+            yield writer
 
 
-class _FileWriter:
+@contextmanager
+def written(
+    run: Run,
+    target: Path,
+    stored: Path,
+    choose: EncoderChoice,
+    finish: Callable[[WorkFolder], list[Notice]],
+    *,
+    pictures_alone: bool,
+) -> Iterator["FileWriter"]:
+    """Yield what writes RUN to TARGET: in segments whose form is that of the container STORED.
+
+    FINISH makes TARGET of them and returns what is not as in the source; PICTURES_ALONE says that
+    no other stream of the source will be in it.
+    """
+    settings = run.settings
+    work = WorkFolder(
+        target,
+        video_identity(run.source, settings),
+        settings.segment_frames,
+        references=settings.references,
+    )
+    resumable = settings.made_by is not None and run.source.pipe is None
+    with _kept(work, resumable=resumable), work:
+        for notice in work.unused():
+            run.tell(notice)
+        if work.frames and not settings.keep_segments:
+            message = f"resumes after {work.frames} finished frames"
+            run.tell(Notice(message, topic="resume", frame=work.frames))
+        recorder = Recorder(work, stored, choose, run, pictures_alone=pictures_alone)
+        with closing(recorder):
+            yield FileWriter(run, work, recorder, choose, finish)
+
+
+class FileWriter:
+    """Takes the frames of one video and makes a file of them at the end."""
+
     def __init__(
-        self, run: Run, work: WorkFolder, recorder: Recorder, target: Path, choose: EncoderChoice
+        self,
+        run: Run,
+        work: WorkFolder,
+        recorder: Recorder,
+        choose: EncoderChoice,
+        finish: Callable[[WorkFolder], list[Notice]],
     ) -> None:
         self._run, self._work, self._recorder = run, work, recorder
-        self._target, self._choose = target, choose
+        self._choose, self._finish = choose, finish
 
     @property
     def start(self) -> Start:
+        """Where the next frames begin."""
         return self._work.start
 
     @property
     def frames(self) -> int:
+        """How many frames it has, those of an earlier run too."""
         return self._recorder.frames
 
     @property
     def resumed(self) -> int:
+        """How many of them an earlier run had finished."""
         return self._work.reused_frames
 
     @property
     def folder(self) -> Path:
+        """Where there is room for what a run keeps until its end."""
         return self._work.path
 
     def stored(self, layout: FrameLayout) -> FrameLayout:
+        """Return the layout in which frames of LAYOUT are written; ArgumentError if in none."""
         return self._choose(layout)[1]
 
     def add(self, item: ColoredPicture) -> bool:
+        """Take the next frame; False if an earlier run finished those that follow."""
         with self._run.watch.stage("encode"):
             if self._recorder.add(item):
                 return True
@@ -91,19 +135,13 @@ class _FileWriter:
             return False
 
     def finish(self) -> None:
+        """Make the file, and tell what is not as in the source."""
         run, work = self._run, self._work
         self._recorder.finish()
         with run.watch.stage("join"):
             if run.source.pipe is None:
                 work.check_source(run.source.path, run.source.identity())
-            notices = mux_segments(
-                work,
-                run.source,
-                run.container,
-                self._target,
-                self._choose,
-                pictures_alone=run.settings.options.is_trial,
-            )
+            notices = self._finish(work)
         for notice in notices:
             run.tell(notice)
         work.remove(keep=run.settings.keep_segments)

@@ -15,8 +15,10 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import ArgumentError, InputError
-from ..files import ffmpeg_url, source_identity
+from ..files import ffmpeg_url, is_pattern, numbered_files, source_identity
 from .clock import is_format
+from .numbered import open_sequence, sequence_identity
+from .options import VideoOptions
 
 _PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
 _Y4M = "yuv4mpegpipe"
@@ -30,21 +32,36 @@ class Source:
     path: Path
     pipe: BinaryIO | None = None  # read in place of the file
     stream: int | None = None  # the file's number of its video stream; None: the best
+    rate: Fraction | None = None  # frames a second, of numbered frames
+    full_range: bool = False  # RGB becomes YUV of full range, which keeps its grays exactly
 
     @classmethod
-    def of(cls, source: "str | Path | BinaryIO", stream: int | None = None) -> "Source":
-        """Return the source that a path names or a binary stream is."""
-        if isinstance(source, str | Path):
-            return cls(Path(source), stream=stream)
-        return cls(Path("-"), source, stream)
+    def of(
+        cls, source: "str | Path | BinaryIO", options: VideoOptions, *, full_range: bool = False
+    ) -> "Source":
+        """Return the source that a path names or a binary stream is, to be read by OPTIONS."""
+        path, pipe = (Path(source), None) if isinstance(source, str | Path) else (Path("-"), source)
+        rate = None if options.fps is None else Fraction(options.fps).limit_denominator(1001)
+        return cls(path, pipe, options.stream, rate, full_range)
 
     def open(self) -> InputContainer:
         """Open it, a pipe only once; InputError if it is no video."""
-        return open_video(self.path) if self.pipe is None else _open(self.pipe, self.path, _Y4M)
+        if self.pipe is not None:
+            return _open(self.pipe, self.path, _Y4M)
+        if is_pattern(self.path):
+            return open_sequence(self.path, self.rate)
+        return open_video(self.path)
 
     def identity(self) -> str:
         """Return what tells its file from others; InputError if it is gone."""
+        if is_pattern(self.path):
+            return sequence_identity(self.path)
         return source_identity(self.path)
+
+    @property
+    def first_number(self) -> int:
+        """Of its numbered frames; that of a film is 1."""
+        return next(iter(numbered_files(self.path)), 1) if is_pattern(self.path) else 1
 
     def video(self, container: InputContainer) -> VideoStream:
         """Return the stream to be colored in CONTAINER, which is this file, open.
@@ -93,11 +110,26 @@ def _open(file: Any, path: Path, kind: str | None) -> InputContainer:
         raise InputError(f"{path}: neither a picture nor a film that can be read") from error
     try:
         if any(name in container.format.name for name in _PICTURE_DEMUXERS) and kind is None:
-            raise InputError(f"{path}: neither a picture nor a film that can be read")
+            hint = (
+                "; name numbered frames by a pattern, as f_%05d.dpx" if "dpx" in path.suffix else ""
+            )
+            raise InputError(f"{path}: neither a picture nor a film that can be read{hint}")
         video_stream(container)
     except InputError:
         container.close()
         raise
+    return container
+
+
+def open_sound(path: Path) -> InputContainer:
+    """Open a file for its sound; InputError if it has none."""
+    try:
+        container = av.open(ffmpeg_url(path), metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as sound") from error
+    if not container.streams.audio:
+        container.close()
+        raise InputError(f"{path}: has no sound")
     return container
 
 

@@ -80,8 +80,8 @@ class Tracks:
         """What the user should hear of streams that are not copied."""
         self._source, self._container = source, container
 
-    def take(self, stream: Stream) -> bool:
-        """Prepare to write STREAM; False if the container cannot have it in any form."""
+    def take(self, stream: Stream, number: int | None = None) -> bool:
+        """Prepare to write STREAM, as NUMBER; False if the container has it in no form."""
         if isinstance(stream, AttachmentStream):
             return self._attach(stream.name or "attachment", stream.mimetype, stream.data)
         if stream.disposition & Disposition.attached_pic:
@@ -93,7 +93,7 @@ class Tracks:
             return False
         track.stream.metadata.update(stream.metadata)  # the language, above all
         track.stream.disposition = stream.disposition
-        self.by_index[stream.index] = track
+        self.by_index[stream.index if number is None else number] = track
         return True
 
     def _track(self, stream: Stream) -> Track | None:

@@ -1,7 +1,7 @@
 """Shared by the tests of films: what is in a film, read back frame by frame."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -231,19 +231,26 @@ def with_streams(
     seconds: float = 0.5,
     copied: bool = False,
     codec: str = "mpeg4",
+    fmt: str = "yuv420p",
+    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """Write PICTURE with a tone of SECONDS in each codec of SOUNDS and the subtitles of WORDS.
 
-    The frames are COPIED, or encoded anew by CODEC.
+    The frames are COPIED, or encoded anew by CODEC in the format FMT; TAGS are those of the file.
     """
-    with av.open(str(picture)) as film, av.open(str(target), "w") as made:
+    options = {"movflags": "use_metadata_tags"} if tags else {}
+    with (
+        av.open(str(picture)) as film,
+        av.open(str(target), "w", container_options=options) as made,
+    ):
+        made.metadata.update(tags or {})
         before = film.streams.video[0]
         if copied:
             video = made.add_stream_from_template(before)
         else:
             new = made.add_stream(codec, rate=25)
             assert isinstance(new, VideoStream)
-            new.width, new.height, new.pix_fmt, video = before.width, before.height, "yuv420p", new
+            new.width, new.height, new.pix_fmt, video = before.width, before.height, fmt, new
         video.metadata["timecode"] = "10:00:00:00"
         tracks = [made.add_stream(sound, rate=48000) for sound in sounds]
         for track in tracks:
@@ -266,7 +273,7 @@ def with_streams(
         else:
             for index, frame in enumerate(film.decode(video=0)):
                 frame.pts, frame.time_base = index, Fraction(1, 25)
-                made.mux(video.encode(frame.reformat(format="yuv420p")))
+                made.mux(video.encode(frame.reformat(format=fmt)))
             made.mux(video.encode(None))
         if text is not None and written is not None:
             for line in text.demux():

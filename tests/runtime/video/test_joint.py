@@ -93,7 +93,7 @@ def test_what_will_fail_again_says_nothing_of_running_it_again(
     def refuse(*_: object, **__: object) -> None:
         raise RefusedError("never")
 
-    monkeypatch.setattr("colorize.runtime.video.recorder.rehearse", lambda *_: None)
+    monkeypatch.setattr("colorize.runtime.video.recorder.rehearse", lambda *_, **__: None)
     monkeypatch.setattr(Muxer, "write", refuse)
     with pytest.raises(OutputError) as raised:
         colorizer.video(everything, tmp_path / "out.mkv", FFV1)
@@ -112,3 +112,15 @@ def test_a_container_that_takes_no_such_film_is_refused_before_the_first_frame(
             lambda progress: frames.append(progress.frames),
         )
     assert frames == []
+
+
+def test_two_runs_give_the_encoder_the_same_frames(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    """At a width that is no multiple of 16, by an encoder that keeps to what it is given."""
+    source = make_video(tmp_path / "film.mkv", size=(120, 72))
+    made = []
+    for name in ("one.mkv", "two.mkv"):
+        colorizer.video(source, tmp_path / name, FFV1)
+        made.append(packets_of(tmp_path / name, "video"))
+    assert made[0] == made[1]

@@ -23,9 +23,8 @@ from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.interlacing import top_field_first
 from colorize.runtime.video.options import VideoOptions
-from colorize.runtime.video.side_data import as_stored, display_of, hdr_of, upright
+from colorize.runtime.video.side_data import ONE, as_stored, display_of, hdr_of, kinds_of, upright
 
-ONE = 1 << 16
 MATRICES = {
     "a quarter": (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30),
     "half": (-ONE, 0, 0, 0, -ONE, 0, 0, 0, 1 << 30),
@@ -95,6 +94,22 @@ def test_the_network_sees_turned_film_upright(
     shown = np.rot90(luma, -1)  # a quarter clockwise, as players turn it
     assert seen[0].shape == shown.shape
     assert np.corrcoef(seen[0].ravel(), shown.ravel())[0, 1] > 0.999
+
+
+class _Strange:
+    """A frame with side data of a type that PyAV does not know, and a turn."""
+
+    rotation = -90
+
+    @property
+    def side_data(self) -> None:
+        raise ValueError("31 is not a valid Type")
+
+
+def test_side_data_of_an_unknown_type_does_no_harm() -> None:
+    frame: Any = _Strange()
+    assert kinds_of(frame) == frozenset()
+    assert display_of(frame) == MATRICES["a quarter"]
 
 
 def _mixed(path: Path) -> Path:

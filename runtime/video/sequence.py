@@ -1,0 +1,148 @@
+"""Numbered frames, as film scans come: read as a film, written as one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+
+from ..color import F32, Codes, planes_to_rgb, to_codes
+from ..errors import ArgumentError, OutputError
+from ..files import numbered, numbered_files
+from ..notices import Notice
+from ..resize import enlarge
+from .codecs import choose_encoder
+from .frames import FrameLayout, Plane
+from .options import VideoOptions, VideoSettings
+from .protocols import Run
+from .segments import WorkFolder, stored_packets
+from .sinks import FileWriter, written
+from .source import Source
+
+_STORED = Path("frames.mkv")  # how frames wait: without loss
+_JPEG = (".jpg", ".jpeg")
+_WRITABLE = (".png", ".tif", ".tiff", ".dpx", *_JPEG)
+_DPX = {8: "rgb24", 10: "gbrp10le", 12: "gbrp12le", 16: "rgb48le"}
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class SequenceSink:
+    """Numbered files, one a frame, whose suffix names the format; all are written or none.
+
+    Until the end frames wait as those of a `FileSink` do, stored without loss.
+    """
+
+    target: Path
+
+    def check(self, source: Source, settings: VideoSettings) -> None:
+        """Raise ArgumentError for a format that is not written, or frames that are there."""
+        options = settings.options
+        if self.target.suffix.lower() not in _WRITABLE:
+            raise ArgumentError(f"{self.target}: frames are written as {', '.join(_WRITABLE)}")
+        if options.codec or options.crf is not None or options.preset:
+            raise ArgumentError("numbered frames take no --codec, --crf or --preset")
+        if options.audio is not None:
+            raise ArgumentError(f"{self.target}: frames hold no sound; leave --audio out")
+        if source.path.parent.resolve() == self.target.parent.resolve() and (
+            numbered_files(source.path).keys() & numbered_files(self.target).keys()
+        ):
+            raise ArgumentError(f"{self.target}: would replace the input; name another folder")
+
+    @contextmanager
+    def open(self, run: Run) -> Iterator[FileWriter]:
+        """Yield what writes the frames; what ends the context early says how to resume."""
+
+        def choose(layout: FrameLayout) -> tuple[VideoOptions, FrameLayout]:
+            options = replace(run.settings.options, codec="ffv1")
+            return choose_encoder(_STORED, options, layout)
+
+        def finish(work: WorkFolder) -> list[Notice]:
+            first = run.source.first_number
+            _write(work, self.target, first)
+            others = [stream for stream in run.container.streams if stream is not run.video]
+            what = f"numbered frames hold no sound: {len(others)} other streams were left out"
+            return [Notice(what, topic="output", severity="warning")] if others else []
+
+        with written(run, self.target, _STORED, choose, finish, pictures_alone=True) as writer:
+            yield writer
+
+
+def _write(work: WorkFolder, target: Path, first: int) -> None:
+    """Write the frames of WORK to TARGET, numbered from FIRST on."""
+    folder = work.path / "frames"
+    try:
+        folder.mkdir(exist_ok=True)
+        count = 0
+        for frame in _decoded(work):
+            _save(frame, work.segments[0].layout, folder / numbered(target, first + count).name)
+            count += 1
+        for path in numbered_files(target).values():  # of another run, perhaps a longer one
+            path.unlink()
+        for number in range(first, first + count):
+            path = numbered(target, number)
+            (folder / path.name).replace(path)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
+
+
+def _decoded(work: WorkFolder) -> Iterator[av.VideoFrame]:
+    context: VideoCodecContext | None = None
+    header = b""
+    for stored in stored_packets(work.segments):
+        if context is None or stored.header != header:
+            header = stored.header
+            context = av.CodecContext.create("ffv1", "r")
+            context.extradata = header
+            layout = work.segments[0].layout  # of the source, but of the same size
+            context.width, context.height = layout.width, layout.height
+        packet = av.Packet(stored.data)
+        packet.pts = packet.dts = stored.pts
+        yield from context.decode(packet)
+
+
+def _save(frame: av.VideoFrame, layout: FrameLayout, path: Path) -> None:
+    """Write one decoded FRAME, whose source has LAYOUT, as a picture."""
+    depth = frame.format.components[0].bits
+    luma, *chroma = (_plane(frame, index).astype(np.float32) for index in range(3))
+    shape = luma.shape[0], luma.shape[1]
+    large: F32 = np.stack([enlarge(plane, shape) for plane in chroma])
+    rgb = planes_to_rgb(luma, large, layout.matrix, full_range=layout.full_range, depth=depth)
+    deep = depth > 8 and path.suffix.lower() not in _JPEG
+    codes = to_codes(rgb, np.dtype(np.uint16 if deep else np.uint8))
+    if path.suffix.lower() == ".dpx":
+        path.write_bytes(_dpx(codes, depth))
+        return
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix.lower() in _JPEG else []
+    done, data = cv2.imencode(path.suffix, codes[..., ::-1], quality)
+    if not done:
+        raise OutputError(f"{path}: cannot be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def _dpx(codes: Codes, depth: int) -> bytes:
+    """Return RGB (H, W, 3) as a DPX file of the least depth that keeps DEPTH bits."""
+    kept = next(bits for bits in _DPX if bits >= depth)
+    if codes.dtype == np.uint8:
+        whole = av.VideoFrame.from_ndarray(codes.astype(np.uint8), "rgb24")
+    else:
+        whole = av.VideoFrame.from_ndarray(codes.astype(np.uint16), "rgb48le")
+    context = av.CodecContext.create("dpx", "w")
+    context.width, context.height, context.pix_fmt = whole.width, whole.height, _DPX[kept]
+    context.time_base = Fraction(1, 24)
+    frame = whole.reformat(format=_DPX[kept])
+    packets = [*context.encode(frame), *context.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)
+
+
+def _plane(frame: av.VideoFrame, index: int) -> Plane:
+    plane = frame.planes[index]
+    dtype = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+    samples: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
+    line = plane.line_size // np.dtype(dtype).itemsize
+    return samples[: line * plane.height].reshape(plane.height, line)[:, : plane.width]

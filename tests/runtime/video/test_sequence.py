@@ -1,0 +1,213 @@
+"""Numbered frames: read as a film, written as frames, with sound from a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from helpers.commands import Finished
+from helpers.video import (
+    FFV1,
+    MakeFilm,
+    messages_of,
+    packets_of,
+    plane_of,
+    read_frames,
+    stop_at,
+    times_of,
+    with_sound,
+)
+from numpy.typing import NDArray
+
+from colorize.runtime.color import U8
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import ArgumentError, InputError
+from colorize.runtime.files import numbered
+from colorize.runtime.video.options import VideoOptions
+
+COUNT = 12
+
+
+def _frames(folder: Path, suffix: str = ".png", deep: bool = False) -> Path:
+    """Write gray frames that get lighter, from number 7 on, and return their pattern."""
+    folder.mkdir()
+    pattern = folder / f"f_%05d{suffix}"
+    for index in range(COUNT):
+        y, x = np.mgrid[:48, :64]
+        gray = (40 + 2 * x + y + 4 * index).astype(np.uint8)
+        rgb = np.dstack([gray] * 3)
+        path = numbered(pattern, 7 + index)
+        codes = rgb.astype(np.uint16) * 257 if deep else rgb
+        if suffix == ".dpx":
+            path.write_bytes(_dpx(rgb))
+        else:
+            assert cv2.imwrite(str(path), codes)
+    return pattern
+
+
+def _dpx(rgb: U8) -> bytes:
+    context = av.CodecContext.create("dpx", "w")
+    context.width, context.height, context.pix_fmt = rgb.shape[1], rgb.shape[0], "gbrp10le"
+    context.time_base = 1  # type: ignore[assignment]
+    frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="gbrp10le")
+    return b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+
+
+def _read(path: Path) -> U8:
+    if path.suffix == ".dpx":
+        with av.open(str(path)) as picture:
+            [frame] = picture.decode(video=0)
+            return frame.to_ndarray(format="rgb24").astype(np.uint8)
+    rgb = _codes(path)[..., ::-1]
+    return (rgb // 257).astype(np.uint8) if rgb.dtype == np.uint16 else rgb.astype(np.uint8)
+
+
+def _codes(path: Path) -> NDArray[np.generic]:
+    codes: NDArray[Any] | None = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert codes is not None
+    return codes
+
+
+@pytest.mark.parametrize(
+    ("suffix", "deep"), [(".png", False), (".png", True), (".tif", True), (".dpx", False)]
+)
+def test_frames_in_are_frames_out_of_the_same_numbers_and_luma(
+    suffix: str, deep: bool, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    pattern, target = _frames(tmp_path / "in", suffix, deep), tmp_path / f"out/g_%04d{suffix}"
+    colorizer.video(pattern, target)
+    assert sorted(path.name for path in target.parent.iterdir()) == [
+        f"g_{7 + index:04d}{suffix}" for index in range(COUNT)
+    ]
+    for index in (0, COUNT - 1):
+        before = _read(numbered(pattern, 7 + index))
+        after = _read(numbered(target, 7 + index))
+        luma = after.astype(float) @ [0.2126, 0.7152, 0.0722]  # BT.709
+        assert np.abs(luma - before[..., 0]).mean() < 1.0
+        assert (after.max(-1).astype(int) - after.min(-1)).mean() > 10
+    if deep:
+        assert _codes(numbered(target, 7)).dtype == np.uint16
+
+
+def test_frames_become_a_film_of_24_a_second_or_of_the_rate_that_is_given(
+    colorizer: Colorizer, tmp_path: Path
+) -> None:
+    pattern = _frames(tmp_path / "in")
+    for fps in (None, 25.0):
+        target = tmp_path / f"{fps}.mkv"
+        report = colorizer.video(pattern, target, VideoOptions(codec="ffv1", fps=fps))
+        times = [float(time) for time in times_of(read_frames(target))]
+        rate = fps or 24
+        assert times == pytest.approx([index / rate for index in range(COUNT)], abs=0.001)
+        assert report.frames == COUNT
+
+
+def test_a_film_becomes_frames_as_steady_as_a_film(
+    small_video: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    target = tmp_path / "out" / "f_%05d.png"
+    report = colorizer.video(small_video, target)
+    names = sorted(path.name for path in target.parent.iterdir())
+    assert names == [f"f_{number:05d}.png" for number in range(1, report.frames + 1)]
+    colorizer.video(small_video, tmp_path / "film.mkv", FFV1)
+    film = [frame.to_ndarray(format="rgb24") for frame in read_frames(tmp_path / "film.mkv")]
+    for number, shown in enumerate(film, 1):
+        difference = np.abs(_read(numbered(target, number)).astype(int) - shown)
+        assert difference.mean() < 2
+
+
+def test_a_stopped_run_over_frames_is_resumed(colorizer: Colorizer, tmp_path: Path) -> None:
+    pattern, target = _frames(tmp_path / "in"), tmp_path / "out" / "f_%05d.png"
+    options = VideoOptions(segment_frames=1)
+    whole = tmp_path / "whole" / "f_%05d.png"
+    colorizer.video(pattern, whole, options)
+    with pytest.raises(KeyboardInterrupt):
+        colorizer.video(pattern, target, options, stop_at(10))
+    assert not [path for path in target.parent.iterdir() if path.suffix == ".png"]
+    report = colorizer.video(pattern, target, options)
+    assert report.resumed > 0
+    for index in range(COUNT):
+        number = 7 + index
+        assert numbered(target, number).read_bytes() == numbered(whole, number).read_bytes()
+
+
+def test_a_missing_frame_is_named(colorizer: Colorizer, tmp_path: Path) -> None:
+    pattern = _frames(tmp_path / "in")
+    numbered(pattern, 9).unlink()
+    with pytest.raises(InputError, match=r"f_00009\.png: is missing"):
+        colorizer.video(pattern, tmp_path / "out.mkv")
+
+
+def test_the_input_is_never_replaced(colorizer: Colorizer, tmp_path: Path) -> None:
+    pattern = _frames(tmp_path / "in")
+    with pytest.raises(ArgumentError, match="would replace the input"):
+        colorizer.video(pattern, pattern)
+
+
+def test_sound_comes_from_a_file(
+    small_video: Path, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    sound = with_sound(small_video, tmp_path / "sound.mkv", "aac")
+    pattern = _frames(tmp_path / "in")
+    report = colorizer.video(pattern, tmp_path / "out.mkv", VideoOptions(codec="ffv1", audio=sound))
+    [given], [kept] = packets_of(sound, "audio"), packets_of(tmp_path / "out.mkv", "audio")
+    assert [content for _, content in kept] == [content for _, content in given]
+    assert "rgb24 was converted to yuv444p by the bt709 matrix" in messages_of(report)
+    assert not any("left out" in message for message in messages_of(report))
+    with pytest.raises(InputError, match="has no sound"):
+        colorizer.video(pattern, tmp_path / "no.mkv", VideoOptions(audio=small_video))
+
+
+def test_the_command_takes_patterns_and_folders(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    pattern = _frames(tmp_path / "in")
+    made = colorize_run(pattern, "-o", tmp_path / "a.mkv")
+    assert made.returncode == 0, made.stderr
+    made = colorize_run(pattern.parent, "--as-film", "--fps", 25, "-o", tmp_path / "b.mkv")
+    assert made.returncode == 0, made.stderr
+    assert len(read_frames(tmp_path / "a.mkv")) == len(read_frames(tmp_path / "b.mkv")) == COUNT
+    np.testing.assert_array_equal(
+        plane_of(read_frames(tmp_path / "a.mkv")[0]), plane_of(read_frames(tmp_path / "b.mkv")[0])
+    )
+    default = colorize_run(pattern)
+    assert default.returncode == 0, default.stderr
+    assert (tmp_path / "in_colorized.mkv").is_file()
+
+
+def test_a_folder_of_film_scans_is_a_film(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    pattern = _frames(tmp_path / "in", ".dpx")
+    made = colorize_run(tmp_path / "in", "-o", tmp_path / "out.mkv")
+    assert made.returncode == 0, made.stderr
+    assert len(read_frames(tmp_path / "out.mkv")) == COUNT
+    alone = colorize_run(numbered(pattern, 7), "-o", tmp_path / "one.png")
+    assert alone.returncode == 2
+    assert "f_%05d.dpx" in alone.stderr
+
+
+def test_a_film_named_for_a_folder_of_pictures_is_no_folder(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    _frames(tmp_path / "in")
+    refused = colorize_run(tmp_path / "in", "-o", tmp_path / "film.mkv")
+    assert refused.returncode == 2
+    assert "--as-film" in refused.stderr
+    assert not (tmp_path / "film.mkv").exists()
+
+
+def test_frames_that_are_there_are_replaced_only_on_request(
+    small_video: Path, colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    target = tmp_path / "out" / "f_%05d.png"
+    assert colorize_run(small_video, "-o", target).returncode == 0
+    numbered(target, 99).write_bytes(b"of a longer run")
+    again = colorize_run(small_video, "-o", target)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+    assert colorize_run(small_video, "-o", target, "--overwrite").returncode == 0
+    assert not numbered(target, 99).exists()
