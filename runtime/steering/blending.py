@@ -12,11 +12,11 @@ import numpy as np
 
 from ..color import F32
 from ..resize import enlarge
-from .tracking import Carried
+from .tracking import Carried, towards
 
 _MODEL_VARIANCE = 150.0  # of the model's answer with the correction spread over it
-_CELL = 5  # pixels a side for which one correction is computed
-_SAMPLES = 300  # of the cells, from which corrections are spread
+_CELL = 6  # pixels a side for which one correction is computed
+_SAMPLES = 200  # of the cells, from which corrections are spread
 _LEAST_WEIGHT = 0.2  # of a sample
 _SURE = 100.0  # variance at which a color's weight as a sample is one half
 _NEAR, _AS_LIGHT, _ALIKE = 0.12, 12.0, 10.0  # part of the height; L*; CIELAB units
@@ -29,18 +29,20 @@ def blend(lightness: F32, model_ab: F32, carried: Sequence[Carried]) -> F32:
     known = merged(carried)
     confidence = known.weight / (known.weight + np.float32(1 / _SURE))
     filled = model_ab + correction(lightness, model_ab, known.ab, confidence)
-    share = known.weight / (known.weight + np.float32(1 / _MODEL_VARIANCE))
-    return np.asarray(filled + (known.ab - filled) * share[..., None], np.float32)
+    share: F32 = known.weight / (known.weight + np.float32(1 / _MODEL_VARIANCE))
+    return towards(filled, known.ab, share)
 
 
 def merged(carried: Sequence[Carried]) -> Carried:
     """Return the mean of colors by their weights, with the sum of the weights."""
     if len(carried) == 1:
         return carried[0]
-    weight = np.sum([known.weight for known in carried], axis=0)
-    ab = np.sum([known.ab * known.weight[..., None] for known in carried], axis=0)
-    mean = ab / np.maximum(weight, np.float32(1e-9))[..., None]
-    return Carried(np.asarray(mean, np.float32), np.asarray(weight, np.float32))
+    mean, weight = carried[0].ab, carried[0].weight
+    for known in carried[1:]:
+        weight = weight + known.weight
+        share = known.weight / np.maximum(weight, np.float32(1e-9))
+        mean = towards(mean, known.ab, np.asarray(share, np.float32))
+    return Carried(mean, weight)
 
 
 def correction(lightness: F32, model_ab: F32, ab: F32, confidence: F32) -> F32:

@@ -12,7 +12,7 @@ from ..video.protocols import State
 from .blending import blend, merged
 from .lookahead import Outlook, Past
 from .motion import Step, read
-from .tracking import Carried, ReferencePlanes, Tracker, likeness, stated
+from .tracking import Carried, ReferencePlanes, Tracker, likeness, stated, towards
 
 # Share of the frame before in a frame, where both are surely of one thing. Less before a later
 # reference: what comes from it grows surer with every frame and must not come late.
@@ -89,6 +89,11 @@ class Carrier:
         self._outlook = next(self._outlooks)()
         return self._outlook.begins_scene
 
+    def places(self, shape: tuple[int, int]) -> tuple[F32, F32] | None:
+        """Return x and y (h, w) in the frame before, for pixels of SHAPE; None at a cut."""
+        motion = None if self._outlook is None else self._outlook.motion
+        return None if motion is None else motion.places(shape)
+
     def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
         """Return L* (h, w) and ab (h, w, 2) of that frame, for its working L* and the model's ab.
 
@@ -118,7 +123,7 @@ class Carrier:
         share = steady * likeness(past, ab, before, lightness, step)
         if outlook.reference is not None:
             share = share * (1 - outlook.reference.alpha)
-        return np.asarray(ab + (past - ab) * share[..., None], np.float32)
+        return towards(ab, past, np.asarray(share, np.float32))
 
     def _carried(self, outlook: Outlook) -> list[Carried]:
         known, self._step = list[Carried](), None

@@ -42,6 +42,9 @@ class _Scenes:
     def begins_scene(self, gray: U8) -> bool:
         return self._detector.is_cut(gray)
 
+    def places(self, shape: tuple[int, int]) -> None:
+        """It measures no motion that others could use."""
+
     def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
         return lightness, ab
 

@@ -42,6 +42,13 @@ class Motion:
     back: F16
     forth: F16
 
+    def places(self, shape: tuple[int, int]) -> tuple[F32, F32]:
+        """Return x and y (h, w): where the later frame's pixels, of SHAPE, were in the earlier."""
+        height, width = shape
+        flow = cv2.resize(self.back.astype(np.float32), (width, height))
+        x, y = pixel_grid(shape)
+        return x + flow[..., 0] * np.float32(width), y + flow[..., 1] * np.float32(height)
+
 
 def measure(earlier: U8, later: U8) -> Motion:
     """Measure the motion between two grays (h, w) of CARRY_SIDE."""

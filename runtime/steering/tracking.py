@@ -166,19 +166,24 @@ def _steadied(fresh: Carried, last: Carried, before: U8, lightness: F32, step: S
 
     Fresh places jump by parts of a pixel from frame to frame, and so do the weights.
     """
-    past = read(np.dstack([last.ab, last.weight]), step.x, step.y)
-    share = np.float32(_STEADY) * likeness(past[..., :2], fresh.ab, before, lightness, step)
-    ab = fresh.ab + (past[..., :2] - fresh.ab) * share[..., None]
-    weight = fresh.weight + (past[..., 2] - fresh.weight) * share
-    return Carried(np.asarray(ab, np.float32), np.asarray(weight, np.float32))
+    past = read(last.ab, step.x, step.y)
+    share = np.float32(_STEADY) * likeness(past, fresh.ab, before, lightness, step)
+    weight = fresh.weight + (read(last.weight, step.x, step.y) - fresh.weight) * share
+    return Carried(towards(fresh.ab, past, share), np.asarray(weight, np.float32))
+
+
+def towards(ab: F32, other: F32, share: F32) -> F32:
+    """Return AB (h, w, 2) with a SHARE (h, w) of the way to OTHER."""
+    return np.asarray(ab + (other - ab) * cv2.merge([share, share]), np.float32)
 
 
 def likeness(past: F32, ab: F32, before: U8, lightness: F32, step: Step) -> F32:
     """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing."""
-    apart = ((past - ab) ** 2).sum(-1) / np.float32(_COLOR_TOLERANCE**2)
-    apart = np.asarray(cv2.blur(apart, (5, 5)), np.float32)
+    a, b = cv2.split(past - ab)  # plane by plane: NumPy is slow along axes of two
+    apart = np.asarray(cv2.blur((a * a + b * b) / np.float32(_COLOR_TOLERANCE**2), (5, 5)))
     change = np.abs(read(gray_to_lightness(before), step.x, step.y) - lightness)
     change = np.asarray(cv2.blur(change, (3, 3)), np.float32) / np.float32(_LIGHTNESS_TOLERANCE)
+    change *= change
     miss = np.maximum(step.miss - np.float32(_STEADY_MISS), 0)
-    like = np.exp(-apart * apart - change**4 - miss) * (1 - step.outside)
+    like = np.exp(-apart * apart - change * change - miss) * (1 - step.outside)
     return np.asarray(like, np.float32)

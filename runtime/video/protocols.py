@@ -109,6 +109,12 @@ class FrameSteering(Protocol):
     def begins_scene(self, gray: U8) -> bool:
         """Go on to the next frame, a gray (H, W); return whether a scene begins with it."""
 
+    def places(self, shape: tuple[int, int]) -> tuple[F32, F32] | None:
+        """Return x and y (h, w): where that frame's pixels were in the one before; None: unknown.
+
+        SHAPE is (h, w), in whose pixels they are told.
+        """
+
     def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
         """Return L* (h, w) and ab (h, w, 2) of that frame, of any size.
 

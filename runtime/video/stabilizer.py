@@ -28,12 +28,20 @@ class Stabilizer:
         # MEDIUM takes eight times as long and is no steadier where much moves.
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
-    def steady(self, lightness: F32, ab: F32, *, begins_scene: bool = False) -> F32:
+    def steady(
+        self,
+        lightness: F32,
+        ab: F32,
+        *,
+        begins_scene: bool = False,
+        places: tuple[F32, F32] | None = None,
+    ) -> F32:
         """Return the steadied ab (h, w, 2) of the next frame: its L* is (h, w), its ab fresh.
 
-        Nothing is remembered of the frames before one that BEGINS_SCENE.
+        Nothing is remembered of the frames before one that BEGINS_SCENE. PLACES are x and y
+        (h, w), where its pixels were in the frame before, if that is known.
         """
-        past = None if begins_scene else self._follow(lightness)
+        past = None if begins_scene else self._follow(lightness, places)
         a, b = cv2.split(ab)
         frames = np.ones_like(lightness)
         if past is not None:
@@ -46,13 +54,15 @@ class Stabilizer:
         self.state = np.asarray(cv2.merge([lightness, a, b, frames]), np.float32)
         return np.asarray(cv2.merge([a, b]), np.float32)
 
-    def _follow(self, lightness: F32) -> F32 | None:
+    def _follow(self, lightness: F32, places: tuple[F32, F32] | None) -> F32 | None:
         """Return the state with its pixels moved to where they are now; None if there is none."""
         if self.state is None or self.state.shape[:2] != lightness.shape:
             return None
         height, width = lightness.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        if min(height, width) >= _LEAST_SIDE:
+        if places is not None:
+            x, y = places
+        elif min(height, width) >= _LEAST_SIDE:
             flow = self._flow.calc(_bytes(lightness), _bytes(self.state[..., 0]), None)  # type: ignore[call-overload]
             flow_x, flow_y = cv2.split(flow)
             x, y = x + flow_x, y + flow_y

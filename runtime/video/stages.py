@@ -109,7 +109,10 @@ class FrameColorizer:
                 begins = self._steering.begins_scene(gray)
             if self._stabilizer is not None:
                 with watch.stage("stabilize"):
-                    ab = self._stabilizer.steady(lightness, fresh, begins_scene=begins)
+                    places = self._steering.places((lightness.shape[0], lightness.shape[1]))
+                    ab = self._stabilizer.steady(
+                        lightness, fresh, begins_scene=begins, places=places
+                    )
                 self._state = self._stabilizer.state
             with watch.stage("steer"):
                 saturated = ab * np.float32(self._run.settings.saturation)
