@@ -346,13 +346,12 @@ def _checked(
     source: "Source", references: "str | Path | Mapping[int, Reference]"
 ) -> "Mapping[int, Reference]":
     """Return the references of a video; InputError or ArgumentError if they are unusable."""
-    from .steering.references import check_references, find_references
+    from .steering.references import find_references, fitted_references
 
     if source.pipe is not None:
         raise ArgumentError("-: references need a file, which is read twice")
     found = references if isinstance(references, Mapping) else find_references(Path(references))
-    check_references(found, source)
-    return found
+    return fitted_references(found, source)
 
 
 class VideoNetwork:

@@ -201,7 +201,7 @@ def with_references(
     Several videos have a folder each in it, called as the video. ON_NOTE is told which have none.
     Raises InputError or ArgumentError if references are unusable, before any work is done.
     """
-    from .steering.references import check_references, find_references
+    from .steering.references import find_references, fitted_references
     from .video.source import Source
 
     videos = _videos(jobs, "--references")
@@ -211,7 +211,7 @@ def with_references(
         if len(videos) > 1 and not own.exists():
             on_note(f"{job.source}: has no references ({own}): the model alone colors it")
             continue
-        check_references(find_references(own), Source.of(job.source, options))
+        fitted_references(find_references(own), Source.of(job.source, options))
         given[job] = replace(job, references=own, discard_work=discard_work)
     if len(videos) < len(jobs):
         on_note("--references is for videos; photographs are colored without")

@@ -90,9 +90,15 @@ class Carrier:
         return self._outlook.begins_scene
 
     def places(self, shape: tuple[int, int]) -> tuple[F32, F32] | None:
-        """Return x and y (h, w) in the frame before, for pixels of SHAPE; None at a cut."""
-        motion = None if self._outlook is None else self._outlook.motion
-        return None if motion is None else motion.places(shape)
+        """Return x and y (h, w) in the frame before, for pixels of SHAPE.
+
+        None where no reference reaches: there everything is as without references.
+        """
+        outlook = self._outlook
+        if outlook is None or outlook.motion is None:
+            return None
+        reached = self._tracker is not None or outlook.later is not None
+        return outlook.motion.places(shape) if reached else None
 
     def colors(self, lightness: F32, ab: F32) -> tuple[F32, F32]:
         """Return L* (h, w) and ab (h, w, 2) of that frame, for its working L* and the model's ab.

@@ -12,6 +12,7 @@ from ..photo.photo import Photo
 from ..photo.writer import write_photo
 from ..video.frames import gray_of
 from ..video.reader import Picture, VideoReader
+from ..video.side_data import upright
 from ..video.source import Source
 from .scenes import CutDetector, detail
 
@@ -96,10 +97,10 @@ def extract_references(
     chosen = {frame for scene in scenes for frame in scene.chosen}
     known = _frames_with_files(folder)
     missing, written = chosen - known, list[Path]()
-    for index, (_, gray) in enumerate(_decoded(source)) if missing else ():
+    for index, (picture, gray) in enumerate(_decoded(source)) if missing else ():
         if index in missing:
             target = folder / f"ref_{index:06}.png"
-            write_photo(target, Photo(colored(gray)))
+            write_photo(target, Photo(colored(upright(gray, picture.layout.display))))
             written.append(target)
         if index >= max(missing):
             break

@@ -5,7 +5,7 @@ decides. `ref_000042_hints.png` gives strokes on that frame, over the reference 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ..errors import ArgumentError, InputError
 from ..files import REFERENCE_NAME, known_sha256
 from ..photo.photo import Photo
 from ..photo.reader import read_photo
+from ..video.side_data import as_stored, display_of, upright
 from ..video.source import Source, promised_frames
 
 _ASPECT_TOLERANCE = 0.02
@@ -30,6 +31,7 @@ class Reference:
     frame: int  # counted from 0
     picture: Path | None = None  # of the whole frame; transparent where the model decides
     strokes: Path | None = None  # drawn over it
+    display: tuple[int, ...] | None = None  # the film's matrix, by which players turn it
 
     @cached_property
     def digest(self) -> str:
@@ -43,7 +45,7 @@ class Reference:
         return [file for file in (self.picture, self.strokes) if file is not None]
 
     def check(self, height: int, width: int, frames: int | None) -> None:
-        """Raise InputError if it does not fit a video of so many FRAMES of (HEIGHT, WIDTH)."""
+        """Raise InputError if it does not fit a video, shown as (HEIGHT, WIDTH), of FRAMES."""
         for file in self.files:
             if frames is not None and self.frame >= frames:
                 raise InputError(f"{file}: the video has only {frames} frames, counted from 0")
@@ -58,7 +60,11 @@ class Reference:
                 raise InputError(f"{file}: has no transparency; draw strokes on a layer of its own")
 
     def colors(self, shape: tuple[int, int]) -> tuple[F32, F32]:
-        """Return its ab (h, w, 2) and alpha (h, w), 0..1, at SHAPE; InputError if unreadable."""
+        """Return its ab (h, w, 2) and alpha (h, w), 0..1, as frames are stored, at SHAPE (h, w).
+
+        InputError if it is unreadable.
+        """
+        shape = _shown(shape, self.display)
         ab, alpha = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
         for file in self.files:
             over, opaque = _shrunk(self._read(file), shape)
@@ -66,7 +72,7 @@ class Reference:
             share = opaque / np.maximum(both, np.float32(1e-6))
             ab += (over - ab) * share[..., None]
             alpha = both
-        return ab, alpha
+        return as_stored(ab, self.display), as_stored(alpha, self.display)
 
     @staticmethod
     def _read(file: Path) -> Photo:
@@ -96,16 +102,26 @@ def find_references(folder: Path) -> dict[int, Reference]:
     }
 
 
-def check_references(references: Mapping[int, Reference], video: Source) -> None:
-    """Raise InputError for the first of REFERENCES that does not fit VIDEO."""
+def _shown(shape: tuple[int, int], display: tuple[int, ...] | None) -> tuple[int, int]:
+    """Return the (height, width) as players show it of what is stored in SHAPE."""
+    height, width = upright(np.empty(shape, np.bool_), display).shape
+    return height, width
+
+
+def fitted_references(references: Mapping[int, Reference], video: Source) -> dict[int, Reference]:
+    """Return REFERENCES as they are for VIDEO; InputError for the first that does not fit."""
     with video.open() as container:
         stream = video.video(container)
         size = stream.codec_context.height, stream.codec_context.width
         frames = promised_frames(stream) or sum(
             1 for packet in container.demux(stream) if packet.size
         )
+    with video.open() as container:
+        first = next(container.decode(video.video(container)), None)
+        display = None if first is None else display_of(first)
     for reference in references.values():
-        reference.check(*size, frames)
+        reference.check(*_shown(size, display), frames)
+    return {frame: replace(own, display=display) for frame, own in references.items()}
 
 
 def digests(references: Mapping[int, Reference]) -> dict[int, str]:

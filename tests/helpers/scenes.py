@@ -35,13 +35,15 @@ def scene(seed: int, frames: int, sign: float = 1.0) -> Iterator[U8]:
 
 
 def write_film(
-    path: Path, frames: Sequence[U8], codec: Literal["ffv1", "libx264"] = "ffv1"
+    path: Path, frames: Sequence[U8], codec: Literal["ffv1", "libx264"] = "ffv1", turn: int = 0
 ) -> Path:
-    """Write RGB frames (H, W, 3), 25 a second, with full chroma."""
+    """Write RGB frames (H, W, 3), 25 a second, with full chroma; players TURN them by degrees."""
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as film:
         stream = film.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+        if turn:
+            stream.set_display_rotation(turn)
         for rgb in frames:
             film.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
         film.mux(stream.encode(None))

@@ -23,7 +23,7 @@ from helpers.video import (
 )
 from PIL import Image
 
-from colorize.runtime.color import U8
+from colorize.runtime.color import U8, rgb_to_gray
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, ColorizeError
 from colorize.runtime.steering.references import find_references
@@ -382,6 +382,22 @@ def test_a_dry_run_lists_scenes_with_their_references_and_colors_nothing(
     assert done.returncode == 3
     assert "48 frames" not in done.stdout
     assert "photo_colorized.png: exists" in done.stdout
+
+
+def test_references_of_a_film_that_players_turn_are_upright(
+    truth: list[U8], colorizer: Colorizer, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "film.mp4", truth[:6], "libx264", turn=90)
+    colorizer.extract_references(film, tmp_path / "refs")
+    [given] = (tmp_path / "refs").glob("ref_*.png")
+    with Image.open(given) as image:
+        assert image.size == (96, 144)
+    shown = np.rot90(truth[int(given.stem[4:])])
+    gray = rgb_to_gray(np.asarray(Image.open(given).convert("RGB")))
+    assert np.corrcoef(gray.ravel(), rgb_to_gray(shown).ravel())[0, 1] > 0.9
+    Image.fromarray(shown).save(given)
+    colorizer.video(film, tmp_path / "out.mkv", FFV1, references=tmp_path / "refs")
+    assert min(_psnr(a, b) for a, b in zip(_rgb(tmp_path / "out.mkv"), truth, strict=False)) > 28
 
 
 def test_commands_for_references(
