@@ -51,7 +51,7 @@ _SUBSAMPLINGS = {(0, 0): "444", (1, 0): "422", (1, 1): "420"}
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by _ChromaLocation
 _MATRIX_CODES = {"bt601": 6, "bt709": 1, "bt2020": 9}  # ITU-T H.273
 _UNSPECIFIED = 2
-# Since R74 VapourSynth counts as H.273 does, and _Range is the name of the property.
+# Newer versions count as H.273 does and call the property _Range; older ones have it the other way.
 _RANGE = "_Range" if int(vs.RANGE_FULL) == 1 else "_ColorRange"
 _FULL = 65535  # what 1.0 of a clip in floating point is in here
 
