@@ -8,19 +8,22 @@ import click
 
 from ..runtime.command import Command, completes, console, listed, positive, require_extra
 from ..runtime.models.catalog import SAMPLES, bundled_models
+from .options import DEFAULTS_SHOWN, FILE, PATH, POSITIVE, lpips_weights
 
 _NEEDED = ["onnxruntime", "onnx", "torch", "torchmetrics", "skimage", "jinja2"]
 _MOST_HINTS = 100_000
 _NETS = ("alex", "vgg", "squeeze")
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+def _listed_of(choices: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """Return an option's callback that reads one or several of CHOICES."""
+
     def read(text: str) -> str:
         if text not in choices:
             raise ValueError(text)
         return text
 
-    return read
+    return listed(read, f"a list of {', '.join(choices)}")
 
 
 def _count(text: str) -> int:
@@ -29,11 +32,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _path(*, folder: bool = True) -> click.Path:
-    return click.Path(path_type=Path, dir_okay=folder)
-
-
-@click.command(cls=Command, name="colorize-bench")
+@click.command(cls=Command, name="colorize-bench", context_settings=DEFAULTS_SHOWN)
 @click.option(
     "--model",
     "models",
@@ -45,20 +44,20 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--colored",
     multiple=True,
-    type=_path(),
+    type=PATH,
     help="Folder of pictures that another colorizer made, named as in --data; may be repeated.",
 )
 @click.option(
     "--data",
-    type=_path(),
+    type=PATH,
     default=SAMPLES / "test",
+    show_default=False,  # a path of this machine
     help="Folder (any nesting) or tar of color photographs. Default: the bundled ones.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["native", "imagenet256"]),
     default="native",
-    show_default=True,
     help="native: photographs as they are. imagenet256: short side 256, central 256x256.",
 )
 @click.option(
@@ -71,15 +70,13 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--device",
     default="auto",
-    show_default=True,
     help="cpu, cuda or cuda:1 (NVIDIA), gpu or npu (Intel). auto: the fastest of each backend.",
 )
 @click.option(
     "--precision",
     "precisions",
-    callback=listed(_one_of(("auto", "fp32", "bf16")), "a list of auto, fp32, bf16"),
+    callback=_listed_of(("auto", "fp32", "bf16")),
     default="auto",
-    show_default=True,
     help="Precisions of the arithmetic: auto, fp32, bf16, or several with commas between.",
 )
 @click.option(
@@ -102,21 +99,15 @@ def _path(*, folder: bool = True) -> click.Path:
     metavar="N,N,...",
     callback=listed(positive, "a list of batch sizes; write 8 or 1,8,32"),
     default="1,8",
-    show_default=True,
     help="Speed: batch sizes.",
 )
 @click.option(
-    "--runs",
-    type=click.IntRange(min=1),
-    default=30,
-    show_default=True,
-    help="Speed: timed runs of each engine and batch size.",
+    "--runs", type=POSITIVE, default=30, help="Speed: timed runs of each engine and batch size."
 )
 @click.option(
     "--warmup",
     type=click.IntRange(min=0),
     default=5,
-    show_default=True,
     help="Speed: untimed runs at first, and more until the times are steady. 0: none.",
 )
 @click.option(
@@ -128,14 +119,13 @@ def _path(*, folder: bool = True) -> click.Path:
     "--video",
     "videos",
     multiple=True,
-    type=_path(folder=False),
+    type=FILE,
     help="Video to color whole: its fps, stages and bound, and how steady its colors are.",
 )
 @click.option(
     "--video-frames",
     type=click.IntRange(min=6),
     default=100,
-    show_default=True,
     help="Frames of a video whose colors are measured.",
 )
 @click.option(
@@ -148,37 +138,25 @@ def _path(*, folder: bool = True) -> click.Path:
 @click.option(
     "--lpips",
     metavar="NET,...",
-    callback=listed(_one_of(_NETS), f"a list of {', '.join(_NETS)}"),
+    callback=_listed_of(_NETS),
     default="squeeze",
-    show_default=True,
     help=f"Networks of LPIPS: {', '.join(_NETS)}.",
 )
-@click.option(
-    "--lpips-weights",
-    multiple=True,
-    type=_path(),
-    help="torchvision's weights for LPIPS: a file or a folder; may be repeated.",
-)
-@click.option(
-    "--fid-weights", type=_path(folder=False), help="The standard Inception weights for FID."
-)
+@lpips_weights
+@click.option("--fid-weights", type=FILE, help="The standard Inception weights for FID.")
 @click.option("--download", is_flag=True, help="Download missing weights for LPIPS.")
 @click.option(
     "--limit-images",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     help="Quality: measure only this many photographs, drawn by --seed.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of that draw.")
+@click.option("--seed", type=int, default=0, help="Seed of that draw.")
 @click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Quality: processes that share the photographs.",
+    "--workers", type=POSITIVE, default=1, help="Quality: processes that share the photographs."
 )
 @click.option(
     "--wall",
-    type=_path(folder=False),
+    type=FILE,
     help="Also write this picture of the first photographs: gray, each model's colors, the truth.",
 )
 @click.option(
@@ -186,14 +164,13 @@ def _path(*, folder: bool = True) -> click.Path:
     "documents",
     nargs=2,
     metavar="OLD NEW",
-    type=_path(folder=False),
+    type=FILE,
     help="Only compare two results.json files; exit with 1 on a regression.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
     default=0.05,
-    show_default=True,
     help="Compare: relative change in speed that counts as noise.",
 )
 @click.option(
@@ -201,7 +178,6 @@ def _path(*, folder: bool = True) -> click.Path:
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("bench-report"),
-    show_default=True,
     help="Folder for results.json, index.html and results.md; replaced if they exist.",
 )
 @click.version_option(package_name="colorize-toolkit")

@@ -29,12 +29,13 @@ from ..runtime.resize import shrink, working_shape
 from ..train.architectures.blocks import EncoderDecoder
 from ..train.checkpoints.build import rebuild
 from ..train.checkpoints.checkpoint import load_checkpoint
-from ..train.checkpoints.finish import finish_run
+from ..train.checkpoints.finish import bake_saturation
 from ..train.checkpoints.state import TrainState
 from ..train.data.photos import collect
 from ..train.data.sources import PhotoFile
 from ..train.metrics import colorfulness, psnr
 from ..train.run import read_config, read_settings
+from .options import DEFAULTS_SHOWN, PATH, POSITIVE, lpips_weights
 from .quality.candidates import GRAY, TRUTH, without_colors
 from .quality.dataset import read_rgb
 from .quality.metrics import RunningMeans, ciede2000
@@ -58,22 +59,16 @@ class RunCandidate:
     """One network under one setting, and what its run had seen."""
 
     run: str
-    network: EncoderDecoder
+    photos_seen: int
+    photos_per_second: float  # of training, validations included
     size: int  # working size, short side
     saturation: float
-    photos_seen: int
-    pace: float  # photographs seen a second of training, validations included
+    network: EncoderDecoder
 
     @property
     def head(self) -> dict[str, Any]:
         """The row's first columns, which tell it from the others."""
-        return {
-            "run": self.run,
-            "photos_seen": self.photos_seen,
-            "photos_per_second": self.pace,
-            "size": self.size,
-            "saturation": self.saturation,
-        }
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
     def colorize(self, truth: U8) -> U8:
         """Return TRUTH, 8-bit (H, W, 3), in the network's colors, by the runtime's own steps."""
@@ -98,11 +93,11 @@ def run_candidates(
     for size, saturation in product(sizes, saturations):
         yield RunCandidate(
             run=name,
-            network=network,
+            photos_seen=seen,
+            photos_per_second=seen / seconds,
             size=size,
             saturation=saturation,
-            photos_seen=seen,
-            pace=seen / seconds,
+            network=network,
         )
 
 
@@ -141,52 +136,46 @@ def score(
         truth = read_rgb(photo)
         pictures = [*(row.colorize(truth) for row in rows), without_colors(truth)]
         for means, picture in zip(scores, pictures, strict=False):
-            means.add(_figures(picture, truth, lpips))
+            figures = {
+                "psnr_db": psnr(picture, truth),
+                "ciede2000": ciede2000(picture, truth),
+                "colorfulness": colorfulness(picture),
+            }
+            means.add(figures | ({"lpips_squeeze": lpips(picture, truth)} if lpips else {}))
         scores[-1].add({"colorfulness": colorfulness(truth)})
     return [means.means() for means in scores]
 
 
-def _figures(picture: U8, truth: U8, lpips: Lpips | None) -> dict[str, float]:
-    figures = {
-        "psnr_db": psnr(picture, truth),
-        "ciede2000": ciede2000(picture, truth),
-        "colorfulness": colorfulness(picture),
-    }
-    return figures | ({"lpips_squeeze": lpips(picture, truth)} if lpips else {})
-
-
-@click.command(cls=Command, name="python -m colorize.bench.compare_runs", no_args_is_help=True)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(
+    cls=Command,
+    name="python -m colorize.bench.compare_runs",
+    no_args_is_help=True,
+    context_settings=DEFAULTS_SHOWN,
+)
+@click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option(
     "--size",
     callback=listed(positive, "a list of sizes; write 128 or 96,128"),
     default="128",
-    show_default=True,
     help="Working sizes: the short side in pixels of what the network sees.",
 )
 @click.option(
     "--saturation",
     callback=listed(float, "a list of factors; write 1 or 1,1.2"),
     default="1",
-    show_default=True,
     help="Factors by which the colors are multiplied.",
 )
 @click.option("--raw", is_flag=True, help="Also show each run's last weights, without averaging.")
-@click.option("--limit", type=click.IntRange(min=1), help="Use only this many photographs.")
-@click.option(
-    "--lpips-weights",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="torchvision's weights for LPIPS: a file or a folder; may be repeated.",
-)
+@click.option("--limit", type=POSITIVE, help="Use only this many photographs.")
+@lpips_weights
 @click.option(
     "--keep",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write the network, of one run at one size and saturation, as a checkpoint with that size "
     "and saturation: FP16 weights, these figures in its card.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the figures as JSON.")
+@click.option("-o", "--output", type=PATH, help="Write the figures as JSON.")
 def main(
     runs: tuple[Path, ...],
     size: tuple[int, ...],
@@ -223,7 +212,9 @@ def main(
         with whole_file(output) as part:
             part.write_text(json.dumps(figures, indent=1) + "\n")
     if keep is not None:
-        finish_run(runs[0], keep, size=size[0], saturation=saturation[0], figures=means[0])
+        checkpoint = load_checkpoint(runs[0] / "checkpoint.safetensors")
+        chosen = bake_saturation(checkpoint, size[0], saturation[0], means[0])
+        chosen.save(keep, dtype=torch.float16)
 
 
 def _table(figures: list[dict[str, Any]], caption: str) -> Table:

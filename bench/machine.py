@@ -3,10 +3,11 @@
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from ..runtime.engines.cuda import devices
+from ..runtime.engines.openvino import shared_core
+from ..train.devices import usable_cores
 
 _PACKAGES = (
     "colorize-toolkit",
@@ -23,43 +24,19 @@ _PACKAGES = (
     "opencv-python-headless",
     "pillow",
 )
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, Any]:
     """Return the processor, the cores this process may use, GPUs, and versions of what computes."""
     return {
-        "cpu": cpu_name(),
+        "cpu": str(shared_core().get_property("CPU", "FULL_DEVICE_NAME")),
         "cores": usable_cores(),
         "gpus": [gpu.name for gpu in devices()],
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "omp_num_threads": os.environ.get(
-            "OMP_NUM_THREADS"
-        ),  # some engines take their threads from it
+        # Some engines take their threads from it.
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "python": platform.python_version(),
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {
+            name: found.version for name in _PACKAGES for found in metadata.distributions(name=name)
+        },
     }
-
-
-def cpu_name() -> str:
-    """Return the processor's name as its maker gives it, or else its architecture."""
-    try:
-        lines = _CPUINFO.read_text().splitlines()
-    except OSError:
-        lines = []  # not Linux
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, [*names, platform.processor(), platform.machine()]), "unknown")
-
-
-def usable_cores() -> int:
-    """Return the number of logical cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

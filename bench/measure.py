@@ -1,10 +1,12 @@
 """Everything that colorize-bench measures, in order: colors, speed, videos."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
+from rich.progress import Progress
+
+from ..export.graphs.onnx import read_info
 from ..runtime.errors import ColorizeError
-from ..runtime.models.contract import ModelInfo
 from .quality.candidates import find_candidates
 from .quality.dataset import DataSet
 from .quality.evaluate import Quality, fid_refusal, measure_quality
@@ -15,53 +17,39 @@ from .report.results import Results
 from .settings import Failure, Model, Settings
 from .speed.latency import SpeedRow, measure_speed
 from .speed.roofline import RooflineRow, roofline
-from .speed.torch_eager import metadata_of
 from .video.evaluate import measure_video
 
 _WALL_PHOTOS = 24
-T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Yields ITEMS, TOTAL in number, and shows how many are done."""
-
-    def __call__(self, items: Iterable[T], what: str, total: int) -> Iterable[T]:  # noqa: D102
-        ...
 
 
 def measure(
-    settings: Settings,
-    models: Sequence[Model],
-    data: DataSet,
-    track: Track,
-    say: Callable[[str], None],
+    settings: Settings, models: Sequence[Model], data: DataSet, bars: Progress
 ) -> tuple[Results, list[WallPhoto]]:
-    """Measure MODELS; SAY is told of photographs that are left out.
+    """Measure MODELS; BARS show how far that is, their console which photographs are left out.
 
     InputError if no photograph can be used; a model that fails gets a Failure in its place.
     """
-    quality, wall = _quality(settings, models, data, track, say)
+    quality, wall = _quality(settings, models, data, bars)
     speed: list[SpeedRow | Failure] = []
     limits: list[RooflineRow] = []
-    for model in track(models, "models timed", len(models)):
+    for model in bars.track(models, description="models timed"):
         rows = measure_speed(model, settings)
         speed += rows
         if settings.roofline:
             limits += roofline(model, [row for row in rows if isinstance(row, SpeedRow)])
     videos = [
         measure_video(models, video, settings)
-        for video in track(settings.videos, "videos", len(settings.videos))
+        for video in bars.track(settings.videos, description="videos")
     ]
-    infos = {model.name: info for model in models if (info := _info(model)) is not None}
+    infos = {}
+    for model in models:
+        with suppress(ColorizeError):  # its rows say so
+            infos[model.name] = read_info(model.path)
     return Results(settings, models, infos, quality, speed, limits, videos), wall
 
 
 def _quality(
-    settings: Settings,
-    models: Sequence[Model],
-    data: DataSet,
-    track: Track,
-    say: Callable[[str], None],
+    settings: Settings, models: Sequence[Model], data: DataSet, bars: Progress
 ) -> tuple[Quality, list[WallPhoto]]:
     part = data.sample(settings.limit_images, settings.seed)
     lpips, inception, missing = _metric_networks(settings, len(part.photos))
@@ -77,9 +65,10 @@ def _quality(
     wall: list[WallPhoto] = []
 
     def watch(found: Iterable[PhotoScores]) -> Iterator[PhotoScores]:
-        for scores in track(found, "photographs", len(part.photos)):
+        for scores in bars.track(found, len(part.photos), description="photographs"):
             if scores.left_out is not None:
-                say(f"skipped: {scores.name}: {scores.left_out}")
+                skipped = f"skipped: {scores.name}: {scores.left_out}"
+                bars.console.print(skipped, soft_wrap=True, markup=False)
             if scores.pictures:
                 wall.append(WallPhoto(scores.name, scores.pictures))
             yield scores
@@ -91,24 +80,15 @@ def _metric_networks(
     settings: Settings, photos: int
 ) -> tuple[dict[str, Weights], Weights | None, dict[str, str]]:
     """Return the weights of LPIPS' networks, those of FID, and why others are not measured."""
-    found: dict[str, Weights] = {}
-    missing: dict[str, str] = {}
-    for net in settings.lpips:
-        weights = find_lpips(net, settings.lpips_weights, download=settings.download)
-        if isinstance(weights, Weights):
-            found[net] = weights
-        else:
-            missing[f"lpips_{net}"] = weights
+    nets = {
+        net: find_lpips(net, settings.lpips_weights, download=settings.download)
+        for net in settings.lpips
+    }
+    found = {net: weights for net, weights in nets.items() if isinstance(weights, Weights)}
+    missing = {f"lpips_{net}": why for net, why in nets.items() if isinstance(why, str)}
     inception = find_inception(settings.fid_weights)
     if photos < FID_PHOTOS:
         inception = fid_refusal(photos)
     if isinstance(inception, Weights):
         return found, inception, missing
     return found, None, {**missing, "fid": inception}
-
-
-def _info(model: Model) -> ModelInfo | None:
-    try:
-        return ModelInfo.from_metadata(metadata_of(model.path), str(model.path))
-    except ColorizeError:
-        return None  # its rows say so

@@ -1,26 +1,25 @@
 """The command colorize-bench: measures, writes the report, and tells what came of it."""
 
 import io
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ..runtime.color import U8
 from ..runtime.errors import InputError
 from ..runtime.files import whole_file
 from ..runtime.photo.contact_sheet import save_sheet, scaled
-from .measure import T, Track, measure
+from .measure import measure
 from .quality.dataset import open_data
 from .quality.metrics import METRICS
 from .report import compare
 from .report.page import WallPhoto, build_page
-from .report.results import PSNR_NOTE, Results, read_document, to_json
+from .report.results import PSNR_NOTE, read_document, to_json
 from .report.tables import print_tables, tables, to_markdown
 from .settings import Settings, find_models
 
@@ -28,6 +27,7 @@ _ALL_FAILED = 1
 _SOME_FAILED = 3
 _REGRESSION = 1
 _WALL_HEIGHT = 180  # of a photograph on the wall, in pixels
+_COLUMNS = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
 def run(settings: Settings, terminal: Console) -> int:
@@ -42,8 +42,10 @@ def run(settings: Settings, terminal: Console) -> int:
     with ExitStack() as stack:  # a folder that cannot be written to is refused at once
         names = ("results.json", "index.html", "results.md")
         parts = [stack.enter_context(whole_file(settings.output / name)) for name in names]
-        with _bars(terminal) as track:
-            results, wall = measure(settings, models, data, track, say)
+        with Progress(
+            *_COLUMNS, console=terminal, transient=True, disable=not terminal.is_terminal
+        ) as bars:
+            results, wall = measure(settings, models, data, bars)
         document = results.document()
         texts = (to_json(document), build_page(document, wall), to_markdown(document))
         for part, text in zip(parts, texts, strict=True):
@@ -58,7 +60,9 @@ def run(settings: Settings, terminal: Console) -> int:
         say(f"colorize-bench: {failure.backend}: {failure.error}")
     say(f"report: {settings.output / 'index.html'}")
     say(f"figures: {settings.output / 'results.json'}")
-    return _exit_code(results)
+    if not results.failures():
+        return 0
+    return _SOME_FAILED if results.measured() else _ALL_FAILED
 
 
 def compare_files(old: Path, new: Path, tolerance: float) -> int:
@@ -72,30 +76,6 @@ def compare_files(old: Path, new: Path, tolerance: float) -> int:
         remarks = [*remarks, PSNR_NOTE]
     print_tables([compare.compare_table(changes)], [*remarks, summary])
     return _REGRESSION if regressions else 0
-
-
-def _exit_code(results: Results) -> int:
-    if not results.failures():
-        return 0
-    return _SOME_FAILED if results.measured() else _ALL_FAILED
-
-
-@contextmanager
-def _bars(terminal: Console) -> Iterator[Track]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as progress:
-
-        def track(items: Iterable[T], what: str, total: int) -> Iterable[T]:
-            return progress.track(items, total=total, description=what)
-
-        yield track
 
 
 def _decoded(photo: WallPhoto) -> list[U8]:

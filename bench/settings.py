@@ -15,6 +15,9 @@ from ..runtime.files import sha256
 from ..runtime.models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from ..runtime.notices import Notice
 
+EAGER = "torch"
+"""The name of torch eager among those of backends."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -49,14 +52,23 @@ class Settings:
     every_backend: tuple[str, ...] | None = None  # models timed on all of them; None: all models
 
     def resolve(self) -> "Settings":
-        """Return these with the backends that are here; without names, few models get them all.
+        """Return these with the backends that are here, the fastest first.
 
-        EngineError if one that was named is not here.
+        TensorRT must be named, as it runs only models with an engine. EngineError if one that was
+        named is not here. Where no model and no backend is named, few models get all backends.
         """
+        available = available_backends(self.device)
+        chosen = self.backends or tuple(name for name in available if name != "tensorrt")
+        missing = [name for name in chosen if name not in available]
+        if missing:
+            raise EngineError(
+                f"backend {missing[0]} is unknown or not installed; "
+                f"here are: {', '.join(available)}"
+            )
         named = bool(self.models or self.backends)
         return replace(
             self,
-            backends=choose_backends(self.backends, self.device),
+            backends=tuple(name for name in available if name in chosen),
             every_backend=None if named else (DEFAULT_MODEL, *self.against),
         )
 
@@ -92,34 +104,14 @@ class Failure:
 def find_models(names: Sequence[str], against: Sequence[str] = ()) -> list[Model]:
     """Return the models called NAMES, all bundled ones if empty, and those AGAINST them.
 
-    ModelError if there are none or one is missing.
+    Of bundled ones the default comes first. ModelError if there are none or one is missing.
     """
-    chosen = list(dict.fromkeys([*(names or _bundled()), *against]))
+    bundled = sorted(bundled_models(), key=lambda name: (name != DEFAULT_MODEL, name))
+    chosen = list(dict.fromkeys([*(names or bundled), *against]))
     if not chosen:
         raise ModelError("no bundled model in this installation; name an ONNX file with --model")
     paths = {name: find_model(name) for name in chosen}
     return [Model(name, path, sha256(path)) for name, path in paths.items()]
-
-
-def _bundled() -> list[str]:
-    """Return the bundled models, the default first."""
-    return sorted(bundled_models(), key=lambda name: (name != DEFAULT_MODEL, name))
-
-
-def choose_backends(names: Sequence[str], device: str = "auto") -> tuple[str, ...]:
-    """Return the backends among NAMES that compute on DEVICE, all if empty, the fastest first.
-
-    TensorRT must be named, as it runs only models with an engine. EngineError if one is not there.
-    """
-    available = available_backends(device)
-    if not names:
-        available = [name for name in available if name != "tensorrt"]
-    missing = [name for name in names if name not in available]
-    if missing:
-        raise EngineError(
-            f"backend {missing[0]} is unknown or not installed; here are: {', '.join(available)}"
-        )
-    return tuple(name for name in available if name in names or not names)
 
 
 def nothing_less(notice: Notice) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import click
 from rich.table import Table
@@ -21,14 +22,14 @@ from ..train.checkpoints.build import build
 from ..train.checkpoints.state import TrainState
 from ..train.config import TrainConfig, resolve
 from ..train.data.color_statistics import ColorShares
-from ..train.data.crops import Crop, CropDataset, Draw, decoded_side
-from ..train.data.decoded_cache import decoded_cache
+from ..train.data.crops import Crop, CropDataset, Draw
 from ..train.data.photos import collect
 from ..train.data.sources import PhotoFile
 from ..train.devices import Machine
-from ..train.loop import Step, train
+from ..train.loop import train
 from ..train.losses.objective import Objective
-from ..train.schedule import Budget
+from ..train.run import training_crops
+from .options import DEFAULTS_SHOWN, POSITIVE
 
 _WARMUP = 2  # steps that a rate leaves out
 
@@ -61,17 +62,8 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
     photos = list(collect(config.data).photos)
     shares = ColorShares.of(photos)
     rates: dict[str, list[float]] = {"reading": [], "synthetic": []}
-    limit = int(config.cache_gib * 2**30)
-    side = decoded_side(config.size, config.smallest_crop)
-    with decoded_cache(len(photos), side, limit) as cache:
+    with training_crops(config, photos) as crops:
         for _ in range(rounds):
-            crops = CropDataset(
-                photos,
-                config.size,
-                seed=config.seed,
-                smallest=config.smallest_crop,
-                cache=cache,
-            )
             rates["reading"].append(_rate(config, crops, shares))
             rates["synthetic"].append(_rate(config, SyntheticCrops(photos, config.size), shares))
     network = build(config).network
@@ -86,19 +78,14 @@ def measure(config: TrainConfig, rounds: int) -> Speed:
 
 def _rate(config: TrainConfig, crops: CropDataset, shares: ColorShares) -> float:
     times: list[float] = []
-
-    def note(_step: Step) -> None:
-        times.append(time.perf_counter())
-
     state = TrainState(config, build(config).network)
     train(
         config,
         state,
         Objective(config, shares),
         crops,
-        Budget.of(config, len(crops)),
         resume=None,
-        on_step=note,
+        on_step=lambda _step: times.append(time.perf_counter()),
         on_validation=lambda _step: None,
     )
     steps = len(times) - 1 - _WARMUP
@@ -121,47 +108,30 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context(method))
 
 
-@click.command(cls=Command, name="python -m colorize.bench.training_speed")
+@click.command(
+    cls=Command, name="python -m colorize.bench.training_speed", context_settings=DEFAULTS_SHOWN
+)
 @click.option(
     "--data",
     multiple=True,
     default=[str(SAMPLES / "train")],
+    show_default=False,
     help="Photographs, as in colorize-train.",
 )
 @click.option(
     "--arch",
     multiple=True,
     default=list(ARCHITECTURES),
+    show_default=False,
     help="Architecture; may be repeated. Default: all.",
 )
-@click.option("--preset", default="small", show_default=True, help="small, base or large.")
+@click.option("--preset", default="small", help="small, base or large.")
 @click.option("--encoder", help="Replace the preset's encoder, as colorize-train does.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=6),
-    default=16,
-    show_default=True,
-    help="Training steps in a round.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Repetitions; the median counts.",
-)
-@click.option("--size", type=int, default=128, show_default=True, help="Side of the crops.")
-@click.option("--batch-size", type=int, default=16, show_default=True, help="Crops in a batch.")
-def main(
-    data: tuple[str, ...],
-    arch: tuple[str, ...],
-    preset: str,
-    encoder: str | None,
-    steps: int,
-    rounds: int,
-    size: int,
-    batch_size: int,
-) -> None:
+@click.option("--steps", type=click.IntRange(min=6), default=16, help="Training steps in a round.")
+@click.option("--rounds", type=POSITIVE, default=3, help="Repetitions; the median counts.")
+@click.option("--size", type=int, default=128, help="Side of the crops.")
+@click.option("--batch-size", type=int, default=16, help="Crops in a batch.")
+def main(arch: tuple[str, ...], encoder: str | None, rounds: int, **given: Any) -> None:
     """Measure training speed on photographs, and on a single crop in memory, alternately.
 
     Example: python -m colorize.bench.training_speed --data ~/photos --arch unet
@@ -173,7 +143,6 @@ def main(
     )
     with _process() as pool:  # a parent that has asked a GPU could not fork any more
         machine = pool.submit(Machine.here).result()
-    given = {"data": data, "preset": preset, "steps": steps, "size": size, "batch_size": batch_size}
     if encoder is not None:
         given["encoder"] = encoder
     for name in arch:

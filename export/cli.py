@@ -2,16 +2,17 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from ..runtime.command import Command, console, refuse_given, require_extra
-from ..runtime.errors import EngineError
+from ..runtime.errors import EngineError, ModelError
 from ..runtime.models.catalog import MODELS
 from .foreign.options import ImportOptions, import_options
 
@@ -78,6 +79,7 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--compute-capability",
+    "compute_capabilities",
     callback=_capabilities,
     metavar="86,89,...",
     help="TensorRT: build ahead of time for these GPUs. Default: all RTX GPUs since Ampere.",
@@ -99,6 +101,7 @@ def _capabilities(_: click.Context, __: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--workspace",
+    "workspace_mib",
     type=click.IntRange(min=1),
     help="TensorRT: most GPU memory for building, in MiB.",
 )
@@ -138,17 +141,13 @@ def main(
     output: Path | None,
     compact: bool,
     device: Literal["auto", "cuda"],
-    compute_capability: tuple[str, ...],
-    batch: "Range",
-    size: "Range | None",
-    workspace: int | None,
-    optimization_level: int | None,
     verify: Path | None,
     list_only: bool,
     graph: str,
     overwrite: bool,
     data: Path | None,
     foreign: ImportOptions | None,
+    **engine: Any,
 ) -> None:
     """Turn a checkpoint into a proven ONNX file, and with --engine fp16 into a TensorRT engine.
 
@@ -162,69 +161,63 @@ def main(
     if list_only:
         _list()
         return
+    from .jobs.output import Output
+
     terminal = console()
+    say = partial(terminal.print, soft_wrap=True, markup=False)
     if verify:
-        _verify(verify, checkpoint, terminal)
+        from .jobs.verify import recheck
+
+        recheck(Output(verify, say), checkpoint)
+        click.echo(f"{verify}: good")
         return
     from ..train.checkpoints.checkpoint import newest_checkpoint
     from .foreign.job import import_colorizer
-    from .jobs.checkpoint import export_checkpoint, newest_or_bundled
+    from .jobs.checkpoint import export_checkpoint
     from .jobs.image import as_image_graph
     from .jobs.int8 import as_int8
-    from .jobs.output import Output
     from .tensorrt.builder import BuildOptions
 
     builds = precision == "fp16" and graph == "network"
-    _refuse_idle(precision, builds=builds, imports=foreign is not None)
-    options = BuildOptions(
-        batch=batch,
-        size=size,
-        compute_capabilities=compute_capability,
-        workspace_mib=workspace,
-        optimization_level=optimization_level,
-    )
+    options = BuildOptions(**engine)
+    _refuse_idle(precision, () if builds else ("device", *engine), imports=foreign is not None)
     # Before the minutes of exporting: what was asked for by name must be there.
     toolkit = _toolkit(device, options) if builds else None
     bundled = MODELS / "default.safetensors"
     if foreign is not None:
         source, folder, stem = foreign.file, Path("exports"), foreign.file.stem
     else:
-        source = checkpoint or newest_or_bundled(bundled, newest_checkpoint(Path("runs")))
+        source = checkpoint or newest_checkpoint(Path("runs")) or bundled
+        if not source.is_file() and source == bundled:
+            raise ModelError(
+                "no checkpoint below runs/ and none bundled; train one with colorize-train"
+            )
         folder, stem = Path("exports") if source == bundled else source.parent, _stem(source)
     mark = "" if graph == "network" else f"-{graph}"
     target = output or folder / f"{stem}-{precision}{mark}.onnx"
-    to = Output(target, _printer(terminal))
+    to = Output(target, say)
     to.check(overwrite=overwrite)
     computed: Precision = "fp16" if precision == "fp16" else "fp32"  # int8 is made from float32
     if foreign is not None:
         network = import_colorizer(foreign, computed, to)
     else:
-        network = export_checkpoint(source, computed, to, compact=compact, sizes=size or ())
+        network = export_checkpoint(source, computed, to, compact=compact, sizes=options.size or ())
     if precision == "int8":
         network = as_int8(network, to, data)
     if graph != "network":
         network = as_image_graph(network, to, hints=graph == "image-hints")
     to.publish(network)
-    terminal.print(f"made from {source}", soft_wrap=True, markup=False)
+    say(f"made from {source}")
     click.echo(target)
     if isinstance(toolkit, EngineError):
-        terminal.print(f"no TensorRT engine was built: {toolkit}", soft_wrap=True, markup=False)
+        say(f"no TensorRT engine was built: {toolkit}")
     elif toolkit is not None:
         _build(target, toolkit, options, terminal)
 
 
-def _refuse_idle(precision: str, *, builds: bool, imports: bool) -> None:
+def _refuse_idle(precision: str, of_engines: Collection[str], *, imports: bool) -> None:
     """Raise ArgumentError for an option that was given and would count for nothing."""
-    if not builds:
-        engine = (
-            "device",
-            "compute_capability",
-            "batch",
-            "size",
-            "workspace",
-            "optimization_level",
-        )
-        refuse_given(engine, "is for TensorRT engines, which --engine fp16 builds of the network")
+    refuse_given(of_engines, "is for TensorRT engines, which --engine fp16 builds of the network")
     if imports:
         refuse_given(("checkpoint", "compact"), "is for checkpoints of colorize-train")
     if precision != "fp32":
@@ -242,14 +235,6 @@ def _list() -> None:
         Console(highlight=False, markup=False, width=width).print(as_table(rows))
     else:
         click.echo("nothing exported below exports/ or runs/; make something with colorize-export")
-
-
-def _verify(file: Path, checkpoint: Path | None, terminal: Console) -> None:
-    from .jobs.output import Output
-    from .jobs.verify import recheck
-
-    recheck(Output(file, _printer(terminal)), checkpoint)
-    click.echo(f"{file}: good")
 
 
 def _stem(checkpoint: Path) -> str:
@@ -282,12 +267,9 @@ def _build(model: Path, toolkit: "Toolkit", options: "BuildOptions", terminal: C
         def show(phase: str, step: int, steps: int) -> None:
             bar.update(task, description=phase, completed=step, total=steps)
 
-        engine = build_engine(model, toolkit, options, show, _printer(terminal))
+        say = partial(terminal.print, soft_wrap=True, markup=False)
+        engine = build_engine(model, toolkit, options, show, say)
     click.echo(engine)
-
-
-def _printer(terminal: Console) -> Callable[[str], None]:
-    return lambda line: terminal.print(line, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

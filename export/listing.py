@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich import box
-from rich.table import Table
+from rich.table import Column, Table
 
 from ..runtime.engines.cuda import devices
 from ..runtime.engines.select import available_backends, open_engine
@@ -25,7 +25,6 @@ class Row:
 
     path: Path
     precision: str
-    mib: float
     proof: str
     runs_here: str
 
@@ -42,9 +41,8 @@ def exported_files(folders: Sequence[Path] = FOLDERS) -> list[Row]:
 
 
 def _model_row(path: Path) -> Row:
-    mib = path.stat().st_size / 2**20
     if path.name.endswith(REFUSED_SUFFIX):
-        return Row(path, "-", mib, "refused", "no: it failed its proof")
+        return Row(path, "-", "refused", "no: it failed its proof")
     proof = _summary(path)
     precision, able, reason = "-", [], ""
     for backend in available_backends():
@@ -54,7 +52,7 @@ def _model_row(path: Path) -> Row:
                 able.append(backend)
         except ColorizeError as error:
             reason = f"no: {error}"
-    return Row(path, precision, mib, proof, ", ".join(able) or reason)
+    return Row(path, precision, proof, ", ".join(able) or reason)
 
 
 def _summary(path: Path) -> str:
@@ -72,12 +70,11 @@ def _summary(path: Path) -> str:
 
 
 def _engine_row(path: Path) -> Row:
-    mib = path.stat().st_size / 2**20
     try:
         config = read_build_config(path)
     except EngineError as error:
-        return Row(path, "-", mib, "-", f"no: {error}")
-    return Row(path, config.precision, mib, "see its ONNX file", _engine_runs(path, config.variant))
+        return Row(path, "-", "-", f"no: {error}")
+    return Row(path, config.precision, "see its ONNX file", _engine_runs(path, config.variant))
 
 
 def _engine_runs(path: Path, variant: str) -> str:
@@ -96,12 +93,9 @@ def _engine_runs(path: Path, variant: str) -> str:
 
 def as_table(rows: Sequence[Row]) -> Table:
     """Return ROWS as a table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("file", overflow="fold")
-    table.add_column("precision")
-    table.add_column("MiB", justify="right")
-    table.add_column("proof")
-    table.add_column("runs here")
+    columns = (Column("file", overflow="fold"), "precision", Column("MiB", justify="right"))
+    table = Table(*columns, "proof", "runs here", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(str(row.path), row.precision, f"{row.mib:.1f}", row.proof, row.runs_here)
+        mib = f"{row.path.stat().st_size / 2**20:.1f}"
+        table.add_row(str(row.path), row.precision, mib, row.proof, row.runs_here)
     return table

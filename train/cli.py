@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from ..runtime.command import Command, completes, console, options_given, positive, require_extra
 from ..runtime.errors import ArgumentError
@@ -230,7 +230,8 @@ def main(
         click.echo(load_checkpoint(Path(card)).card)
     elif resume is not None:
         _refuse_other_settings(context)
-        _resume(resume, max_time, options["steps"], options["epochs"], overrides)
+        budget = {"max_seconds": max_time, "steps": options["steps"], "epochs": options["epochs"]}
+        _resume(resume, budget, overrides)
     else:
         said = {"data": data or None, "max_seconds": max_time, "license": license}
         _start({**options, **said}, overrides, output)
@@ -263,19 +264,13 @@ def _refuse_other_settings(context: click.Context) -> None:
         raise ArgumentError(f"--resume takes its settings from the run; leave {option} out")
 
 
-def _resume(
-    folder: Path,
-    max_time: float | None,
-    steps: int | None,
-    epochs: float | None,
-    overrides: dict[str, str],
-) -> None:
+def _resume(folder: Path, budget: dict[str, Any], overrides: dict[str, str]) -> None:
     from .config import parse_settings
     from .run import read_config
 
     config = replace(read_config(folder), **parse_settings(overrides))
-    if max_time or steps or epochs:
-        config = replace(config, max_seconds=max_time, steps=steps, epochs=epochs)
+    if any(budget.values()):
+        config = replace(config, **budget)
     _train(config, _collect(config), folder, resume=True)
 
 
@@ -307,18 +302,17 @@ def _train(
     say = partial(terminal.print, soft_wrap=True, markup=False)
     run = Run(config, photos, output or new_run_folder(config.arch), resume=resume)
     weights = sum(parameter.numel() for parameter in run.state.network.parameters())
-    terminal.print(
+    say(
         f"{config.arch} {config.preset}: {weights / 1e6:.1f} M parameters; "
         f"{len(run.training)} training and {len(run.validation)} validation photographs, "
-        f"batches of {run.config.batch_size} crops of {config.size}x{config.size}",
-        soft_wrap=True,
+        f"batches of {run.config.batch_size} crops of {config.size}x{config.size}"
     )
     if run.config.batch_size < config.batch_size:
         say(f"batches of {config.batch_size} were asked for; there are no more photographs")
     columns = (
-        TextColumn("{task.description}"),
+        "{task.description}",
         BarColumn(),
-        TextColumn("{task.fields[text]}"),
+        "{task.fields[text]}",
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -330,16 +324,18 @@ def _train(
             text = f"step {step.number} {losses} {step.photos_per_second:.1f} photos/s"
             bar.update(task, completed=step.progress, text=text)
 
+        def log(step: "Step", figures: dict[str, float]) -> None:
+            measured = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            say(f"{step.progress:4.0%} step {step.number}: {measured}")
+
         try:
-            last = run.start(show, lambda step, figures: say(_line(step, figures)))
+            last = run.start(show, log)
         except KeyboardInterrupt:
             say(f"to go on: colorize-train --resume {run.folder}")
             raise
     if last is None:
         return  # only the main process reports
-    terminal.print(
-        f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s"
-    )
+    say(f"{last.number} steps in {last.seconds:.0f} s, {last.photos_per_second:.1f} photos/s")
     if run.best_step != last.number:
         say(
             f"the validation loss was lowest after step {run.best_step}: "
@@ -348,12 +344,6 @@ def _train(
     for name in ("checkpoint.safetensors", "curves.png", "validation.png", "log.csv", "run.json"):
         click.echo(run.folder / name)
     say(f"next: colorize-export --checkpoint {run.checkpoint}")
-
-
-def _line(step: "Step", figures: dict[str, float]) -> str:
-    """Return one validation for the log."""
-    measured = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-    return f"{step.progress:4.0%} step {step.number}: {measured}"
 
 
 def _terminal() -> Console:

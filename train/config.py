@@ -17,6 +17,12 @@ _ABOVE_ZERO = (
 )
 _SHARES = ("smallest_crop", "rarity_mix", "grow_at", "adversarial_from")
 
+BUDGET = frozenset(["steps", "epochs", "max_seconds"])
+"""The settings of which each ends a training, and of which it needs one."""
+
+EPOCHS = 20.0
+"""Of a training for which no budget is given."""
+
 _FINE_TUNING_LR = 2e-4  # keeps what the colorizer knows
 _SAMPLE_SECONDS = 180.0  # on 24 photographs: long enough to see color come
 _SAMPLES_LICENSE = (
@@ -150,10 +156,12 @@ def resolve(
     """
     settings = {"arch": "unet", **inherited, **given}
     entry = architecture(settings["arch"])
+    budget = {"epochs": EPOCHS}
     if "data" not in settings:
         settings = {"data": (str(SAMPLES / "train"),), "license": _SAMPLES_LICENSE, **settings}
-        if not settings.keys() & {"steps", "epochs", "max_seconds"}:
-            settings["max_seconds"] = _SAMPLE_SECONDS
+        budget = {"max_seconds": _SAMPLE_SECONDS}
+    if not settings.keys() & BUDGET:
+        settings |= budget
     if "init_from" in settings:
         if "encoder_weights" in settings:
             raise ArgumentError("--init-from brings its encoder's weights; leave those out")
@@ -175,12 +183,8 @@ def resolve(
 
 def parse_settings(texts: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of fields of TrainConfig from TEXTS; ArgumentError lists the names."""
-    kinds = {
-        field.name: kind
-        for field in fields(TrainConfig)
-        for kind in (int, float, str)
-        if field.type is kind
-    }
+    plain: tuple[Any, ...] = (int, float, str)
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(TrainConfig) if f.type in plain}
     values: dict[str, Any] = {}
     for name, text in texts.items():
         if name not in kinds:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..runtime.files import whole_file
@@ -11,14 +10,11 @@ from ..runtime.files import whole_file
 
 def save_curves(path: Path, log: Sequence[dict[str, float]]) -> None:
     """Draw every loss and measure of LOG over its steps as a PNG."""
-    names = [
-        n for n in dict.fromkeys(k for row in log for k in row) if n not in ("step", "seconds")
-    ]
-    columns = 3
-    figure = Figure(figsize=(4 * columns, 3 * -(-len(names) // columns)), layout="constrained")
-    FigureCanvasAgg(figure)
+    names = dict.fromkeys(name for row in log for name in row if name not in ("step", "seconds"))
+    columns, rows = 3, -(-len(names) // 3)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
     for index, name in enumerate(names):
-        axes = figure.add_subplot(-(-len(names) // columns), columns, index + 1)
+        axes = figure.add_subplot(rows, columns, index + 1)
         points = [(row["step"], row[name]) for row in log if name in row]
         axes.plot(*zip(*points, strict=True), marker=".")
         axes.set_title(name)

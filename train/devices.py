@@ -62,8 +62,12 @@ def _processes() -> tuple[int, int]:
 
 def loader_workers() -> int:
     """Return how many processes decode for this one: all but one of its cores, 16 at most."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     local, _ = _processes()
-    return max(1, min(16, cores // local - 1))
+    return max(1, min(16, usable_cores() // local - 1))
+
+
+def usable_cores() -> int:
+    """Return the number of logical cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

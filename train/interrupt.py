@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM end a training at the end of a step, so that it can be saved first."""
 
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Self
 
@@ -15,10 +16,8 @@ class Interrupt:
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
-        try:
+        with suppress(ValueError):  # only the main thread may set handlers, and it gets the signals
             self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
-        except ValueError:
-            self._before = {}  # only the main thread may set handlers, and only it gets signals
         return self
 
     def __exit__(self, *_: object) -> None:

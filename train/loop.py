@@ -51,7 +51,6 @@ def train(
     state: TrainState,
     objective: Objective,
     crops: CropDataset,
-    budget: Budget,
     *,
     resume: Path | None,
     on_step: OnStep,
@@ -65,9 +64,8 @@ def train(
     """
     fabric = make_fabric(config.precision)
     fabric.launch()
-    if (
-        config.threads and fabric.world_size == 1
-    ):  # the launcher of several processes divides the cores
+    # The launcher of several processes divides the cores.
+    if config.threads and fabric.world_size == 1:
         torch.set_num_threads(config.threads)
     fabric.seed_everything(config.seed, verbose=False)
     _synchronize_norm(fabric, state.network)
@@ -81,6 +79,7 @@ def train(
     if resume is not None:
         state.load(resume)
 
+    budget = Budget.of(config, len(crops))
     start, resumed_at, training = time.monotonic() - state.seconds, state.step, 0.0
     progress = budget.progress(state.step, state.seconds)
     validations = int(progress * VALIDATIONS)

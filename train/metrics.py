@@ -1,12 +1,15 @@
 """Measures of a colorized picture (numpy only: the bench uses them without torch)."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..runtime.color import U8
 
 
-def psnr(picture: U8, truth: U8) -> float:
-    """Return the peak signal-to-noise ratio in dB of two 8-bit pictures; inf if they are equal."""
+def psnr(picture: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]]) -> float:
+    """Return the peak signal-to-noise ratio in dB, peak 255, of two pictures; inf if equal."""
     error = np.mean((picture.astype(np.float64) - truth.astype(np.float64)) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 

@@ -6,7 +6,8 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -27,18 +28,18 @@ from .checkpoints.build import Start, build, rebuild
 from .checkpoints.card import model_card
 from .checkpoints.checkpoint import Checkpoint, Origin
 from .checkpoints.state import TrainState
-from .config import TrainConfig
+from .config import BUDGET, EPOCHS, TrainConfig
 from .curves import save_curves
 from .data.color_statistics import ColorShares
 from .data.crops import CropDataset, decoded_side
 from .data.decoded_cache import decoded_cache
 from .data.hints import fixed_patches, simulate_hints
 from .data.photos import PhotoSet
+from .data.sources import PhotoFile
 from .devices import is_main_process
 from .loop import OnStep, Step, predictions, train
 from .losses.objective import Objective
 from .metrics import colorfulness, psnr
-from .schedule import Budget
 
 _FIGURES = ("validation_loss", "ab_error", "psnr", "colorfulness")
 _GRID_PHOTOS = 8
@@ -90,8 +91,9 @@ class Run:
         ON_FIGURES gets the measures of every validation; the folder is complete up to each.
         """
         if is_main_process():
-            if self._resume:
-                self._keep_config()
+            if self._resume:  # with a budget that may have changed
+                settings = read_settings(self.folder)
+                self._write_settings({**settings, "config": asdict(self.config)})
             else:
                 self._claim_folder()
         last: list[Step] = []
@@ -105,24 +107,13 @@ class Run:
             self.state.save(self._saved_state)
             on_figures(step, figures)
 
-        limit = int(self.config.cache_gib * 2**30)
-        side = decoded_side(self.config.size, self.config.smallest_crop)
-        with decoded_cache(len(self.training), side, limit) as cache:
-            crops = CropDataset(
-                self.training,
-                self.config.size,
-                seed=self.config.seed,
-                smallest=self.config.smallest_crop,
-                cache=cache,
-                hints=simulate_hints if self.config.hints else None,
-            )
+        with training_crops(self.config, self.training) as crops:
             try:
                 train(
                     self.config,
                     self.state,
                     self.objective,
                     crops,
-                    Budget.of(self.config, len(self.training)),
                     resume=self._saved_state if self._saved else None,
                     on_step=note,
                     on_validation=validate,
@@ -153,10 +144,6 @@ class Run:
             )
         self.photos.save_left_out(self.folder / "left_out.csv")
         self._write_settings(self._settings())
-
-    def _keep_config(self) -> None:
-        """Store the budget, which may change when a run is resumed."""
-        self._write_settings({**read_settings(self.folder), "config": asdict(self.config)})
 
     def _validate(self, step: Step) -> dict[str, float]:
         """Measure, draw and save the averaged network."""
@@ -280,6 +267,21 @@ class Run:
             part.write_text(json.dumps(settings, indent=2) + "\n")
 
 
+@contextmanager
+def training_crops(config: TrainConfig, photos: Sequence[PhotoFile]) -> Iterator[CropDataset]:
+    """Yield the crops of PHOTOS that CONFIG trains on; their cache is deleted at the end."""
+    side = decoded_side(config.size, config.smallest_crop)
+    with decoded_cache(len(photos), side, int(config.cache_gib * 2**30)) as cache:
+        yield CropDataset(
+            photos,
+            config.size,
+            seed=config.seed,
+            smallest=config.smallest_crop,
+            cache=cache,
+            hints=simulate_hints if config.hints else None,
+        )
+
+
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Return the commit of FOLDER's code and whether it was changed since; None outside of git."""
     try:
@@ -323,6 +325,8 @@ def read_config(folder: Path) -> TrainConfig:
             joins = architecture(settings["arch"]).adversarial_from
             settings["adversarial_from"] = 0.0 if joins is None else joins
         settings.setdefault("keep_tinted", True)  # earlier versions knew none
+        if not any(settings[name] for name in BUDGET):  # theirs was the same default, unsaid
+            settings["epochs"] = EPOCHS
         return TrainConfig(**settings)
     except (KeyError, TypeError) as error:
         raise ArgumentError(f"{folder}: not a run folder of colorize-train ({error})") from error

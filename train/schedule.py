@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from .config import TrainConfig
+from ..runtime.errors import ArgumentError
+from .config import BUDGET, TrainConfig
 
-_DEFAULT_EPOCHS = 20.0
 _WARMUP_SHARE = 0.05
 
 
@@ -19,11 +19,9 @@ class Budget:
     @classmethod
     def of(cls, config: TrainConfig, photos: int) -> "Budget":
         """Return the budget that CONFIG asks for with this many photos an epoch."""
-        if config.steps is None and config.epochs is None and config.max_seconds is None:
-            epochs: float | None = _DEFAULT_EPOCHS
-        else:
-            epochs = config.epochs
-        by_epochs = math.inf if epochs is None else max(1, epochs * photos / config.batch_size)
+        if not any(getattr(config, name) for name in BUDGET):
+            raise ArgumentError("a training needs steps, epochs or max_seconds")
+        by_epochs = max(1, (config.epochs or math.inf) * photos / config.batch_size)
         return cls(min(config.steps or math.inf, by_epochs), config.max_seconds or math.inf)
 
     def progress(self, steps: int, seconds: float) -> float:

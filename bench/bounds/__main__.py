@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ...runtime.files import whole_file
 from ...runtime.models.catalog import DEFAULT_MODEL, SAMPLES, find_model
 from ...runtime.video.options import VideoOptions
 from ..machine import describe_machine
+from ..options import DEFAULTS_SHOWN, FILE, PATH, POSITIVE
 from ..speed.cost import Cost
 from .clips import make_clip
 from .cold_start import ColdStart, measure_cold_start
@@ -38,6 +40,7 @@ _KINDS = ("video", "start", "memory")
 _MEMORY_HEIGHT = 288  # frames that wait in queues are as many at any size
 _BUSY = 0.1  # share of the machine that others took, above which wall seconds say little
 _BEYOND = 1
+_wall, _cpu = attrgetter("wall"), attrgetter("cpu")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,9 @@ class Ratio:
         return f"{line}, {'BEYOND' if self.beyond() else 'within'} the bound {self.bound:g}"
 
 
-@click.command(cls=Command, name="python -m colorize.bench.bounds")
-@click.argument("video", type=click.Path(path_type=Path), default=SAMPLES / "clip.mp4")
-@click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, help="A bundled model or an ONNX file."
-)
+@click.command(cls=Command, name="python -m colorize.bench.bounds", context_settings=DEFAULTS_SHOWN)
+@click.argument("video", type=PATH, default=SAMPLES / "clip.mp4")
+@click.option("--model", default=DEFAULT_MODEL, help="A bundled model or an ONNX file.")
 @click.option(
     "--only",
     type=click.Choice(_KINDS),
@@ -84,41 +85,39 @@ class Ratio:
     type=click.IntRange(min=16),
     multiple=True,
     default=(720, 1080),
-    show_default=True,
     help="Heights to which VIDEO is scaled, aspect kept; may be repeated.",
 )
 @click.option(
     "--frames",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=200,
-    show_default=True,
     help="Length of the scaled videos; a shorter one is repeated.",
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=3,
-    show_default=True,
     help="Repetitions of each measurement; the median counts.",
 )
 @click.option("--preset", help="The encoder's preset. Default: that of colorize-run.")
 @click.option(
-    "--others/--no-others", default=True, help="Also measure ONNX Runtime and torch eager."
+    "--others/--no-others",
+    default=True,
+    show_default=False,
+    help="Also measure ONNX Runtime and torch eager.",
 )
 @click.option(
     "--memory-frames",
     nargs=2,
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=(300, 3000),
-    show_default=True,
     help="Lengths of the two videos whose memory is compared.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default="bounds.json",
-    show_default=True,
     help="File for the figures, as JSON.",
 )
 def main(
@@ -183,8 +182,7 @@ def show_video(speed: VideoSpeed, terminal: Console) -> list[Ratio]:
     title = f"{speed.width}x{speed.height}, {speed.frames} frames, {speed.engine}"
     table = Table("", "wall s", "fps", "processor s", "others %", "MB", title=title)
     for name, costs in speed.costs.items():
-        wall = _median(costs, lambda cost: cost.wall)
-        cpu = _median(costs, lambda cost: cost.cpu)
+        wall, cpu = _median(costs, _wall), _median(costs, _cpu)
         busy = _median(costs, lambda cost: cost.others or 0.0)
         rate = speed.frames / wall
         size = f"{speed.megabytes[name]:.1f}" if name in speed.megabytes else "-"
@@ -244,14 +242,6 @@ def _warn_of_others(costs: Sequence[Cost], terminal: Console) -> None:
             f"warning: other programs took up to {busiest:.0%} of this machine: trust the "
             "processor seconds, not the wall seconds"
         )
-
-
-def _wall(cost: Cost) -> float:
-    return cost.wall
-
-
-def _cpu(cost: Cost) -> float:
-    return cost.cpu
 
 
 def _median(costs: Sequence[Cost], figure: Callable[[Cost], float]) -> float:

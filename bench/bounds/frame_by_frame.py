@@ -1,6 +1,6 @@
 """A video as most colorizers do it: torch eager, RGB frames, OpenCV's writer, no overlap."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import cv2
@@ -22,16 +22,17 @@ def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, t
     reader = cv2.VideoCapture(str(source))
     writer: cv2.VideoWriter | None = None
     count = 0
-    try:
+    with ExitStack() as stack:
+        stack.callback(reader.release)
         while True:
             found, bgr = reader.read()
             if not found:
                 break
             height, width = bgr.shape[:2]
             if writer is None:
-                writer = cv2.VideoWriter(
-                    str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height)
-                )
+                codec = cv2.VideoWriter.fourcc(*"mp4v")
+                writer = cv2.VideoWriter(str(target), codec, rate, (width, height))
+                stack.callback(writer.release)
             lab = cv2.cvtColor(bgr.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
             h, w = colorizer.working_shape(height, width)
             small = cv2.resize(lab[..., 0], (w, h), interpolation=cv2.INTER_AREA)
@@ -40,10 +41,6 @@ def colorize_frame_by_frame(eager: Engine, colorizer: Colorizer, source: Path, t
             colored = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
             writer.write((colored * 255).clip(0, 255).astype(np.uint8))
             count += 1
-    finally:
-        reader.release()
-        if writer is not None:
-            writer.release()
     if count == 0:
         raise InputError(f"{source}: OpenCV reads no frame of it")
     return count

@@ -26,8 +26,7 @@ def _main(model: str, video: str, target: str) -> None:
     with Colorizer(model) as colorizer:
         # The encoder's speed does not change how many frames wait for it.
         colorizer.video(video, target, VideoOptions(preset="ultrafast"))
-    peak = peak_mb()
-    print("" if peak is None else peak)
+    print(peak_mb() or "")
 
 
 if __name__ == "__main__":

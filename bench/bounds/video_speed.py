@@ -8,7 +8,6 @@ does. Two other ways to do the same, on the same network and video, stand beside
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,11 @@ from ...runtime.color import F32, gray_to_lightness
 from ...runtime.colorizer import Colorizer
 from ...runtime.resize import shrink
 from ...runtime.video.colorize import VideoReport
-from ...runtime.video.frames import gray_of, layout_of, luma_of
 from ...runtime.video.options import VideoOptions
 from ...runtime.video.source import open_video, video_stream
 from ..speed.cost import Cost, cost_of
-from ..speed.torch_eager import checkpoint_of, open_eager
+from ..speed.torch_eager import EagerEngine, checkpoint_of
+from ..video.films import frames_of
 from ..video.transcode import transcode
 from .clips import PRESET
 from .frame_by_frame import colorize_frame_by_frame
@@ -83,7 +82,11 @@ def measure_video_speed(
             NETWORK: lambda: infer_all(ours, lightness),
         }
         if others:
-            ways |= _others(stack, ours, model, video, target, options)
+            plain = stack.enter_context(Colorizer(model, backend="onnxruntime"))
+            ways[ONNXRUNTIME] = lambda: plain.video(video, target, options)
+            if checkpoint_of(model) is not None:
+                eager = stack.enter_context(EagerEngine(model))
+                ways[FRAME_BY_FRAME] = lambda: colorize_frame_by_frame(eager, ours, video, target)
         costs: dict[str, list[Cost]] = {name: [] for name in ways}
         megabytes: dict[str, float] = {}
         infer_all(ours, lightness[: ours.engine.best_batch])  # engines prepare at their first call
@@ -110,33 +113,10 @@ def measure_video_speed(
     )
 
 
-def _others(
-    stack: ExitStack,
-    ours: Colorizer,
-    model: Path,
-    video: Path,
-    target: Path,
-    options: VideoOptions,
-) -> dict[str, Callable[[], object]]:
-    plain = stack.enter_context(Colorizer(model, backend="onnxruntime"))
-    ways: dict[str, Callable[[], object]] = {
-        ONNXRUNTIME: lambda: plain.video(video, target, options)
-    }
-    if checkpoint_of(model) is not None:
-        eager = stack.enter_context(open_eager(model))
-        ways[FRAME_BY_FRAME] = lambda: colorize_frame_by_frame(eager, ours, video, target)
-    return ways
-
-
-def working_lightness(colorizer: Colorizer, video: Path, most: int | None = None) -> F32:
-    """Return what the network sees of FILM, at most MOST frames: L* (N, 1, h, w)."""
-    with closing(open_video(video)) as opened:
-        small = []
-        layout = None
-        for frame in islice(opened.decode(video_stream(opened)), most):
-            layout = layout or layout_of(frame)
-            gray = gray_of(luma_of(frame, layout), layout)
-            small.append(shrink(gray, colorizer.working_shape(*gray.shape)))
+def working_lightness(colorizer: Colorizer, video: Path) -> F32:
+    """Return what the network sees of VIDEO: L* (N, 1, h, w)."""
+    with closing(frames_of(video)) as pictures:
+        small = [shrink(gray, colorizer.working_shape(*gray.shape)) for _, gray in pictures]
     return gray_to_lightness(np.stack(small)[:, None])
 
 

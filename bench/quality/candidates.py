@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.color import U8
+from ...runtime.color import U8, lab_to_rgb, rgb_to_lab, to_codes
 from ...runtime.colorizer import Colorizer
 from ...runtime.engines.base import Precision
 from ...runtime.errors import InputError
@@ -17,10 +17,11 @@ from ...runtime.inputs import MARK
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import read_photo
+from ...runtime.steering.hints import Hints
+from ...train.data.hints import fixed_patches
 from ...train.data.sources import PhotoFile
 from ..settings import Model, Settings, nothing_less
 from .dataset import PROTOCOLS, DataSet, first_few
-from .simulated_hints import hints_of_truth
 
 _ORIENTATION = 0x0112
 _TURNED_FROM = 5  # EXIF orientations from here on swap the sides
@@ -136,9 +137,12 @@ def open_candidate(
     ColorizeError if its model cannot be loaded.
     """
     if candidate.model is None:
-        return lambda truth, index: _cut(
-            read_photo(candidate.pictures[index]).rgb, truth, protocol
-        ), None
+
+        def read(truth: U8, index: int) -> U8:
+            picture = read_photo(candidate.pictures[index]).rgb
+            return picture if picture.shape == truth.shape else PROTOCOLS[protocol](picture)
+
+        return read, None
     colorizer = stack.enter_context(
         Colorizer(
             candidate.model.path,
@@ -157,10 +161,21 @@ def open_candidate(
     return colorize, colorizer.engine.precision
 
 
-def _cut(picture: U8, truth: U8, protocol: str) -> U8:
-    return picture if picture.shape == truth.shape else PROTOCOLS[protocol](picture)
-
-
 def without_colors(rgb: U8) -> U8:
     """Return the gray picture (H, W, 3) that has the lightness of RGB (H, W, 3)."""
     return join(rgb, np.zeros((1, 1, 2), np.float32))
+
+
+def hints_of_truth(truth: U8, count: int, seed: int) -> Hints | None:
+    """Return COUNT hints, 7 of 256 pixels wide, in the mean colors of TRUTH (H, W, 3) there.
+
+    The same SEED gives the same places. None without hints.
+    """
+    if count == 0:
+        return None
+    lab = rgb_to_lab(truth)
+    ab = np.ascontiguousarray(lab[..., 1:].transpose(2, 0, 1))
+    planes = fixed_patches(count)(ab, np.random.default_rng(seed))
+    rgb = lab_to_rgb(np.dstack([lab[..., 0], planes[0], planes[1]]))
+    codes = to_codes(np.dstack([rgb, planes[2]]), np.dtype(np.uint16))  # 8 bits would round them
+    return Hints.overlay(codes)

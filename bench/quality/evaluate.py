@@ -10,6 +10,7 @@ from functools import partial
 from ...runtime.errors import InputError
 from ...runtime.files import fingerprint, sha256
 from ...runtime.photo.reader import is_photo
+from ...train.data.photos import LeftOut
 from ..settings import Failure
 from .candidates import GRAY, TRUTH, Candidate
 from .dataset import PROTOCOL_VERSIONS, DataSet
@@ -33,21 +34,28 @@ class QualityRow:
     hints: int | None  # simulated ones that it was given; None: not asked for
     means: dict[str, float | None]  # over the photographs; None: infinite, or not measured
     errors: dict[str, float | None]  # standard errors of the means
-    per_photo: dict[str, list[float | None]]  # in the order of Quality.photos
+    per_photo: dict[str, list[float | None]]  # in the order of Measured.names
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """The set of photographs that is measured, and how far that is."""
+
+    name: str
+    fingerprint: str = ""  # of all readable photographs of the set, as training makes it
+    manifest_sha256: str | None
+    protocol: str  # name@version
+    photos: int = 0  # that were measured
+    names: list[str] = field(default_factory=list)  # theirs, the first of them
+    left_out: list[LeftOut] = field(default_factory=list)  # the first of them
+    left_out_count: int = 0
 
 
 @dataclass(frozen=True)
 class Quality:
     """What was measured on one set of photographs."""
 
-    data_name: str
-    data_fingerprint: str  # of all readable photographs of the set, as training makes it
-    manifest_sha256: str | None
-    protocol: str  # name@version
-    count: int  # of photographs measured
-    photos: tuple[str, ...]  # their names, the first of them
-    left_out: tuple[tuple[str, str], ...]  # name and reason, the first of them
-    left_out_count: int
+    data: Measured
     rows: tuple[QualityRow | Failure, ...]
     not_measured: dict[str, str]  # metric and reason
     weights: dict[str, str]  # SHA-256 of the weights of metrics that are networks
@@ -57,29 +65,27 @@ class Quality:
 class _Sums:
     """The scores added up, in memory that does not grow with the photographs."""
 
+    data: Measured
     means: dict[str, RunningMeans] = field(default_factory=dict)
     fids: dict[str, Fid] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
-    photos: list[str] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
-    count: int = 0
-    left_out_count: int = 0
 
     def add(self, scores: PhotoScores) -> None:
         if scores.sha256:
             self.hashes.append(scores.sha256)
         if scores.left_out is not None:
-            self.left_out_count += 1
-            self.left_out += [(scores.name, scores.left_out)][: KEPT - len(self.left_out)]
+            self.data.left_out_count += 1
+            if self.data.left_out_count <= KEPT:
+                self.data.left_out.append(LeftOut(scores.name, scores.left_out))
             return
-        self.count += 1
+        self.data.photos += 1
         self.failures |= scores.failures
         for title, figures in scores.figures.items():
             self.means.setdefault(title, RunningMeans()).add(figures)
-        if self.count <= KEPT:
-            self.photos.append(scores.name)
+        if self.data.photos <= KEPT:
+            self.data.names.append(scores.name)
             for title, figures in scores.figures.items():
                 own = self.kept.setdefault(title, {})
                 for name, value in figures.items():
@@ -99,19 +105,24 @@ def measure_quality(
     WHOLE is the data set that CONFIG's is a part of. WATCH hands on the scores, one by one.
     InputError if none can be used; a candidate that fails gets a Failure and the others go on.
     """
-    sums = _Sums()
+    data = Measured(
+        name=config.data.name,
+        manifest_sha256=whole.manifest_sha256,
+        protocol=f"{config.protocol}@{PROTOCOL_VERSIONS[config.protocol]}",
+    )
+    sums = _Sums(data)
     with _all_scores(config) as (found, precisions, failures):
         sums.failures |= failures
         for scores in watch(found):
             sums.add(scores)
-    if sums.count == 0:
-        reasons = "; ".join(f"{name}: {why}" for name, why in sums.left_out[:3])
+    if data.photos == 0:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in data.left_out[:3])
         raise InputError(
             f"{config.data.name}: no usable photograph among {len(config.data.photos)} "
             f"({reasons}); --data needs color photographs"
         )
-    if config.inception and sums.count < FID_PHOTOS:
-        not_measured = {**not_measured, "fid": fid_refusal(sums.count)}
+    if config.inception and data.photos < FID_PHOTOS:
+        not_measured = {**not_measured, "fid": fid_refusal(data.photos)}
         sums.fids = {}
     # A part of the training pictures is training pictures too, so the whole set is looked at.
     rest = set(whole.photos) - set(config.data.photos)
@@ -122,15 +133,9 @@ def measure_quality(
         _row(candidate, sums, precisions.get(candidate.title)) for candidate in config.candidates
     ]
     references = [_row(Candidate(name=name), sums, None) for name in (GRAY, TRUTH)]
+    data.fingerprint = fingerprint(hashes)
     return Quality(
-        data_name=config.data.name,
-        data_fingerprint=fingerprint(hashes),
-        manifest_sha256=whole.manifest_sha256,
-        protocol=f"{config.protocol}@{PROTOCOL_VERSIONS[config.protocol]}",
-        count=sums.count,
-        photos=tuple(sums.photos),
-        left_out=tuple(sums.left_out),
-        left_out_count=sums.left_out_count,
+        data=data,
         rows=(*measured, *references),
         not_measured=not_measured,
         weights={f"lpips_{net}": weights.sha256 for net, weights in config.lpips}

@@ -24,6 +24,10 @@ class Metric:
     better: int  # 1: higher is better, -1: lower, 0: neither
     source: str
 
+    def text(self, value: float) -> str:
+        """Return VALUE with its title."""
+        return f"{self.title} {value:.{self.digits}f}"
+
 
 METRICS = {
     "psnr_db": Metric("PSNR dB", 2, 1, "peak signal-to-noise ratio over R, G and B, 8 bits"),

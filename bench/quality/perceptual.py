@@ -1,6 +1,5 @@
 """LPIPS and FID from torchmetrics; weights are given or cached, and fetched only on demand."""
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,9 +45,16 @@ def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | 
     Where there are none and DOWNLOAD allows it, torchvision fetches them; else the reason.
     InputError if a given file is none of the three networks.
     """
-    for path in _files(given):
-        if _network_of(path) == net:
-            return Weights(path, sha256(path))
+    for path in given:
+        if not path.exists():
+            raise InputError(f"{path}: no such file; --lpips-weights wants torchvision's weights")
+        for file in sorted(path.glob("*.pth")) if path.is_dir() else [path]:
+            network = _network_of(file)
+            if network == net:
+                return Weights(file, sha256(file))
+            if network is None and file == path:  # a folder may hold other weights too
+                names = ", ".join(NETWORKS.values())
+                raise InputError(f"{path}: not the weights of torchvision's {names}")
     cached = _cache() / _cached_name(net)
     if cached.is_file():
         return Weights(cached, sha256(cached))
@@ -82,18 +88,8 @@ def _cached_name(net: str) -> str:
     return str(get_model_weights(NETWORKS[net])["DEFAULT"].url).rpartition("/")[2]
 
 
-def _files(given: Sequence[Path]) -> Iterator[Path]:
-    for path in given:
-        if path.is_dir():
-            yield from (p for p in sorted(path.glob("*.pth")) if _network_of(p, strict=False))
-        elif path.is_file():
-            yield path
-        else:
-            raise InputError(f"{path}: no such file; --lpips-weights wants torchvision's weights")
-
-
-def _network_of(path: Path, *, strict: bool = True) -> str | None:
-    """Return LPIPS' name of the network whose torchvision weights PATH holds."""
+def _network_of(path: Path) -> str | None:
+    """Return LPIPS' name of the network whose torchvision weights PATH holds; None: another's."""
     try:
         state = dict(_load(path))
     except Exception as error:  # torch's readers share no base, and a file may hold a list
@@ -104,9 +100,6 @@ def _network_of(path: Path, *, strict: bool = True) -> str | None:
             wanted = get_model(name, weights=None).state_dict()
         if shapes == {key: value.shape for key, value in wanted.items()}:
             return net
-    if strict:
-        names = ", ".join(NETWORKS.values())
-        raise InputError(f"{path}: not the weights of torchvision's {names}")
     return None
 
 
@@ -189,9 +182,3 @@ class _Given(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features
-
-
-def share_threads(workers: int) -> None:
-    """Give this process its share of the cores, WORKERS of which run at once."""
-    if workers > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

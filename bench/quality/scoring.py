@@ -1,11 +1,13 @@
 """One photograph at a time: every candidate colors it and is measured; works in any process."""
 
 import io
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Self
 
+import torch
 from PIL import Image
 
 from ...runtime.color import U8
@@ -16,7 +18,7 @@ from ...train.metrics import colorfulness
 from .candidates import GRAY, TRUTH, Candidate, Colorize, open_candidate, without_colors
 from .dataset import PROTOCOLS, DataSet, read_rgb
 from .metrics import SMALLEST, colors, compare
-from .perceptual import Features, Inception, Lpips, Weights, share_threads
+from .perceptual import Features, Inception, Lpips, Weights
 
 _THUMBNAIL_HEIGHT = 256
 _THUMBNAIL_QUALITY = 82
@@ -52,7 +54,8 @@ class Scorer:
     """The models and measuring networks of one process."""
 
     def __init__(self, config: ScoringConfig) -> None:
-        share_threads(config.workers)
+        if config.workers > 1:
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // config.workers))
         self.precisions: dict[str, str | None] = {}
         self.failures: dict[str, str] = {}
         self._config, self._stack = config, ExitStack()
@@ -125,9 +128,7 @@ def _thumbnails(colored: dict[str, U8]) -> dict[str, bytes]:
     return encoded
 
 
-@cache
-def _scorer_of(config: ScoringConfig) -> Scorer:
-    return Scorer(config)
+_scorer_of = cache(Scorer)
 
 
 def score_in_worker(config: ScoringConfig, index: int) -> PhotoScores:

@@ -8,9 +8,7 @@ from typing import Any
 
 from ..quality.metrics import METRICS
 from .results import Document
-from .tables import NONE, Cell, Table
-
-Row = dict[str, Any]
+from .tables import NONE, Cell, Row, Table
 
 _COMPARED = tuple(name for name, metric in METRICS.items() if metric.better)
 # How far one model's figure moves between machines and library versions, by the order of float
@@ -79,15 +77,13 @@ def _quality(old: Document, new: Document) -> Iterator[Change]:
     for title, (before, after) in _pairs(old["quality"], new["quality"], key).items():
         for figure in _COMPARED:
             was, now = (row and row.get("means", {}).get(figure) for row in (before, after))
-            if was is None and now is None:
-                continue
-            if was is None or now is None:
-                yield Change(title, METRICS[figure].title, was, now, 0, 0)
-                continue
-            noise = _FLOOR.get(figure, _LPIPS_FLOOR)
-            noise += 2 * _paired_error(before["per_photo"], after["per_photo"], figure, names)
-            worse = (was - now) * METRICS[figure].better
-            yield Change(title, METRICS[figure].title, was, now, noise, worse)
+            noise = worse = 0.0
+            if was is not None and now is not None:
+                noise = _FLOOR.get(figure, _LPIPS_FLOOR)
+                noise += 2 * _paired_error(before["per_photo"], after["per_photo"], figure, names)
+                worse = (was - now) * METRICS[figure].better
+            if was is not None or now is not None:
+                yield Change(title, METRICS[figure].title, was, now, noise, worse)
 
 
 def _paired_error(before: Row, after: Row, figure: str, names: tuple[Any, Any]) -> float:
@@ -115,14 +111,13 @@ def _speed(old: Document, new: Document, tolerance: float) -> Iterator[Change]:
 
     for title, (before, after) in _pairs(old["speed"], new["speed"], key).items():
         was, now = (row and row.get("p50_ms") for row in (before, after))
-        if was is None and now is None:
-            continue
-        if was is None or now is None:
-            yield Change(title, "p50 ms", was, now, 0, 0)
-            continue
-        notches = (_NOTCH * row["spread_ms"] / sqrt(row["runs"]) for row in (before, after))
-        noise = tolerance * was + sqrt(sum(notch**2 for notch in notches))
-        yield Change(title, "p50 ms", was, now, noise, now - was)
+        noise = worse = 0.0
+        if was is not None and now is not None:
+            notches = (_NOTCH * row["spread_ms"] / sqrt(row["runs"]) for row in (before, after))
+            noise = tolerance * was + sqrt(sum(notch**2 for notch in notches))
+            worse = now - was
+        if was is not None or now is not None:
+            yield Change(title, "p50 ms", was, now, noise, worse)
 
 
 def _pairs(old: list[Row], new: list[Row], key: Callable[[Row], str]) -> dict[str, tuple[Any, Any]]:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ..quality.candidates import GRAY, TRUTH
 from ..quality.metrics import METRICS
 from .results import Document
-from .tables import quality_table, roofline_table, speed_table, video_tables
+from .tables import Row, engine_of, quality_table, roofline_table, speed_table, video_tables
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _PLOTTED = ("lpips_squeeze", "ciede2000", "psnr_db")  # the first that was measured
 _CURVES = ("psnr_db", "ciede2000", "lpips_squeeze", "lpips_alex", "lpips_vgg")
 _CAPTION = ("psnr_db", "ciede2000", "lpips_squeeze", "colorfulness")
 _COLORS = 6  # of the page's style sheet
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,9 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return pixels and labels of round values: 1, 2, 5 and their tens."""
-        if self.log:
-            steps = [m * 10.0**e for e in range(-3, 7) for m in (1, 2, 5)]
-        else:
-            step = _round_step((self.high - self.low) / 4)
-            first, last = math.ceil(self.low / step), math.floor(self.high / step)
-            steps = [index * step for index in range(first, last + 1)]
-        return [(self.at(v), f"{v:g}") for v in steps if self.low <= v <= self.high]
-
-
-def _round_step(wanted: float) -> float:
-    scale = 10.0 ** math.floor(math.log10(wanted))
-    return next(m * scale for m in (1, 2, 5, 10) if m * scale >= wanted)
+        low, high = sorted((self.low, self.high))
+        locator = LogLocator(subs=(1, 2, 5)) if self.log else MaxNLocator(5, steps=(1, 2, 5, 10))
+        return [(self.at(v), f"{v:g}") for v in locator.tick_values(low, high) if low <= v <= high]
 
 
 def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
@@ -85,7 +76,6 @@ def build_page(document: Document, wall: Sequence[WallPhoto]) -> str:
         curves=hint_curves(document),
         over_time=[plot for video in document["videos"] if (plot := psnr_over_time(video))],
         wall=_wall(wall, document),
-        machine=_machine(document["machine"]),
     )
 
 
@@ -110,17 +100,16 @@ def scatter(document: Document) -> dict[str, Any] | None:
         "figure": METRICS[figure].title,
         "better": "higher" if METRICS[figure].better > 0 else "lower",
         "x_ticks": x.ticks(),
-        "y_ticks": Axis(bottom, top, *((300, 20) if y.low == bottom else (20, 300))).ticks(),
+        "y_ticks": y.ticks(),
         "gray": y.at(gray[figure]),
         "points": [
             {
                 "x": x.at(ms),
                 "y": y.at(value),
-                "color": engines[_engine(row)],
+                "color": engines[engine_of(row)],
                 "model": row["model"],
-                "label": f"{row['model']}, {_engine(row)}",
-                "text": f"{ms:.1f} ms a picture, {METRICS[figure].title} "
-                f"{value:.{METRICS[figure].digits}f}",
+                "label": f"{row['model']}, {engine_of(row)}",
+                "text": f"{ms:.1f} ms a picture, {METRICS[figure].text(value)}",
             }
             for ms, (row, value) in zip(milliseconds, points, strict=True)
         ],
@@ -161,7 +150,11 @@ def _hint_curve(
     y = Axis(min(values) - margin, max(values) + margin, 300, 20)
     lines = {
         name: [
-            (x.at(row["hints"] + 1), y.at(row["means"][figure]), row)
+            {
+                "x": x.at(row["hints"] + 1),
+                "y": y.at(row["means"][figure]),
+                "text": f"{row['title']}: {METRICS[figure].text(row['means'][figure])}",
+            }
             for row in sorted(given, key=lambda row: int(row["hints"]))
             if row["title"].startswith(f"{name}, hints: ") and row["means"][figure] is not None
         ]
@@ -177,16 +170,8 @@ def _hint_curve(
             {
                 "name": name,
                 "color": index % _COLORS,
-                "path": " ".join(f"{at_x},{at_y}" for at_x, at_y, _ in points),
-                "points": [
-                    {
-                        "x": at_x,
-                        "y": at_y,
-                        "text": f"{row['title']}: {METRICS[figure].title} "
-                        f"{row['means'][figure]:.{METRICS[figure].digits}f}",
-                    }
-                    for at_x, at_y, row in points
-                ],
+                "path": " ".join(f"{point['x']},{point['y']}" for point in points),
+                "points": points,
             }
             for index, (name, points) in enumerate(lines.items())
         ],
@@ -241,8 +226,8 @@ def strips(document: Document) -> dict[str, Any] | None:
         "rows": [
             {
                 "y": 30 + 34 * index,
-                "label": f"{row['model']}, {_engine(row)}, batch {row['batch']}",
-                "color": engines[_engine(row)],
+                "label": f"{row['model']}, {engine_of(row)}, batch {row['batch']}",
+                "color": engines[engine_of(row)],
                 "dots": [(x.at(ms), (i % 5) * 3 - 6) for i, ms in enumerate(own)],
                 "median": x.at(row["p50_ms"] / row["batch"]),
                 "text": f"p50 {row['p50_ms']:.1f} ms, spread {row['spread_ms']:.1f} ms",
@@ -252,13 +237,9 @@ def strips(document: Document) -> dict[str, Any] | None:
     }
 
 
-def _engine(row: Row) -> str:
-    return f"{row['backend']} {row['precision']}"
-
-
 def _engines(document: Document) -> dict[str, int]:
     """Return a color number for each engine, the same in all charts."""
-    names = dict.fromkeys(_engine(row) for row in document["speed"] if "error" not in row)
+    names = dict.fromkeys(engine_of(row) for row in document["speed"] if "error" not in row)
     return {name: index % _COLORS for index, name in enumerate(names)}
 
 
@@ -287,21 +268,8 @@ def _wall(wall: Sequence[WallPhoto], document: Document) -> dict[str, Any] | Non
 def _caption(row: Row, index: int) -> str:
     """Return the figures of one photograph of one row of quality."""
     values = {name: row["per_photo"].get(name, [None] * (index + 1))[index] for name in _CAPTION}
-    return ", ".join(
-        f"{METRICS[name].title} {value:.{METRICS[name].digits}f}"
-        for name, value in values.items()
-        if value is not None
-    )
+    return ", ".join(METRICS[name].text(v) for name, v in values.items() if v is not None)
 
 
 def _data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-def _machine(machine: Row) -> list[tuple[str, str]]:
-    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return [
-        ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
-        ("system", f"{machine['system']}, Python {machine['python']}"),
-        ("packages", packages),
-    ]

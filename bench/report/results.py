@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Results:
     quality: Quality
     speed: Sequence[SpeedRow | Failure]
     roofline: Sequence[RooflineRow] = ()
-    videos: Sequence[Video] = field(default_factory=tuple)
+    videos: Sequence[Video] = ()
 
     def failures(self) -> list[Failure]:
         """Return what could not be measured, each once: quality and speed often say the same."""
@@ -52,7 +52,7 @@ class Results:
 
     def warnings(self) -> list[str]:
         """Return one line for each reason to trust a figure less."""
-        measured = self.quality.data_fingerprint
+        measured = self.quality.data.fingerprint
         trained = [
             f"{name}: trained on these very photographs (fingerprint {measured}), "
             "so its quality figures flatter it"
@@ -88,16 +88,7 @@ class Results:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_machine(),
             "settings": self.settings.document(),
-            "data": {
-                "name": quality.data_name,
-                "fingerprint": quality.data_fingerprint,
-                "manifest_sha256": quality.manifest_sha256,
-                "protocol": quality.protocol,
-                "photos": quality.count,
-                "names": quality.photos,
-                "left_out": [{"name": name, "reason": reason} for name, reason in quality.left_out],
-                "left_out_count": quality.left_out_count,
-            },
+            "data": asdict(quality.data),
             "models": [self._model(model) for model in self.models],
             "metrics": {name: metric.source for name, metric in METRICS.items()},
             "metric_weights": quality.weights,

@@ -15,40 +15,24 @@ from .results import Document
 Row = dict[str, Any]
 _PIPED_WIDTH = 160  # where stdout is no terminal: wide enough that no cell is cut
 NONE = "-"
-_SPEED = {
-    "batch": "batch",
-    "p50_ms": "p50 ms",
-    "p90_ms": "p90 ms",
-    "p99_ms": "p99 ms",
-    "spread_ms": "IQR ms",
-    "pictures_per_second": "img /s",
-    "load_ms": "load ms",
-    "first_ms": "first ms",
-    "peak_rss_mb": "peak MB",
-    "joules_per_picture": "J /img",
-    "to_device_ms": "to GPU ms",
-    "compute_ms": "on GPU ms",
-    "to_host_ms": "back ms",
-    "device_peak_mb": "GPU MB",
-    "device_joules_per_picture": "GPU J /img",
-    "speedup": "",  # its title names the baseline
+_SPEED = {  # title, decimal places
+    "batch": ("batch", 0),
+    "p50_ms": ("p50 ms", 1),
+    "p90_ms": ("p90 ms", 1),
+    "p99_ms": ("p99 ms", 1),
+    "spread_ms": ("IQR ms", 1),
+    "pictures_per_second": ("img /s", 1),
+    "load_ms": ("load ms", 0),
+    "first_ms": ("first ms", 0),
+    "peak_rss_mb": ("peak MB", 0),
+    "joules_per_picture": ("J /img", 2),
+    "to_device_ms": ("to GPU ms", 2),
+    "compute_ms": ("on GPU ms", 2),
+    "to_host_ms": ("back ms", 2),
+    "device_peak_mb": ("GPU MB", 0),
+    "device_joules_per_picture": ("GPU J /img", 3),
 }
-_GPU = {  # decimal places
-    "to_device_ms": 2,
-    "compute_ms": 2,
-    "to_host_ms": 2,
-    "device_peak_mb": 0,
-    "device_joules_per_picture": 3,
-}
-_DIGITS = {
-    "batch": 0,
-    "load_ms": 0,
-    "first_ms": 0,
-    "peak_rss_mb": 0,
-    "joules_per_picture": 2,
-    **_GPU,
-}
-_OPTIONAL = ("p99_ms", "joules_per_picture", "peak_rss_mb", *_GPU)  # shown where a row has them
+_ALWAYS = ("batch", "p50_ms", "p90_ms", "spread_ms", "pictures_per_second", "load_ms", "first_ms")
 
 
 @dataclass(frozen=True)
@@ -100,7 +84,7 @@ def quality_table(document: Document) -> Table:
 def _quality_row(row: Row, shown: Sequence[str]) -> tuple[Cell, ...]:
     if "error" in row:
         return (Cell(row["model"]), Cell(row["backend"]), *[Cell("failed")] * len(shown))
-    engine = f"{row['backend']} {row['precision']}" if row["backend"] else NONE
+    engine = engine_of(row) if row["backend"] else NONE
     figures = (_number(row["means"].get(name), METRICS[name].digits) for name in shown)
     return (Cell(row["title"]), Cell(engine), *figures)
 
@@ -111,18 +95,17 @@ def speed_table(document: Document, model: str | None = None) -> Table:
     timed = [row for row in rows if "error" not in row]
     shapes = list(dict.fromkeys(f"{row['height']}x{row['width']}" for row in timed))
     baselines = dict.fromkeys(row["baseline"] for row in timed if row["baseline"])
-    titles = {**_SPEED, "speedup": f"vs {'/'.join(baselines) or 'baseline'}"}
     shown = [
         name
-        for name in titles
-        if name not in _OPTIONAL or any(row.get(name) is not None for row in timed)
+        for name in _SPEED
+        if name in _ALWAYS or any(row.get(name) is not None for row in timed)
     ]
     cells = [_speed_row(row, shown, several_shapes=len(shapes) > 1) for row in rows]
     runs = document["settings"]["runs"]
     return Table(
         f"Speed of {model or 'the network alone'} at {' and '.join(shapes) or NONE}, runs: {runs}",
         ("engine",) if model else ("model", "engine"),
-        tuple(titles[name] for name in shown),
+        (*(_SPEED[name][0] for name in shown), f"vs {'/'.join(baselines) or 'baseline'}"),
         tuple(
             line if model else (Cell(row["model"]), *line)
             for row, line in zip(rows, cells, strict=True)
@@ -132,12 +115,17 @@ def speed_table(document: Document, model: str | None = None) -> Table:
 
 def _speed_row(row: Row, shown: Sequence[str], *, several_shapes: bool) -> tuple[Cell, ...]:
     if "error" in row:
-        return (Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * (len(shown) - 1))
-    figures = (_number(row.get(name), _DIGITS.get(name, 1)) for name in shown if name != "speedup")
+        return (Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * len(shown))
+    figures = (_number(row.get(name), _SPEED[name][1]) for name in shown)
     speedup = row["speedup"]
     ratio = Cell(NONE) if speedup is None else Cell(f"{speedup:.2f}x", speedup)
     shape = f" {row['height']}x{row['width']}" if several_shapes else ""
-    return (Cell(f"{row['backend']} {row['precision']}{shape}"), *figures, ratio)
+    return (Cell(f"{engine_of(row)}{shape}"), *figures, ratio)
+
+
+def engine_of(row: Row) -> str:
+    """Return the engine of ROW and the precision that ran."""
+    return f"{row['backend']} {row['precision']}"
 
 
 def roofline_table(document: Document) -> Table:
@@ -149,11 +137,8 @@ def roofline_table(document: Document) -> Table:
         tuple(
             (
                 Cell(row["model"]),
-                Cell(f"{row['backend']} {row['precision']}"),
-                _number(row["batch"], 0),
-                _number(row["gflop"], 2),
-                _number(row["gflop_per_second"], 1),
-                _number(row["peak_gflop_per_second"], 1),
+                Cell(engine_of(row)),
+                *_numbers(row, batch=0, gflop=2, gflop_per_second=1, peak_gflop_per_second=1),
                 _number(100 * row["share"], 0),
             )
             for row in document["roofline"]
@@ -179,8 +164,7 @@ def video_tables(video: Row) -> list[Table]:
             (
                 Cell(row["model"]),
                 *(_number(row["stages"].get(stage), 1) for stage in stages),
-                _number(row["transcode_seconds"], 1),
-                _number(row["network_seconds"], 1),
+                *_numbers(row, transcode_seconds=1, network_seconds=1),
             )
             for row in done
         ),
@@ -192,12 +176,8 @@ def video_tables(video: Row) -> list[Table]:
         tuple(
             (
                 Cell(row["model"]),
-                _number(row["frames"], 0),
-                _number(row["cdc"], 5),
-                _number(row["flicker"], 3),
-                _number(row["temporal_psnr_db"], 2),
-                _number(row["psnr_db"], 2),
-                _number(row["colorfulness"], 1),
+                *_numbers(row, frames=0, cdc=5, flicker=3),
+                *_numbers(row, temporal_psnr_db=2, psnr_db=2, colorfulness=1),
             )
             for row in video["colors"]
         ),
@@ -218,9 +198,7 @@ def reference_table(video: Row) -> Table:
             (
                 Cell(row["model"]),
                 Cell(", ".join(map(str, row["references"])) or NONE),
-                _number(row["psnr_db"], 2),
-                _number(row["ciede2000"], 2),
-                _number(row["flicker"], 3),
+                *_numbers(row, psnr_db=2, ciede2000=2, flicker=3),
                 *(_number(row["cdc"].get(distance), 5) for distance in distances),
             )
             for row in rows
@@ -233,17 +211,20 @@ def _video_row(row: Row) -> tuple[Cell, ...]:
         return (Cell(row["model"]), Cell(row["backend"]), Cell("failed"), *[Cell(NONE)] * 4)
     return (
         Cell(row["model"]),
-        Cell(f"{row['backend']} {row['precision']}"),
+        Cell(engine_of(row)),
         Cell(row["bound_by"]),
-        _number(row["frames"], 0),
-        _number(row["seconds"], 1),
-        _number(row["fps"], 1),
+        *_numbers(row, frames=0, seconds=1, fps=1),
         _number(100 * row["bound_share"], 0),
     )
 
 
 def _number(value: float | None, digits: int) -> Cell:
     return Cell(NONE) if value is None else Cell(f"{value:.{digits}f}", value)
+
+
+def _numbers(row: Row, **digits: int) -> list[Cell]:
+    """Return the figures of ROW that are named, with so many decimal places."""
+    return [_number(row[name], places) for name, places in digits.items()]
 
 
 def print_tables(found: Iterable[Table], notes: Iterable[str]) -> None:

@@ -1,8 +1,7 @@
 """One engine on a GPU: copies and network apart, energy, memory."""
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
 from importlib import import_module
 from statistics import median
 from typing import Any, Self
@@ -14,40 +13,27 @@ from ...runtime.engines.cuda import devices
 _ENERGY_SECONDS = 1.0  # the counter moves some ten times a second
 
 
-@dataclass(frozen=True)
-class GpuFigures:
-    """Figures of one engine at one batch and size; None: the GPU does not give it."""
+def gpu_figures(engine: Engine, lightness: F32, runs: int) -> dict[str, Any]:
+    """Return those figures of a SpeedRow that the GPU of ENGINE, warmed up, gives on LIGHTNESS.
 
-    to_device_ms: float | None = None
-    compute_ms: float | None = None
-    to_host_ms: float | None = None
-    device_joules_per_picture: float | None = None
-
-
-def gpu_figures(
-    engine: Engine, lightness: F32, runs: int, clock: Callable[[], float]
-) -> GpuFigures:
-    """Measure ENGINE, warmed up, on LIGHTNESS; medians of RUNS runs, energy over a second."""
-    split: tuple[float | None, float | None, float | None] = (None, None, None)
+    Medians of RUNS runs; energy over a second.
+    """
+    figures: dict[str, Any] = {}
     if isinstance(engine, Timed):
         found = [engine.timeline(lightness) for _ in range(runs)]
-        split = (
-            median(one.to_device_ms for one in found),
-            median(one.compute_ms for one in found),
-            median(one.to_host_ms for one in found),
-        )
+        for step in ("to_device_ms", "compute_ms", "to_host_ms"):
+            figures[step] = median(getattr(one, step) for one in found)
     meter = GpuMeter.open(engine.device)
-    joules = None if meter is None else _joules(engine, lightness, meter, runs, clock)
-    return GpuFigures(*split, joules)
+    if meter is not None:
+        figures["device_joules_per_picture"] = _joules(engine, lightness, meter, runs)
+    return figures
 
 
-def _joules(
-    engine: Engine, lightness: F32, meter: "GpuMeter", runs: int, clock: Callable[[], float]
-) -> float | None:
-    before, began, calls = meter.joules(), clock(), 0
+def _joules(engine: Engine, lightness: F32, meter: "GpuMeter", runs: int) -> float | None:
+    before, began, calls = meter.joules(), time.perf_counter(), 0
     if before is None:
         return None
-    while calls < runs or clock() - began < _ENERGY_SECONDS:
+    while calls < runs or time.perf_counter() - began < _ENERGY_SECONDS:
         engine.infer(lightness)
         calls += 1
     after = meter.joules()

@@ -1,28 +1,25 @@
 """Speed of the network alone, L* in and ab out, on every engine in turns."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from ...export.proof.timing import Call, in_turns
-from ...runtime.engines.base import Engine
-from ...runtime.engines.select import engine_class, open_engine
+from ...export.proof.timing import Call, in_turns, seconds_of
+from ...runtime.engines.base import Engine, Precision
+from ...runtime.engines.select import engine_class
 from ...runtime.errors import ColorizeError
 from ...runtime.resize import seen_shape
-from ..settings import Failure, Model, Settings, noise
+from ..settings import EAGER, Failure, Model, Settings, noise
 from .energy import EnergyMeter
 from .gpu import gpu_figures
-from .memory import Footprint, peak_memory
-from .torch_eager import EAGER, checkpoint_of, open_eager
-
-Clock = Callable[[], float]
-"""Returns seconds since some fixed moment."""
+from .memory import Footprint, open_any, peak_memory
+from .torch_eager import checkpoint_of
 
 P99_RUNS = 100
 """Below it the 99th percentile would lie between the two slowest runs."""
@@ -30,9 +27,8 @@ P99_RUNS = 100
 _BASELINES = ((EAGER, "fp32"), ("onnxruntime", "fp32"))  # the first that was measured
 _WINDOW = 5  # runs whose medians are compared to tell whether a warm-up may end
 _STABLE = 0.05  # relative difference of two medians in a row
-_WARMUP_SECONDS = (
-    5.0  # an engine that is not steady by then is timed all the same, and its row says so
-)
+# An engine that is not steady by then is timed all the same, and its row says so.
+_WARMUP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +70,8 @@ class SpeedRow:
 @dataclass(frozen=True)
 class _Loaded:
     engine: Engine
-    load_ms: float
-    first_ms: float
+    load_ms: float | None  # None: told already
+    first_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -88,57 +84,38 @@ class Timing:
     stable: bool
 
 
-def measure_speed(
-    model: Model, settings: Settings, clock: Clock = time.perf_counter
-) -> list[SpeedRow | Failure]:
+def measure_speed(model: Model, settings: Settings) -> list[SpeedRow | Failure]:
     """Time MODEL on each backend, precision, size and batch; what fails gets a Failure."""
     rows: list[SpeedRow | Failure] = []
+    backends = [*settings.backends, *([EAGER] if checkpoint_of(model.path) else [])]
+    if settings.every_backend is not None and model.name not in settings.every_backend:
+        backends = backends[:1]
     with ExitStack() as stack:
         loaded: list[_Loaded] = []
-        for backend, precision in product(_backends(model, settings), settings.precisions):
+        for backend, precision in product(backends, settings.precisions):
             if backend == EAGER and precision != settings.precisions[0]:
                 continue  # torch eager computes in float32 alone
             try:
-                loaded.append(_load(model, backend, precision, settings, stack, clock))
+                loaded.append(_load(model, backend, precision, settings, stack))
             except ColorizeError as error:
                 rows.append(Failure(model.name, backend, str(error)))
-        for index, (size, batch) in enumerate(product(settings.sizes, settings.batches)):
-            timed = _time_batch(model, loaded, size, batch, settings, clock)
-            rows += timed if index == 0 else [_without_load(row) for row in timed]
+        for size, batch in product(settings.sizes, settings.batches):
+            rows += _time_batch(model, loaded, size, batch, settings)
+            loaded = [replace(one, load_ms=None, first_ms=None) for one in loaded]
     return rows
 
 
-def _backends(model: Model, settings: Settings) -> list[str]:
-    if settings.every_backend is not None and model.name not in settings.every_backend:
-        return [settings.backends[0]]
-    return [*settings.backends, *([EAGER] if checkpoint_of(model.path) else [])]
-
-
 def _load(
-    model: Model,
-    backend: str,
-    precision: str,
-    settings: Settings,
-    stack: ExitStack,
-    clock: Clock,
+    model: Model, backend: str, precision: Precision, settings: Settings, stack: ExitStack
 ) -> _Loaded:
-    if backend != EAGER:
-        engine_class(
-            backend
-        ).devices()  # starts the library, which the first model's load_ms must not hold
-    start = clock()
-    if backend == EAGER:
-        engine: Engine = stack.enter_context(open_eager(model.path))
-    else:
-        engine = stack.enter_context(
-            open_engine(model.path, backend, precision, settings.device)  # type: ignore[arg-type]  # the command checked it
-        )
-    opened = clock()
+    if backend != EAGER:  # starts the library, which the first model's load_ms must not hold
+        engine_class(backend).devices()
+    start = time.perf_counter()
+    engine = stack.enter_context(open_any(model.path, backend, precision, settings.device))
+    load = time.perf_counter() - start
     lightness = noise(settings.batches[0], _shape(engine, settings.sizes[0]))
-    before = clock()
-    engine.infer(lightness)
-    after = clock()
-    return _Loaded(engine, 1000 * (opened - start), 1000 * (after - before))
+    first = seconds_of(lambda: engine.infer(lightness))
+    return _Loaded(engine, 1000 * load, 1000 * first)
 
 
 def _shape(engine: Engine, size: int | None) -> tuple[int, int]:
@@ -152,7 +129,6 @@ def _time_batch(
     size: int | None,
     batch: int,
     settings: Settings,
-    clock: Clock,
 ) -> list[SpeedRow | Failure]:
     failures: list[SpeedRow | Failure] = []
     able, calls = [], []
@@ -165,17 +141,14 @@ def _time_batch(
         else:
             able.append(one)
             calls.append(lambda engine=one.engine, lightness=lightness: engine.infer(lightness))
-    timings = time_in_turns(calls, settings.runs, settings.warmup, clock, EnergyMeter())
+    timings = time_in_turns(calls, settings.runs, settings.warmup)
     rows = [
-        _row(model, one, batch, size, timing, clock)
-        for one, timing in zip(able, timings, strict=True)
+        _row(model, one, batch, size, timing) for one, timing in zip(able, timings, strict=True)
     ]
     return [*with_speedups(rows), *failures]
 
 
-def _row(
-    model: Model, one: _Loaded, batch: int, size: int | None, timing: Timing, clock: Clock
-) -> SpeedRow:
+def _row(model: Model, one: _Loaded, batch: int, size: int | None, timing: Timing) -> SpeedRow:
     engine, runs = one.engine, len(timing.seconds)
     shape = _shape(engine, size)
     memory = peak_memory(model.path, engine, batch, shape) or Footprint()
@@ -198,26 +171,19 @@ def _row(
         peak_rss_mb=memory.rss,
         joules_per_picture=None if timing.joules is None else timing.joules / runs / batch,
         device_peak_mb=memory.device,
-        **asdict(gpu_figures(engine, noise(batch, shape), runs, clock)),
+        **gpu_figures(engine, noise(batch, shape), runs),
     )
 
 
-def _without_load(row: SpeedRow | Failure) -> SpeedRow | Failure:
-    return row if isinstance(row, Failure) else replace(row, load_ms=None, first_ms=None)
-
-
-def time_in_turns(
-    calls: Sequence[Call], runs: int, warmup: int, clock: Clock, meter: EnergyMeter | None = None
-) -> list[Timing]:
+def time_in_turns(calls: Sequence[Call], runs: int, warmup: int) -> list[Timing]:
     """Time RUNS of each call, after at least WARMUP untimed ones and until its pace is steady."""
+    meter = EnergyMeter()
 
     def measure(call: Call) -> tuple[float, float | None]:
-        before = meter.joules() if meter else None
-        start = clock()
-        call()
-        return clock() - start, meter.since(before) if meter else None
+        before = meter.joules()
+        return seconds_of(call), meter.since(before)
 
-    warm = [warm_up(call, warmup, clock) for call in calls]
+    warm = [warm_up(call, warmup) for call in calls]
     return [
         Timing([seconds for seconds, _ in found], _total([joules for _, joules in found]), *warmed)
         for found, warmed in zip(in_turns(calls, runs, measure), warm, strict=True)
@@ -229,22 +195,20 @@ def _total(values: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(values) else None
 
 
-def warm_up(call: Call, least: int, clock: Clock) -> tuple[int, bool]:
+def warm_up(call: Call, least: int) -> tuple[int, bool]:
     """Call until the medians of two windows in a row differ by at most 5 %, or time is up.
 
     Returns the number of runs, at least LEAST, and whether the pace was steady; 0 warms nothing up.
     """
     taken: list[float] = []
-    began = clock()
+    began = time.perf_counter()
     while least:
-        start = clock()
-        call()
-        taken.append(clock() - start)
+        taken.append(seconds_of(call))
         if len(taken) >= max(least, 2 * _WINDOW):
             before, now = median(taken[-2 * _WINDOW : -_WINDOW]), median(taken[-_WINDOW:])
             if abs(now - before) <= _STABLE * before:
                 return len(taken), True
-        if len(taken) >= least and clock() - began > _WARMUP_SECONDS:
+        if len(taken) >= least and time.perf_counter() - began > _WARMUP_SECONDS:
             break
     return len(taken), False
 
@@ -272,7 +236,6 @@ def with_speedups(rows: Sequence[SpeedRow]) -> list[SpeedRow]:
     for backend, precision in _BASELINES:
         found = [row for row in rows if (row.backend, row.precision) == (backend, precision)]
         if found:
-            name = f"{backend} {precision}"
-            p50 = found[0].p50_ms
+            name, p50 = f"{backend} {precision}", found[0].p50_ms
             return [replace(row, speedup=p50 / row.p50_ms, baseline=name) for row in rows]
     return list(rows)

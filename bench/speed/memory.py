@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.engines.base import Engine
+from ...runtime.engines.base import Engine, Precision
 from ...runtime.engines.select import open_engine
-from ..settings import noise
+from ..settings import EAGER, noise
 from .gpu import GpuMeter
 
 _STATUS = Path("/proc/self/status")
@@ -27,7 +27,8 @@ def peak_memory(
     model: Path, engine: Engine, batch: int, shape: tuple[int, int]
 ) -> Footprint | None:
     """Measure loading MODEL and inferring as ENGINE does; None where that failed."""
-    job = [str(model), engine.name, _asked(engine), engine.device.lower(), batch, *shape]
+    precision = engine.precision if engine.precision in ("fp32", "bf16") else "auto"
+    job = [str(model), engine.name, precision, engine.device.lower(), batch, *shape]
     command = [sys.executable, "-m", __name__, json.dumps(job)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT)
@@ -36,28 +37,27 @@ def peak_memory(
     return Footprint(*json.loads(done.stdout))
 
 
-def _asked(engine: Engine) -> str:
-    return engine.precision if engine.precision in ("fp32", "bf16") else "auto"
+def open_any(model: Path, backend: str, precision: Precision, device: str) -> Engine:
+    """Open MODEL with a backend of the runtime, or its checkpoint in torch."""
+    if backend == EAGER:
+        from .torch_eager import EagerEngine  # only here: torch is large
+
+        return EagerEngine(model)
+    return open_engine(model, backend, precision, device)
 
 
 def _main(
-    model: str, backend: str, precision: str, device: str, batch: int, height: int, width: int
+    model: str, backend: str, precision: Precision, device: str, batch: int, *shape: int
 ) -> None:
     meter = GpuMeter.open(device)
     before = meter.used_mb() if meter else None
-    if backend == "torch":
-        from .torch_eager import open_eager  # only here: torch is large
-
-        engine: Engine = open_eager(Path(model))
-    else:
-        engine = open_engine(Path(model), backend, precision, device)  # type: ignore[arg-type]  # from a SpeedRow
-    lightness = noise(batch, (height, width))
+    engine = open_any(Path(model), backend, precision, device)
+    lightness = noise(batch, (shape[0], shape[1]))
     used = []
     for _ in range(2):
         engine.infer(lightness)
-        used.append(
-            meter.used_mb() if meter else None
-        )  # engines do not give memory back between calls
+        # Engines do not give memory back between calls.
+        used.append(meter.used_mb() if meter else None)
     grown = None if before is None else max((now for now in used if now), default=before) - before
     print(json.dumps([peak_mb(), grown]))
 

@@ -1,6 +1,5 @@
 """The limit: operations of the network against what the machine's matrix product reaches."""
 
-import time
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -10,11 +9,12 @@ import onnx
 import torch
 from onnx import shape_inference
 
+from ...export.proof.timing import seconds_of
 from ..settings import Model
 from .latency import SpeedRow
 
 _SIDE = 2048  # of the matrices: large enough that all cores and their caches are busy
-_REPEATS = 8
+_REPEATS = 9  # the first prepares
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -61,12 +61,7 @@ def roofline(model: Model, rows: list[SpeedRow]) -> list[RooflineRow]:
 def measured_peak(precision: str) -> float:
     """Return the operations a second of the fastest of some matrix products on this machine."""
     matrix = torch.rand(_SIDE, _SIDE).to(_DTYPES[precision])
-    matrix @ matrix
-    seconds = []
-    for _ in range(_REPEATS):
-        start = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - start)
+    seconds = [seconds_of(lambda: matrix @ matrix) for _ in range(_REPEATS)]
     return float(2 * _SIDE**3 / min(seconds))
 
 

@@ -3,17 +3,14 @@
 from functools import cache
 from pathlib import Path
 
-import onnx
-import torch
-
+from ...export.graphs.onnx import read_info
+from ...export.proof.proof import torch_answer
 from ...runtime.color import F32
 from ...runtime.engines.base import Engine, Precision
 from ...runtime.errors import ModelError
 from ...runtime.models import catalog
-from ...runtime.models.contract import ModelInfo
 from ...train.checkpoints.checkpoint import load_checkpoint
-
-EAGER = "torch"
+from ..settings import EAGER
 
 
 class EagerEngine(Engine):
@@ -28,30 +25,14 @@ class EagerEngine(Engine):
         if checkpoint is None:
             raise ModelError(f"{model}: the checkpoint that it was exported from is not beside it")
         self.model = model
-        self.info = ModelInfo.from_metadata(metadata_of(model), str(model))
-        self._network = load_checkpoint(checkpoint).network
+        self.info = read_info(model)
+        self._answer = torch_answer(load_checkpoint(checkpoint).network)
 
-    @torch.inference_mode()
     def _compute(self, lightness: F32, *hints: F32) -> F32:
-        ab: F32 = self._network(*map(torch.from_numpy, (lightness, *hints))).numpy()
-        return ab
-
-
-def open_eager(model: Path) -> EagerEngine:
-    """Load the checkpoint that MODEL, an ONNX file, was exported from."""
-    return EagerEngine(model)
+        return self._answer(lightness, *hints)
 
 
 @cache
 def checkpoint_of(model: Path) -> Path | None:
     """Return the checkpoint beside MODEL that it was exported from, if it is there."""
     return catalog.checkpoint_of(model, sorted(model.parent.glob("*.safetensors")))
-
-
-def metadata_of(model: Path) -> dict[str, str]:
-    """Return the metadata of an ONNX file; none if it is no ONNX file."""
-    try:
-        entries = onnx.load(model, load_external_data=False).metadata_props
-    except Exception:  # protobuf's errors; the engines say what is wrong with the file
-        return {}
-    return {entry.key: entry.value for entry in entries}

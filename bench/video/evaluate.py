@@ -51,16 +51,16 @@ class VideoRow:
     bound_by: str  # encoder or network: the larger of the two
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoColorRow:
     """The colors of one film; None where there is no truth to compare with."""
 
     model: str
     frames: int
-    psnr_db: float | None
-    temporal_psnr_db: float | None
-    cdc: float | None
-    flicker: float | None
+    psnr_db: float | None = None
+    temporal_psnr_db: float | None = None
+    cdc: float | None = None
+    flicker: float | None = None
     colorfulness: float
 
 
@@ -210,16 +210,12 @@ def video_colors(
         for own in means.values():
             own.pop("psnr_db", None)
             own.pop("temporal_psnr_db", None)
-    return tuple(_color_row(name, counted, own) for name, own in means.items())
-
-
-def _color_row(name: str, frames: int, means: Mapping[str, float]) -> VideoColorRow:
-    return VideoColorRow(
-        model=name,
-        frames=frames,
-        psnr_db=finite(means.get("psnr_db")),
-        temporal_psnr_db=finite(means.get("temporal_psnr_db")),
-        cdc=finite(means.get("cdc")),
-        flicker=finite(means.get("flicker")),
-        colorfulness=means["colorfulness"],
+    return tuple(
+        VideoColorRow(
+            model=name,
+            frames=counted,
+            colorfulness=own.pop("colorfulness"),
+            **{figure: finite(mean) for figure, mean in own.items()},
+        )
+        for name, own in means.items()
     )

@@ -2,13 +2,12 @@
 
 import statistics
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from PIL import Image
@@ -17,15 +16,15 @@ from ...runtime.color import F32, U8, gray_to_lightness, rgb_to_lab
 from ...runtime.resize import shrink
 from ...runtime.steering.motion import CARRY_SIDE, pixel_grid, read, side_limited
 from ...runtime.video.chroma import Scratch, chroma_planes
-from ...runtime.video.frames import FrameLayout, Plane, build_frame, layout_of, luma_of
+from ...runtime.video.frames import build_frame, luma_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.source import open_video, video_stream
 from ...train.metrics import colorfulness, psnr
 from ..quality.metrics import RunningMeans, ciede2000, finite
 from ..settings import Model, Settings
-from .films import NEARLY_GRAY, frames_of, open_colorizer
-from .temporal import CDC_DISTANCES, F64, Motion, flicker, histograms, jensen_shannon, motion
+from .films import NEARLY_GRAY, decoded, frames_of, open_colorizer, rgb_of
+from .temporal import Motion, Steadiness, motion
 
+_LOSSLESS = VideoOptions(codec="ffv1")
 PLAIN = "plain warping"
 GRAY = "gray"
 
@@ -49,27 +48,16 @@ class _Figures:
 
     references: tuple[int, ...]
     means: RunningMeans = field(default_factory=RunningMeans)
+    steadiness: Steadiness = field(default_factory=Steadiness)
     psnr_by_frame: list[float] = field(default_factory=list)
-    shades: list[F64] = field(default_factory=list)  # histograms of the last frames
-    before: F32 | None = None  # ab of the last frame
 
     def add(self, rgb: U8, truth: U8, moved: Motion | None) -> None:
         """Count the next frame (H, W, 3)."""
         own = psnr(rgb, truth)
-        figures = {}
+        figures = self.steadiness.figures(rgb, moved)
         if len(self.psnr_by_frame) not in self.references:
-            figures = {"psnr_db": own, "ciede2000": ciede2000(rgb, truth)}
+            figures |= {"psnr_db": own, "ciede2000": ciede2000(rgb, truth)}
         self.psnr_by_frame.append(own)
-        now, ab = histograms(rgb), rgb_to_lab(rgb)[..., 1:]
-        for distance in CDC_DISTANCES:
-            if len(self.shades) >= distance:
-                figures[f"cdc {distance}"] = jensen_shannon(self.shades[-distance], now)
-        self.shades = [*self.shades, now][-max(CDC_DISTANCES) :]
-        if self.before is not None and moved is not None:
-            change = flicker(self.before, ab, moved)
-            if change is not None:
-                figures["flicker"] = change
-        self.before = ab
         self.means.add(figures)
 
     def row(self, model: str) -> ReferenceRow:
@@ -82,9 +70,9 @@ class _Figures:
             ciede2000=means["ciede2000"],
             flicker=finite(means.get("flicker")),
             cdc={
-                str(distance): means[f"cdc {distance}"]
-                for distance in CDC_DISTANCES
-                if f"cdc {distance}" in means
+                name.removeprefix("cdc_"): mean
+                for name, mean in means.items()
+                if name.startswith("cdc_")
             },
             psnr_by_frame=tuple(finite(value) for value in self.psnr_by_frame),
         )
@@ -121,7 +109,10 @@ def measure_references(
                 rows[PLAIN, chosen] = warped(source, grays, chosen)
             for index, model in enumerate(models):
                 target = Path(folder, f"{count}-{index}.mkv")
-                _color(model, source, target, given, settings)
+                with open_colorizer(model, settings) as colorizer:
+                    colorizer.video(
+                        source, target, _LOSSLESS, references=given, keep_segments=False
+                    )
                 rows[model.name, chosen] = (rgb for rgb, _ in frames_of(target))
         return _compared(source, grays, rows)
 
@@ -143,19 +134,16 @@ def _given(source: Path, chosen: Sequence[int], folder: Path) -> Path | None:
     if not chosen:
         return None
     folder.mkdir()
-    with closing(frames_of(source)) as frames:
-        for index, (rgb, _) in enumerate(islice(frames, max(chosen) + 1)):
-            if index in chosen:
-                Image.fromarray(rgb).save(folder / f"ref_{index:06}.png")
+    for index, rgb in _picked(source, chosen).items():
+        Image.fromarray(rgb).save(folder / f"ref_{index:06}.png")
     return folder
 
 
-def _color(
-    model: Model, source: Path, target: Path, references: Path | None, settings: Settings
-) -> None:
-    with open_colorizer(model, settings) as colorizer:
-        options = VideoOptions(codec="ffv1")
-        colorizer.video(source, target, options, references=references, keep_segments=False)
+def _picked(source: Path, chosen: Sequence[int]) -> dict[int, U8]:
+    """Return the CHOSEN frames (H, W, 3) of SOURCE by number."""
+    with closing(frames_of(source)) as frames:
+        first = enumerate(islice(frames, max(chosen) + 1))
+        return {index: rgb for index, (rgb, _) in first if index in chosen}
 
 
 def warped(source: Path, grays: Sequence[U8], chosen: Sequence[int]) -> Iterator[U8]:
@@ -167,17 +155,15 @@ def warped(source: Path, grays: Sequence[U8], chosen: Sequence[int]) -> Iterator
     shape = side_limited(grays[0].shape[0], grays[0].shape[1], CARRY_SIDE)
     small = [shrink(gray, shape) for gray in grays]
     given = dict[int, F32]()
-    with closing(frames_of(source)) as frames:
-        for index, (rgb, _) in enumerate(islice(frames, max(chosen) + 1)):
-            if index in chosen:
-                ab = np.ascontiguousarray(rgb_to_lab(rgb)[..., 1:])
-                small_ab = cv2.resize(ab, shape[::-1], interpolation=cv2.INTER_AREA)
-                given[index] = np.asarray(small_ab, np.float32)
+    for index, rgb in _picked(source, chosen).items():
+        ab = np.ascontiguousarray(rgb_to_lab(rgb)[..., 1:])
+        small_ab = cv2.resize(ab, shape[::-1], interpolation=cv2.INTER_AREA)
+        given[index] = np.asarray(small_ab, np.float32)
     forward = _carried(small, given, range(len(small)))
     backward = _carried(small, given, range(len(small) - 1, -1, -1))
-    painted = _Painter(source)
-    with closing(painted.lumas()) as lumas:
-        for index, luma in enumerate(islice(lumas, len(grays))):
+    scratch = Scratch()
+    with closing(decoded(source)) as frames:
+        for index, (frame, layout) in enumerate(islice(frames, len(grays))):
             before = max((own for own in chosen if own <= index), default=None)
             after = min((own for own in chosen if own >= index), default=None)
             if before is None or after is None:
@@ -185,7 +171,10 @@ def warped(source: Path, grays: Sequence[U8], chosen: Sequence[int]) -> Iterator
             else:
                 share = np.float32((index - before) / max(after - before, 1))
                 ab = forward[index] + (backward[index] - forward[index]) * share
-            yield painted.rgb(luma, gray_to_lightness(small[index]), ab)
+            planes = chroma_planes(gray_to_lightness(small[index]), ab, layout, scratch)
+            colored = build_frame(luma_of(frame, layout), planes, layout)
+            colored.colorspace, colored.color_range = frame.colorspace, frame.color_range
+            yield rgb_of(colored)
 
 
 def _carried(grays: Sequence[U8], given: Mapping[int, F32], order: range) -> dict[int, F32]:
@@ -201,30 +190,3 @@ def _carried(grays: Sequence[U8], given: Mapping[int, F32], order: range) -> dic
             carried[index] = read(carried[last], x + moved[..., 0], y + moved[..., 1])
         last = index
     return carried
-
-
-class _Painter:
-    """Gives the frames of one film colors, as colorize-run writes them."""
-
-    def __init__(self, source: Path) -> None:
-        self._source, self._scratch = source, Scratch()
-        self._layout: FrameLayout | None = None
-        self._like: av.VideoFrame | None = None
-
-    def lumas(self) -> Generator[Plane]:
-        """Yield the luma plane of each frame."""
-        with closing(open_video(self._source)) as video:
-            for frame in video.decode(video_stream(video)):
-                self._layout = self._layout or layout_of(frame)
-                self._like = frame
-                yield luma_of(frame, self._layout)
-
-    def rgb(self, luma: Plane, lightness: F32, ab: F32) -> U8:
-        """Return a frame (H, W, 3) of LUMA with the colors ab (h, w, 2) at L* (h, w)."""
-        if self._layout is None or self._like is None:
-            raise RuntimeError("rgb() follows lumas()")
-        planes = chroma_planes(lightness, ab, self._layout, self._scratch)
-        frame = build_frame(luma, planes, self._layout)
-        frame.colorspace, frame.color_range = self._like.colorspace, self._like.color_range
-        rgb: U8 = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
-        return rgb

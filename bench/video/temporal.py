@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.color import F32, U8, rgb_to_lab
+from ...runtime.steering.motion import pixel_grid
 from ...train.metrics import colorfulness, psnr
 from ..quality.metrics import RunningMeans
 
@@ -36,7 +37,7 @@ def motion(previous: U8, current: U8) -> Motion:
     """
     back, forth = _flow(current, previous), _flow(previous, current)
     height, width = current.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = pixel_grid((height, width))
     before = np.dstack([x + back[..., 0], y + back[..., 1]])
     returned = follow(forth, before)
     error = ((back + returned) ** 2).sum(-1)
@@ -95,38 +96,49 @@ def _entropy(p: F64) -> F64:
     return np.asarray(terms.sum(-1))
 
 
+class Steadiness:
+    """How still the colors of a film hold, frame by frame, in constant memory."""
+
+    def __init__(self) -> None:
+        self._histograms: deque[F64] = deque(maxlen=max(CDC_DISTANCES))
+        self._before: F32 | None = None
+
+    def figures(self, rgb: U8, moved: Motion | None) -> dict[str, float]:
+        """Return the CDC by distance and the flicker of the next frame (H, W, 3), if it has them.
+
+        MOVED leads to the frame before; None for the first.
+        """
+        figures, now, ab = {}, histograms(rgb), rgb_to_lab(rgb)[..., 1:]
+        for distance in CDC_DISTANCES:
+            if len(self._histograms) >= distance:
+                figures[f"cdc_{distance}"] = jensen_shannon(self._histograms[-distance], now)
+        self._histograms.append(now)
+        if self._before is not None and moved is not None:
+            change = flicker(self._before, ab, moved)
+            if change is not None:
+                figures["flicker"] = change
+        self._before = ab
+        return figures
+
+
 class VideoColors:
     """The figures of one colored film, frame by frame, in constant memory."""
 
     def __init__(self) -> None:
         self._means = RunningMeans()
-        self._histograms: deque[F64] = deque(maxlen=max(CDC_DISTANCES))
-        self._previous: tuple[U8, U8, F32] | None = None
+        self._steadiness = Steadiness()
+        self._previous: tuple[U8, U8] | None = None
 
     def add(self, rgb: U8, truth: U8 | None, moved: Motion | None) -> None:
-        """Count a frame (H, W, 3); TRUTH is the same frame of the true film, if there is one.
-
-        MOVED leads to the frame before; None for the first.
-        """
-        figures = {"colorfulness": colorfulness(rgb)}
-        now = histograms(rgb)
-        for distance in CDC_DISTANCES:
-            if len(self._histograms) >= distance:
-                then = self._histograms[-distance]
-                figures[f"cdc_{distance}"] = jensen_shannon(then, now)
-        self._histograms.append(now)
-        ab = rgb_to_lab(rgb)[..., 1:]
+        """Count a frame (H, W, 3), MOVED since the last; TRUTH is that of the true film, if any."""
+        figures = {"colorfulness": colorfulness(rgb), **self._steadiness.figures(rgb, moved)}
         if truth is not None:
             figures["psnr_db"] = psnr(rgb, truth)
-        if self._previous is not None and moved is not None:
-            rgb_before, truth_before, ab_before = self._previous
-            change = flicker(ab_before, ab, moved)
-            if change is not None:
-                figures["flicker"] = change
-            if truth is not None:
+            if self._previous is not None and moved is not None:
+                rgb_before, truth_before = self._previous
                 figures["temporal_psnr_db"] = temporal_psnr(rgb_before, rgb, truth_before, truth)
+            self._previous = rgb, truth
         self._means.add(figures)
-        self._previous = (rgb, rgb if truth is None else truth, ab)
 
     def means(self) -> dict[str, float]:
         """Return the mean of each figure; CDC is the mean over its distances (Liu et al. 2021)."""
@@ -137,11 +149,5 @@ class VideoColors:
 
 
 def temporal_psnr(before: U8, now: U8, truth_before: U8, truth_now: U8) -> float:
-    """Return in dB how well the change between two frames (H, W, 3) follows the truth's change.
-
-    The PSNR, peak 255, of one difference against the other; inf if they are equal.
-    """
-    change = now.astype(np.int16) - before
-    true = truth_now.astype(np.int16) - truth_before
-    error = np.mean((change - true).astype(np.float64) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+    """Return the PSNR of the change between two frames (H, W, 3) against the truth's change."""
+    return psnr(now.astype(np.int16) - before, truth_now.astype(np.int16) - truth_before)

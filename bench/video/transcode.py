@@ -9,12 +9,12 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from ...runtime.errors import ArgumentError
 from ...runtime.video.clock import AnyPacket
-from ...runtime.video.codecs import choose_encoder, encoder_settings, pixel_format
+from ...runtime.video.codecs import choose_encoder
+from ...runtime.video.encoder import add_encoder
 from ...runtime.video.frames import layout_of
 from ...runtime.video.options import VideoOptions
-from ...runtime.video.source import open_video, video_stream
+from ...runtime.video.source import StreamFacts, open_video, video_stream
 
 
 def transcode(source: Path, target: Path, options: VideoOptions) -> int:
@@ -30,15 +30,16 @@ def transcode(source: Path, target: Path, options: VideoOptions) -> int:
         sounds: dict[Stream, Stream] = {}
         for item in _items(source_video):
             if isinstance(item, av.Packet):
-                if (
-                    video is None
-                ):  # the first frame tells the format, without which nothing can be written
+                # The first frame tells the format, without which nothing can be written.
+                if video is None:
                     early.append(item)
                 else:
                     _copy(made, item, sounds)
                 continue
             if video is None:
-                video = _add_encoder(made, video_stream(source_video), item, target, options)
+                facts = StreamFacts.of(video_stream(source_video))
+                chosen, layout = choose_encoder(target, options, layout_of(item))
+                video = add_encoder(made, target, chosen, layout, facts)
                 sounds |= {s: made.add_stream_from_template(s) for s in source_video.streams.audio}
                 made.start_encoding()
                 for packet in early:
@@ -66,24 +67,3 @@ def _items(source_video: InputContainer) -> Iterator[av.VideoFrame | AnyPacket]:
 def _copy(made: OutputContainer, packet: AnyPacket, sounds: dict[Stream, Stream]) -> None:
     packet.stream = sounds[packet.stream]
     made.mux(packet)
-
-
-def _add_encoder(
-    made: OutputContainer,
-    stream: VideoStream,
-    first: av.VideoFrame,
-    target: Path,
-    options: VideoOptions,
-) -> VideoStream:
-    chosen, layout = choose_encoder(target, options, layout_of(first))
-    codec, settings = encoder_settings(target, chosen)
-    video = made.add_stream(codec, rate=stream.average_rate, options=settings)
-    if not isinstance(video, VideoStream):
-        raise ArgumentError(f"codec {codec}: does not encode pictures")
-    context = video.codec_context
-    context.width, context.height = layout.width, layout.height
-    context.pix_fmt = pixel_format(codec, layout)
-    if stream.time_base is not None:
-        context.time_base = stream.time_base
-    context.thread_type = "AUTO"
-    return video

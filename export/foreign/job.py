@@ -111,9 +111,9 @@ def reference(foreign: Foreign, batch: Batch) -> F32:
 
 def _given(foreign: Foreign, batch: Batch) -> tuple[F32, ...]:
     (lightness, *hints), signature = batch, foreign.signature
-    scale = np.array([signature.ab_scale] * 2 + [1], np.float32).reshape(3, 1, 1)
     unit = lightness / 100
     if signature.takes == "gray-rgb":
         unit = np.stack([lab_to_rgb(np.stack([L, 0 * L, 0 * L], -1))[..., 0] for L in lightness])
-    low, span = signature.takes_range.columns(1 if signature.takes == "L" else 3)
-    return np.asarray(unit * span + low, np.float32), *(hint / scale for hint in hints)
+    low, span = signature.takes_range.columns(signature.channels)
+    scaled = (hint / signature.hint_scale for hint in hints)
+    return np.asarray(unit * span + low, np.float32), *scaled

@@ -23,6 +23,7 @@ from ...runtime.errors import ModelError
 from ...runtime.models.contract import CHANNELS, HINTS
 from ..graphs.fp16 import HalvedNetwork
 from ..graphs.onnx import to_onnx
+from ..proof.proof import torch_answer
 from .signature import IOSignature, Range
 from .wrapper import with_any_batch, with_float32_ends
 from .zhang import AB_SCALE, ECCV16, SIGGRAPH17
@@ -38,15 +39,19 @@ class Foreign:
     architecture: str
     signature: IOSignature
     compute: Callable[..., F32]  # [N, C, H, W] -> [N, C, h, w], without the wrapper
-    to_onnx: Callable[[], onnx.ModelProto]  # the same, float32 in and out
+    network: nn.Module | onnx.ModelProto  # the same, float32 in and out
     native_size: int
     size_multiple: int
     fixed_size: tuple[int, int] | None = None
-    network: nn.Module | None = None  # None: it came as ONNX
 
-    def shape(self, height: int, width: int) -> tuple[int, int]:
-        """Return HEIGHT, WIDTH, or the one size that it takes."""
-        return self.fixed_size or (height, width)
+    def to_onnx(self) -> onnx.ModelProto:
+        """Return the network as ONNX."""
+        if isinstance(self.network, onnx.ModelProto):
+            return self.network
+        shape = self.fixed_size or (2 * self.size_multiple, 3 * self.size_multiple)
+        channels = [self.signature.channels, *[CHANNELS[HINTS]] * self.signature.takes_hints]
+        examples = tuple(torch.rand(2, count, *shape) for count in channels)
+        return to_onnx(self.network, examples, None if self.fixed_size else self.size_multiple)
 
 
 def load_torch(path: Path) -> Foreign:
@@ -153,49 +158,29 @@ def of_torch(
 ) -> Foreign:
     """Return a torch network as a foreign colorizer."""
     network.eval().requires_grad_(False)
-    shape = fixed_size or (2 * size_multiple, 3 * size_multiple)
-    channels = [1 if signature.takes == "L" else 3, *[CHANNELS[HINTS]] * signature.takes_hints]
-    examples = tuple(torch.rand(2, count, *shape) for count in channels)
-    multiple = None if fixed_size else size_multiple
-
-    def compute(*given: F32) -> F32:
-        with torch.inference_mode():
-            answer: F32 = network(*map(torch.from_numpy, given)).numpy()
-        return answer
-
     return Foreign(
         architecture=architecture,
         signature=signature,
-        compute=compute,
-        to_onnx=lambda: to_onnx(network, examples, multiple),
+        compute=torch_answer(network),
+        network=network,
         native_size=native_size,
         size_multiple=size_multiple,
         fixed_size=fixed_size,
-        network=network,
     )
 
 
 def halved(foreign: Foreign) -> Foreign:
     """Return a torch network computed in float16; ModelError for one that came as ONNX."""
-    if foreign.network is None:
+    if isinstance(foreign.network, onnx.ModelProto):
         raise ModelError("an ONNX file keeps the precision that it has; leave out --engine fp16")
-    network = HalvedNetwork(foreign.network)
-    exported = of_torch(
-        foreign.architecture,
-        network,
-        foreign.signature,
-        native_size=foreign.native_size,
-        size_multiple=foreign.size_multiple,
-        fixed_size=foreign.fixed_size,
-    )
-    rounded = copy.deepcopy(network.network).float()
+    network = HalvedNetwork(foreign.network).eval()
+    rounded = torch_answer(copy.deepcopy(network.network).float())
 
     def compute(*given: F32) -> F32:
-        with torch.no_grad(), _RoundToHalf():  # type: ignore[no-untyped-call]  # torch's own
-            answer: F32 = rounded(*map(torch.from_numpy, given)).numpy()
-        return answer
+        with _RoundToHalf():  # type: ignore[no-untyped-call]  # torch's own
+            return rounded(*given)
 
-    return replace(exported, compute=compute)
+    return replace(foreign, network=network, compute=compute)
 
 
 class _RoundToHalf(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
@@ -227,7 +212,7 @@ def load_onnx(
     except Exception as error:  # neither library's exceptions have a public base
         raise ModelError(f"{path}: cannot be read as ONNX ({last_line(error)})") from error
     given, answer = _only(session.get_inputs(), path), _only(session.get_outputs(), path)
-    _check_channels(given, 1 if signature.takes == "L" else 3, path)
+    _check_channels(given, signature.channels, path)
     _check_channels(answer, 2 if signature.gives == "ab" else 3, path)
     height, width = given.shape[2:]
     fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -240,7 +225,7 @@ def load_onnx(
         architecture=f"imported {path.stem}",
         signature=signature,
         compute=compute,
-        to_onnx=lambda: model,
+        network=model,
         native_size=min(fixed) if fixed else native_size,
         size_multiple=1 if fixed else size_multiple,
         fixed_size=fixed,
@@ -259,12 +244,10 @@ def _only(nodes: list[Any], path: Path) -> Any:
 
 
 def _check_channels(node: Any, channels: int, path: Path) -> None:
-    dynamic = len(node.shape) == 4 and not isinstance(node.shape[1], int)
-    if (
-        node.type != "tensor(float)"
-        or len(node.shape) != 4
-        or not (dynamic or node.shape[1] == channels)
-    ):
+    fits = len(node.shape) == 4 and (
+        node.shape[1] == channels or not isinstance(node.shape[1], int)  # any number
+    )
+    if node.type != "tensor(float)" or not fits:
         raise ModelError(
             f"{path}: {node.name} is {node.type} {node.shape}; what --takes and --gives say needs "
             f"float32 [N, {channels}, H, W]"
@@ -274,8 +257,7 @@ def _check_channels(node: Any, channels: int, path: Path) -> None:
 def _check_batches(foreign: Foreign, path: Path) -> None:
     """Raise ModelError unless two pictures at once get the answers that each gets alone."""
     side = 2 * foreign.size_multiple * -(-32 // foreign.size_multiple)
-    channels = 1 if foreign.signature.takes == "L" else 3
-    shape = (2, channels, *foreign.shape(side, side))
+    shape = (2, foreign.signature.channels, *(foreign.fixed_size or (side, side)))
     pair = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     try:
         together = foreign.compute(pair)

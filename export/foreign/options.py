@@ -11,7 +11,7 @@ import click
 from ...runtime.command import refuse_given
 
 if TYPE_CHECKING:
-    from .signature import IOSignature
+    from .signature import Gives, IOSignature, Takes
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class ImportOptions:
     """What the user said of another's colorizer."""
 
     file: Path
-    takes: str | None
+    takes: "Takes | None"
     takes_range: str | None
-    gives: str | None
+    gives: "Gives | None"
     gives_range: str
     ab_scale: float
     native_size: int
@@ -43,9 +43,7 @@ class ImportOptions:
             gives_range = Range.parse(self.gives_range)
         except ValueError as error:
             raise click.BadParameter(f"a range is LOW,HIGH or imagenet ({error})") from error
-        takes: Any = self.takes
-        gives: Any = self.gives
-        return IOSignature(takes, takes_range, gives, gives_range, self.ab_scale)
+        return IOSignature(self.takes, takes_range, self.gives, gives_range, self.ab_scale)
 
 
 _OPTIONS = (

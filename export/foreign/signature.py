@@ -51,3 +51,13 @@ class IOSignature:
     gives_range: Range = Range((0.0,), (1.0,))  # of rgb
     ab_scale: float = 1.0
     takes_hints: bool = False  # as a second input: a*, b* divided by `ab_scale`, confidence
+
+    @property
+    def channels(self) -> int:
+        """How many its first input has."""
+        return 1 if self.takes == "L" else 3
+
+    @property
+    def hint_scale(self) -> F32:
+        """What the contract's hints are divided by, [3, 1, 1]."""
+        return np.array([self.ab_scale] * 2 + [1], np.float32).reshape(3, 1, 1)

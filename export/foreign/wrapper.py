@@ -1,11 +1,9 @@
 """ONNX graphs of other people's networks, and the contract around them."""
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import compose, version_converter
 
-from ...runtime.color import F32
 from ...runtime.models.contract import CHANNELS, OUTPUT, ModelInfo
 from ..graphs.color import FLOAT, enlarge, lightness_to_gray, rgb_to_ab
 from ..graphs.expressions import Formulas, Term
@@ -63,7 +61,7 @@ def wrap(
     inputs = [ir.val(name, FLOAT, ["N", CHANNELS[name], height, width]) for name in info.inputs]
     formulas = Formulas("wrapper")
     lightness, *hints = (formulas.term(value) for value in inputs)
-    terms = [_given(lightness, signature), *(hint / _hint_scale(signature) for hint in hints)]
+    terms = [_given(lightness, signature), *(hint / signature.hint_scale for hint in hints)]
     for old, term in zip(given, terms, strict=True):
         old.replace_all_uses_with(term.value)
     ab = _ab(formulas.term(answer), signature)
@@ -82,17 +80,13 @@ def wrap(
     return result
 
 
-def _hint_scale(signature: IOSignature) -> F32:
-    return np.array([signature.ab_scale] * 2 + [1], np.float32).reshape(3, 1, 1)
-
-
 def _given(lightness: Term, signature: IOSignature) -> Term:
     if signature.takes == "L":
-        unit, channels = lightness / 100.0, 1
+        unit = lightness / 100.0
     else:
         gray = lightness_to_gray(lightness)
-        unit, channels = gray.op("Concat", gray, gray, axis=1), 3
-    low, span = signature.takes_range.columns(channels)
+        unit = gray.op("Concat", gray, gray, axis=1)
+    low, span = signature.takes_range.columns(signature.channels)
     return unit * span + low
 
 

@@ -56,10 +56,7 @@ class _ComputedIn(nn.Module):
 def deployed_network(
     network: nn.Module, precision: Precision, kept: Sequence[str] = ()
 ) -> nn.Module:
-    """Return NETWORK as it is exported: batch norms folded into convolutions, halved for fp16.
-
-    KEPT names the layers that an fp16 network computes in float32.
-    """
+    """Return NETWORK as it is exported: batch norms folded; fp16 halves all layers but KEPT."""
     folded = _folded(network)
     return HalvedNetwork(folded, kept) if precision == "fp16" else folded
 

@@ -4,10 +4,8 @@ ONNX Runtime's static quantization: signed 8 bits, symmetric, weights by channel
 QuantizeLinear and DequantizeLinear nodes, which ONNX Runtime, OpenVINO and TensorRT all read.
 """
 
-import logging
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantType, create_calibrator
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
@@ -24,11 +21,14 @@ from ...runtime.engines.openvino import shared_core
 from ...runtime.models.contract import HINTS, INPUT
 from ..proof.batches import Batch, named
 from ..proof.distance import ciede2000
+from ..proof.proof import onnxruntime_answer
+from .onnx import quiet
 
 _QUANTIZED = ["Conv"]  # where the time goes; TensorRT would refuse int8 of some other operations
 _OPTIONS = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 _MOST_KEPT = 0.5  # of the layers: beyond that there is little left to win
 _RANKED_ON = 4  # photographs
+_QUANTIZER = ""  # the root logger, through which it gives advice on preparing models
 
 
 class _Photographs(CalibrationDataReader):  # type: ignore[misc]  # untyped base
@@ -78,7 +78,7 @@ class Calibrated:
             op_types_to_quantize=_QUANTIZED,
             extra_options=_OPTIONS,
         )
-        with _quiet():
+        with quiet(_QUANTIZER):
             quantizer.quantize_model()
         result: onnx.ModelProto = quantizer.model.model
         return result
@@ -99,7 +99,7 @@ def _fed_by(graph: onnx.GraphProto, name: str, operators: Sequence[str]) -> set[
 
 def calibrate(network: Path, batches: Sequence[Batch]) -> Calibrated:
     """Return the float32 NETWORK with its ranges over BATCHES."""
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, quiet(_QUANTIZER):
         calibrator = create_calibrator(
             network,
             _QUANTIZED,
@@ -154,10 +154,7 @@ def mean_difference(batches: Sequence[Batch], found: Sequence[F32], truths: Sequ
 
 
 def answers(model: onnx.ModelProto, batches: Sequence[Batch]) -> list[F32]:
-    """Return ab (N, 2, H, W) for each batch, computed by OpenVINO.
-
-    It is the default on CPUs, and its int8 rounds more coarsely than that of ONNX Runtime.
-    """
+    """Return ab (N, 2, H, W) for each batch by OpenVINO, whose int8 rounds the most coarsely."""
     core = shared_core()
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU")
     return [compiled(named(batch))[0] for batch in batches]
@@ -165,19 +162,5 @@ def answers(model: onnx.ModelProto, batches: Sequence[Batch]) -> list[F32]:
 
 def float32_answers(model: onnx.ModelProto, batches: Sequence[Batch]) -> list[F32]:
     """Return the same, computed by ONNX Runtime, in float32 on every CPU."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return [session.run(None, named(batch))[0] for batch in batches]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice on preparing models from the user."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
+    answer = onnxruntime_answer(model.SerializeToString())
+    return [answer(*batch) for batch in batches]

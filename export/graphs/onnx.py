@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 import onnxslim
 import torch
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
+from ...runtime.errors import ModelError
 from ...runtime.models.contract import CHANNELS, HINTS, INPUT, OUTPUT, ModelInfo
 from ...train.checkpoints.checkpoint import Checkpoint
 from .fp16 import Precision, deployed_network
@@ -80,7 +82,7 @@ def to_onnx(
     if multiple is not None:
         sides[2] = multiple * Dim("h", min=1, max=4096 // multiple)
         sides[3] = multiple * Dim("w", min=1, max=4096 // multiple)
-    with quiet_exporter():
+    with quiet("torch.onnx", "onnxscript"), warnings.catch_warnings(action="ignore"):
         program = torch.onnx.export(
             network,
             examples,
@@ -97,25 +99,27 @@ def to_onnx(
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of the ONNX file at PATH."""
-    entries = onnx.load(path, load_external_data=False).metadata_props
+    """Return the metadata of the ONNX file at PATH; ModelError if it is none."""
+    try:
+        entries = onnx.load(path, load_external_data=False).metadata_props
+    except DecodeError as error:
+        raise ModelError(f"{path}: not an ONNX file, or a damaged one ({error})") from error
     return {entry.key: entry.value for entry in entries}
 
 
+def read_info(path: Path) -> ModelInfo:
+    """Return what the ONNX file at PATH says of its network; ModelError if that is no contract."""
+    return ModelInfo.from_metadata(read_metadata(path), str(path))
+
+
 @contextmanager
-def quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's remarks on its own progress from the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def quiet(*names: str) -> Iterator[None]:
+    """Keep from the user what the loggers NAMES say, errors excepted."""
+    with ExitStack() as stack:
+        for logger in map(logging.getLogger, names):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        yield
 
 
 def strip_source_notes(model: onnx.ModelProto) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ...runtime.errors import ModelError
 from ...runtime.files import sha256
 from ...train.checkpoints.checkpoint import load_checkpoint
 from ..graphs.fp16 import Precision, halve
@@ -52,14 +51,3 @@ def export_checkpoint(
         "proofs": [proof.to_json() for proof in proofs],
     }
     return Exported(content, sidecar)
-
-
-def newest_or_bundled(bundled: Path, newest: Path | None) -> Path:
-    """Return the checkpoint to export when none is named."""
-    if newest is not None:
-        return newest
-    if not bundled.is_file():
-        raise ModelError(
-            "no checkpoint below runs/ and none bundled; train one with colorize-train"
-        )
-    return bundled

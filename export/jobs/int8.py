@@ -1,6 +1,6 @@
 """The job of `--engine int8`: quantize, measure, and keep the file only if it is worth it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnx
 from onnx import helper
 
 from ...runtime.engines.base import Engine
@@ -17,9 +16,8 @@ from ...runtime.engines.openvino import OpenVINOEngine
 from ...runtime.errors import ArgumentError, ProofError
 from ...runtime.files import part_file, photo_files
 from ...runtime.models.catalog import SAMPLES
-from ...runtime.models.contract import ModelInfo
 from ..graphs.int8 import calibrate, mean_difference, quantize
-from ..graphs.onnx import read_metadata
+from ..graphs.onnx import read_info
 from ..proof.batches import sample_files, seen_batches
 from ..proof.proof import INT8
 from ..proof.timing import in_turns, seconds_of
@@ -80,7 +78,10 @@ def as_int8(network: Exported, output: Output, data: Path | None = None) -> Expo
         raise ArgumentError(f"{data}: no photographs to calibrate on")
     with part_file(output.target) as float32:
         float32.write_bytes(network.content)
-        model, kept = _quantized(float32, photographs)
+        info = read_info(float32)
+        batches = seen_batches(photographs, info, hints=info.takes_hints)
+        model, kept = quantize(calibrate(float32, batches), batches, _AIM)
+        helper.set_model_props(model, replace(info, precision="int8").to_metadata())
         content = model.SerializeToString()
         with output.draft(content) as int8:
             in_bf16 = "bf16" not in network.sidecar.get("refused_precisions", ())
@@ -93,18 +94,9 @@ def as_int8(network: Exported, output: Output, data: Path | None = None) -> Expo
     return Exported(content, {**about_both, "precision": "int8", "int8": measured})
 
 
-def _quantized(network: Path, photographs: Sequence[Path]) -> tuple[onnx.ModelProto, list[str]]:
-    """Return the float32 file NETWORK in 8 bits, and the layers that it keeps in float32."""
-    info = _info(network)
-    batches = seen_batches(photographs, info, hints=info.takes_hints)
-    model, kept = quantize(calibrate(network, batches), batches, _AIM)
-    helper.set_model_props(model, replace(info, precision="int8").to_metadata())
-    return model, kept
-
-
 def measure(float32: Path, int8: Path, kept: list[str], *, in_bf16: bool) -> Figures:
     """Compare the file INT8 with FLOAT32, which it was made from and which may run IN_BF16."""
-    info = _info(float32)
+    info = read_info(float32)
     batches = seen_batches(sample_files(), info, hints=info.takes_hints)
     with ExitStack() as stack:
         fast = stack.enter_context(OpenVINOEngine(float32, "auto" if in_bf16 else "fp32"))
@@ -135,14 +127,7 @@ def measure(float32: Path, int8: Path, kept: list[str], *, in_bf16: bool) -> Fig
     )
 
 
-def _info(network: Path) -> ModelInfo:
-    return ModelInfo.from_metadata(read_metadata(network), str(network))
-
-
 def speedup(seconds: Mapping[tuple[str, str], float]) -> float:
-    """Return how many times as fast the best int8 engine is as the best of the others.
-
-    SECONDS are by an engine and its precision.
-    """
+    """Return the best other SECONDS, by engine and precision, over the best of int8."""
     int8 = min(value for (_, precision), value in seconds.items() if precision == "int8")
     return min(value for (_, precision), value in seconds.items() if precision != "int8") / int8

@@ -102,9 +102,9 @@ class Trial:
         )
 
 
-def onnxruntime_answer(path: Path) -> Answer:
-    """Return the file at PATH as a function, computed by ONNX Runtime on the CPU."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+def onnxruntime_answer(model: Path | bytes) -> Answer:
+    """Return an ONNX file or its content as a function, computed by ONNX Runtime on the CPU."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return lambda *batch: session.run(None, named(batch))[0]
 
 

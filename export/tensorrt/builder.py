@@ -28,9 +28,8 @@ from ...runtime.engines.tensorrt.plan import (
 )
 from ...runtime.errors import ArgumentError, EngineError
 from ...runtime.files import sha256, whole_file
-from ...runtime.models.contract import ModelInfo
-from ..graphs.onnx import read_metadata
-from .profiles import BATCH, Range, default_sizes, fixed_profile, profiles
+from ..graphs.onnx import read_info, read_metadata
+from .profiles import BATCH, Range, default_sizes, profiles
 
 OnPhase = Callable[[str, int, int], None]
 """Gets a phase's name, its step and its number of steps."""
@@ -84,7 +83,13 @@ def find_toolkit(
         reasons.append("tensorrt_rtx, which needs no GPU, is not installed")
         raise EngineError(f"{'; '.join(reasons)}: pip install tensorrt-rtx")
     toolkit = _load("tensorrt_rtx")
-    _check_capabilities(toolkit, compute_capabilities)
+    names = toolkit.trt.ComputeCapability.__members__
+    known = sorted((name[2:] for name in names if name.startswith("SM")), key=int)
+    for capability in compute_capabilities:
+        if capability not in known:
+            raise ArgumentError(
+                f"compute capability {capability!r}: {toolkit} knows {', '.join(known)}"
+            )
     return toolkit
 
 
@@ -95,16 +100,6 @@ def _load(variant: str) -> Toolkit:
         raise EngineError(
             f"{variant} cannot be loaded ({last_line(error)}); install it again"
         ) from error
-
-
-def _check_capabilities(toolkit: Toolkit, wanted: tuple[str, ...]) -> None:
-    names = toolkit.trt.ComputeCapability.__members__
-    known = sorted((name[2:] for name in names if name.startswith("SM")), key=int)
-    for capability in wanted:
-        if capability not in known:
-            raise ArgumentError(
-                f"compute capability {capability!r}: {toolkit} knows {', '.join(known)}"
-            )
 
 
 def build_engine(
@@ -132,11 +127,12 @@ def build_engine(
 
 
 def _build_config(model: Path, toolkit: Toolkit, options: BuildOptions) -> BuildConfig:
-    info = ModelInfo.from_metadata(read_metadata(model), str(model))
+    info = read_info(model)
     ahead_of_time = toolkit.variant == "tensorrt_rtx"
     gpu = None if ahead_of_time else devices()[0]
     if info.fixed_size:
-        shapes: tuple[Profile, ...] = (fixed_profile(options.batch, info.fixed_size),)
+        low, best, high = ((count, 1, *info.fixed_size) for count in options.batch)
+        shapes: tuple[Profile, ...] = (Profile(low, best, high),)
     else:
         sizes = options.size or default_sizes(info)
         shapes = profiles(options.batch, sizes, info.size_multiple)
@@ -158,14 +154,12 @@ def _alone(engine: Path, say: Say) -> Iterator[None]:
     """Keep other processes from building ENGINE at the same time."""
     lock = FileLock(engine.with_name(f".{engine.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         say(f"another process builds {engine.name}; waiting for it")
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def _build(model: Path, toolkit: Toolkit, settings: BuildConfig, on_phase: OnPhase) -> memoryview:

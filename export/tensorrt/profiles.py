@@ -29,12 +29,6 @@ def check_sizes(sizes: Iterable[int], multiple: int) -> None:
             raise ArgumentError(f"size {size}: this network takes multiples of {multiple}")
 
 
-def fixed_profile(batch: Range, shape: tuple[int, int]) -> Profile:
-    """Return the profile of a network that takes pictures of one SHAPE (height, width) only."""
-    smallest, best, largest = ((pictures, 1, *shape) for pictures in batch)
-    return Profile(smallest, best, largest)
-
-
 def profiles(batch: Range, size: Range, multiple: int) -> tuple[Profile, ...]:
     """Return a landscape and a portrait profile for working sizes SIZE (short sides, in pixels).
 

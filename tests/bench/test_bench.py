@@ -24,6 +24,7 @@ from colorize.runtime.errors import ModelError
 from colorize.runtime.files import photo_files, sha256
 from colorize.runtime.models.catalog import MODELS, find_model
 from colorize.runtime.photo.reader import read_photo
+from colorize.train.devices import usable_cores
 from colorize.train.metrics import colorfulness, psnr
 
 torch = pytest.importorskip("torch")
@@ -354,12 +355,13 @@ def test_an_output_that_cannot_be_written_is_refused_before_measuring(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_machine_is_named_off_linux_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert machine.usable_cores() >= 1
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
-    assert machine.cpu_name()
+def test_the_machine_is_named_as_the_system_names_it() -> None:
+    told = machine.describe_machine()
+    assert told["cores"] == usable_cores() >= 1
+    assert told["cpu"]
+    listed = Path("/proc/cpuinfo")
+    if listed.exists() and "model name" in listed.read_text():
+        assert told["cpu"] in listed.read_text()
 
 
 def test_help_needs_no_torch() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from helpers.bench import settings_of
 
-from colorize.bench.settings import find_models, noise
+from colorize.bench.settings import EAGER, find_models, noise
 from colorize.bench.speed import energy, latency
 from colorize.bench.speed import memory as footprint
 from colorize.bench.speed.roofline import count_flop, measured_peak, roofline
-from colorize.bench.speed.torch_eager import EAGER, EagerEngine, checkpoint_of
+from colorize.bench.speed.torch_eager import EagerEngine, checkpoint_of
 from colorize.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from colorize.runtime.engines.select import open_engine
 from colorize.runtime.errors import ModelError
@@ -41,6 +41,13 @@ class FakeClock:
         return self.now
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    fake = FakeClock()
+    monkeypatch.setattr("time.perf_counter", fake)
+    return fake
+
+
 def test_statistics_are_numpys_percentiles() -> None:
     seconds = np.random.default_rng(1).gamma(2.0, 0.01, 100)
     found = latency.statistics(seconds.tolist(), batch=8)
@@ -57,8 +64,8 @@ def test_p99_is_told_from_a_hundred_runs_on() -> None:
     assert latency.statistics([1.0] * 100, 1)["p99_ms"] == 1000
 
 
-def test_calls_take_turns_and_only_the_second_of_each_turn_is_timed() -> None:
-    clock, order = FakeClock(), list[str]()
+def test_calls_take_turns_and_only_the_second_of_each_turn_is_timed(clock: FakeClock) -> None:
+    order = list[str]()
 
     def caller(name: str, durations: Iterator[float]) -> Callable[[], None]:
         def call() -> None:
@@ -68,19 +75,17 @@ def test_calls_take_turns_and_only_the_second_of_each_turn_is_timed() -> None:
         return call
 
     calls = [caller("a", iter([9, 1, 9, 2])), caller("b", iter([7, 3, 7, 4]))]
-    timings = latency.time_in_turns(calls, runs=2, warmup=0, clock=clock)
+    timings = latency.time_in_turns(calls, runs=2, warmup=0)
     assert [timing.seconds for timing in timings] == [[1, 2], [3, 4]]
     assert "".join(order) == "aabb" * 2
 
 
-def test_warming_up_goes_on_until_the_pace_is_steady() -> None:
-    clock = FakeClock()
-
+def test_warming_up_goes_on_until_the_pace_is_steady(clock: FakeClock) -> None:
     def run(pace: Iterator[float], least: int) -> tuple[int, bool]:
         def call() -> None:
             clock.now += next(pace)
 
-        return latency.warm_up(call, least, clock)
+        return latency.warm_up(call, least)
 
     steady = iter(lambda: 0.01, None)
     assert run(steady, 0) == (0, False)
@@ -95,9 +100,8 @@ def test_warming_up_goes_on_until_the_pace_is_steady() -> None:
 
 
 def test_speed_rows_of_a_model_by_a_fake_clock(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = FakeClock()
     costs = {"onnxruntime": 0.020, "openvino": 0.005}
     real_open = open_engine
 
@@ -113,12 +117,12 @@ def test_speed_rows_of_a_model_by_a_fake_clock(
         monkeypatch.setattr(engine, "infer", timed)
         return engine
 
-    monkeypatch.setattr(latency, "open_engine", slowed)
+    monkeypatch.setattr(footprint, "open_engine", slowed)
     settings = replace(
         SETTINGS, backends=("openvino", "onnxruntime"), precisions=("fp32",), sizes=(44,)
     )
     [model] = find_models([str(tiny_model)])
-    rows = latency.measure_speed(model, settings, clock)
+    rows = latency.measure_speed(model, settings)
     first, second, *_, last = (row for row in rows if isinstance(row, latency.SpeedRow))
     assert len(rows) == 4
     assert (first.backend, first.batch, first.height, first.width) == ("openvino", 1, 48, 48)

@@ -15,8 +15,8 @@ ROOMS = {  # in each floor: each may use those before it; a room is a folder or 
     "train": "architectures devices config data interrupt curves metrics schedule checkpoints "
     "losses loop run cli",
     "export": "listing proof graphs tensorrt jobs foreign cli",
-    "bench": "machine settings training_speed quality speed video compare_runs bounds report "
-    "measure run cli",
+    "bench": "options machine settings training_speed quality speed video compare_runs bounds "
+    "report measure run cli",
 }
 HEAVY = {"torch", "torchvision", "lightning", "lightning_fabric", "onnx", "onnxscript"}
 

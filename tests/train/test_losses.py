@@ -17,10 +17,11 @@ from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.errors import ArgumentError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures.discriminator import PatchDiscriminator
-from colorize.train.config import TrainConfig
+from colorize.train.config import TrainConfig, resolve
 from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import to_tensors
 from colorize.train.data.photos import collect
+from colorize.train.devices import Machine
 from colorize.train.losses.lab import lab_to_rgb
 from colorize.train.losses.losses import ADVERSARIAL_LOSSES, COLOR_WEIGHTS, ChromaLoss, r1_penalty
 from colorize.train.losses.objective import Objective
@@ -226,6 +227,15 @@ def test_budget_ends_with_whichever_comes_first() -> None:
     assert budget.progress(90, 1) == pytest.approx(0.9)
     assert budget.progress(100, 1) == budget.progress(1, 51) == 1
     assert Budget.of(TrainConfig("unet", (), epochs=2, batch_size=10), 100).steps == 20
+
+
+def test_a_training_without_a_budget_is_given_one() -> None:
+    machine = Machine(gpu=False, bf16=False, threads=1)
+    assert resolve({"data": ("photos",)}, machine, 100, {}).epochs == 20
+    assert resolve({"data": ("photos",), "steps": 5}, machine, 100, {}).epochs is None
+    assert resolve({}, machine, 24, {}).max_seconds == 180
+    with pytest.raises(ArgumentError, match="needs steps, epochs or max_seconds"):
+        Budget.of(TrainConfig("unet", ()), 100)
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:

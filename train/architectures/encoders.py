@@ -87,10 +87,10 @@ class ResNetEncoder(Encoder):
 
     def load_pretrained(self, state: dict[str, Tensor]) -> None:
         """Load a torchvision ResNet's state dict; stages that are not used here are left out."""
-        self.conv1.load_state_dict(_part(state, "conv1."))
-        self.bn1.load_state_dict(_part(state, "bn1."))
+        self.conv1.load_state_dict(part_of(state, "conv1."))
+        self.bn1.load_state_dict(part_of(state, "bn1."))
         for number, layer in enumerate(self.layers, start=1):
-            layer.load_state_dict(_part(state, f"layer{number}."))
+            layer.load_state_dict(part_of(state, f"layer{number}."))
 
 
 class _DepthwiseConv2d(nn.Conv2d):
@@ -181,18 +181,12 @@ class EfficientNetLite0Encoder(Encoder):
         self.stem = _ConvBN(3, self.stem_channels, 3, 2)
         inputs, parts = self.stem_channels, []
         for expand, outputs, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:
-            blocks = []
-            for index in range(repeats):
-                first = index == 0
-                blocks.append(
-                    _InvertedResidual(inputs, outputs, expand, kernel, stride if first else 1)
-                )
-                inputs = outputs
+            blocks = [_InvertedResidual(inputs, outputs, expand, kernel, stride)]
+            for _ in range(repeats - 1):
+                blocks.append(_InvertedResidual(outputs, outputs, expand, kernel, 1))
             parts.append(nn.Sequential(*blocks))
+            inputs = outputs
         self.stages = nn.ModuleList(parts)
-
-    def _blocks(self) -> list[_InvertedResidual]:
-        return [module for module in self.stages.modules() if isinstance(module, _InvertedResidual)]
 
     def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
@@ -209,18 +203,20 @@ class EfficientNetLite0Encoder(Encoder):
     def load_pretrained(self, state: dict[str, Tensor]) -> None:
         """Load a PyTorch port of the published weights (names such as _blocks.0._bn1.weight)."""
         pairs = [("_conv_stem", "_bn0", self.stem)]
-        for index, block in enumerate(self._blocks()):
+        blocks = (each for each in self.stages.modules() if isinstance(each, _InvertedResidual))
+        for index, block in enumerate(blocks):
             name = f"_blocks.{index}"
             if isinstance(block.expand, _ConvBN):
                 pairs.append((f"{name}._expand_conv", f"{name}._bn0", block.expand))
             pairs.append((f"{name}._depthwise_conv", f"{name}._bn1", block.depthwise))
             pairs.append((f"{name}._project_conv", f"{name}._bn2", block.project))
         for conv, norm, part in pairs:
-            part.conv.load_state_dict(_part(state, f"{conv}."))
-            part.norm.load_state_dict(_part(state, f"{norm}."))
+            part.conv.load_state_dict(part_of(state, f"{conv}."))
+            part.norm.load_state_dict(part_of(state, f"{norm}."))
 
 
-def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part_of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors of STATE whose names begin with PREFIX, without it."""
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 

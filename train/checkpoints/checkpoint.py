@@ -77,16 +77,12 @@ class Checkpoint:
             "origin": self.origin.to_json(),
             "card": self.card,
         }
+        state = {
+            key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+            for key, value in self.network.state_dict().items()
+        }
         with whole_file(path) as part:
-            state = _floats_as(dtype, self.network)
             part.write_bytes(save(state, metadata={_KEY: json.dumps(header, sort_keys=True)}))
-
-
-def _floats_as(dtype: torch.dtype, network: nn.Module) -> dict[str, Tensor]:
-    return {
-        key: (value.to(dtype) if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-    }
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -111,12 +107,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def config_from_json(entry: AnyArchitecture, settings: dict[str, Any]) -> Any:
     """Return the architecture's config that was saved as JSON; TypeError if it does not fit."""
-    return entry.config(
-        **{
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in settings.items()
-        }
-    )
+    with_tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    return entry.config(**with_tuples)
 
 
 def _read_header(path: Path) -> dict[str, Any]:

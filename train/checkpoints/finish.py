@@ -3,21 +3,12 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from ...runtime.errors import ArgumentError
 from .card import model_card
-from .checkpoint import Checkpoint, load_checkpoint
-
-
-def finish_run(
-    folder: Path, target: Path, *, size: int, saturation: float, figures: Mapping[str, float]
-) -> None:
-    """Write the network of the run in FOLDER as `bake_saturation` has it, in half the bytes."""
-    checkpoint = load_checkpoint(folder / "checkpoint.safetensors")
-    bake_saturation(checkpoint, size, saturation, figures).save(target, dtype=torch.float16)
+from .checkpoint import Checkpoint
 
 
 def bake_saturation(

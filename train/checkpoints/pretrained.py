@@ -25,21 +25,18 @@ def read_weights(network: str, wanted: str) -> State:
     """
     if Path(wanted).is_file():
         return _from_file(Path(wanted))
-    published = _published(network)
+    if network == "efficientnet_lite0":
+        published: dict[str, Callable[[], State]] = {"DEFAULT": _efficientnet_lite0}
+    else:
+        weights = torchvision.models.get_model_weights(network)
+        names = ("DEFAULT", *weights.__members__)
+        published = {name: partial(_download, weights[name]) for name in names}
     if wanted not in published:
         raise ArgumentError(
             f"{wanted}: no such file of {network} weights; give one, or name one of "
             f"{', '.join(published)}"
         )
     return published[wanted]()
-
-
-def _published(network: str) -> dict[str, Callable[[], State]]:
-    if network == "efficientnet_lite0":
-        return {"DEFAULT": _efficientnet_lite0}
-    weights = torchvision.models.get_model_weights(network)
-    names = ("DEFAULT", *weights.__members__)
-    return {name: partial(_download, weights[name]) for name in names}
 
 
 def _efficientnet_lite0() -> State:

@@ -15,7 +15,7 @@ from ...runtime.files import whole_file
 from ..architectures import architecture
 from ..architectures.blocks import EncoderDecoder
 from ..architectures.discriminator import PatchDiscriminator
-from ..architectures.encoders import PretrainedEncoder
+from ..architectures.encoders import PretrainedEncoder, part_of
 from ..config import TrainConfig
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -30,6 +30,8 @@ class TrainState:
         self.network = network.to(memory_format=torch.channels_last)
         self.optimizer = _generator_optimizer(config, network)
         self.average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
+        self._modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}
+        self._optimizers = {"optimizer": self.optimizer}
         self.discriminator: PatchDiscriminator | None = None
         self.discriminator_optimizer: Optimizer | None = None
         if architecture(config.arch).adversarial_from is not None:
@@ -39,6 +41,8 @@ class TrainState:
             self.discriminator_optimizer = AdamW(
                 self.discriminator.parameters(), config.discriminator_lr, betas=(0.5, 0.99)
             )
+            self._modules["discriminator"] = self.discriminator
+            self._optimizers["discriminator_optimizer"] = self.discriminator_optimizer
 
     @property
     def averaged(self) -> EncoderDecoder:
@@ -51,10 +55,10 @@ class TrainState:
         """Write everything as safetensors, whole or not at all."""
         tensors = {
             f"{part}.{key}": value.detach().contiguous().clone()
-            for part, module in self._modules().items()
+            for part, module in self._modules.items()
             for key, value in module.state_dict().items()
         }
-        for part, optimizer in self._optimizers().items():
+        for part, optimizer in self._optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
                 tensors |= {f"{part}.{index}.{slot}": v.contiguous() for slot, v in slots.items()}
         progress = {"step": str(self.step), "seconds": str(self.seconds)}
@@ -67,11 +71,11 @@ class TrainState:
             with safe_open(path, framework="pt") as file:
                 progress = file.metadata() or {}
             tensors = load_file(path)
-            for part, module in self._modules().items():
-                module.load_state_dict(_below(part, tensors))
-            for part, optimizer in self._optimizers().items():
+            for part, module in self._modules.items():
+                module.load_state_dict(part_of(tensors, f"{part}."))
+            for part, optimizer in self._optimizers.items():
                 slots: dict[int, dict[str, Tensor]] = {}
-                for key, value in _below(part, tensors).items():
+                for key, value in part_of(tensors, f"{part}.").items():
                     index, slot = key.split(".")
                     slots.setdefault(int(index), {})[slot] = value
                 groups = optimizer.state_dict()["param_groups"]
@@ -81,40 +85,20 @@ class TrainState:
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path}: cannot be resumed from ({reason})") from error
 
-    def _modules(self) -> dict[str, nn.Module]:
-        discriminator = {} if self.discriminator is None else {"discriminator": self.discriminator}
-        return {"network": self.network, "average": self.average, **discriminator}
-
-    def _optimizers(self) -> dict[str, Optimizer]:
-        discriminator = (
-            {}
-            if self.discriminator_optimizer is None
-            else {"discriminator_optimizer": self.discriminator_optimizer}
-        )
-        return {"optimizer": self.optimizer, **discriminator}
-
-
-def _below(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    prefix = f"{part}."
-    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-
 
 def _generator_optimizer(config: TrainConfig, network: EncoderDecoder) -> Optimizer:
     knows_much = isinstance(network.encoder, PretrainedEncoder) and (
         config.encoder_weights or config.init_from
     )
     scale = config.encoder_lr_scale if knows_much else 1.0
-    groups = [
-        {"name": "encoder", "params": list(network.encoder.parameters()), "lr": config.lr * scale},
-        {"name": "decoder", "params": list(network.decoder.parameters()), "lr": config.lr},
-        {"name": "head", "params": list(network.head.parameters()), "lr": config.lr},
-    ]
+    rates = {"encoder": config.lr * scale, "decoder": config.lr, "head": config.lr}
     if network.hints is not None:
-        groups.append(
-            {"name": "hints", "params": list(network.hints.parameters()), "lr": config.lr}
-        )
-    for group in groups:
-        group["full_lr"] = group["lr"]
+        rates["hints"] = config.lr
+    groups = [
+        {"name": name, "params": list(part.parameters()), "lr": rate, "full_lr": rate}
+        for name, rate in rates.items()
+        for part in [network.get_submodule(name)]
+    ]
     return AdamW(groups, weight_decay=config.weight_decay)
 
 

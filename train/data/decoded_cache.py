@@ -49,9 +49,8 @@ class DecodedCache:
             file.write(rgb.tobytes())
             file.flush()
             file.seek(photo * self.slot)
-            file.write(
-                _HEADER.pack(*rgb.shape[:2])
-            )  # last: a header means that the pixels are complete
+            # Last: a header means that the pixels are complete.
+            file.write(_HEADER.pack(*rgb.shape[:2]))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -54,14 +55,10 @@ class Index:
             return {}  # none yet, or damaged: it is made again
 
     def _write(self, seen: dict[str, Seen]) -> None:
-        rows = {
-            key: [each.sha256, each.chroma, each.reason, each.tinted] for key, each in seen.items()
-        }
-        try:
-            with whole_file(self._file) as part:
-                part.write_text(json.dumps({"format": _FORMAT, "seen": rows}))
-        except OutputError:
-            pass  # without an index the next training only starts later
+        rows = {key: astuple(each) for key, each in seen.items()}
+        # Without an index the next training only starts later.
+        with suppress(OutputError), whole_file(self._file) as part:
+            part.write_text(json.dumps({"format": _FORMAT, "seen": rows}))
 
 
 def _stamp(path: Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import bracex
@@ -75,30 +76,28 @@ def collect(
 
     Each is looked at once: an index in the user's cache folder knows it the next time. Gray ones
     are left out, and tinted ones unless KEEP_TINTED. ON_PHOTO gets the number looked at and the
-    total. ArgumentError if a source is missing, InputError if it
-    cannot be read or no photograph in color is left.
+    total. ArgumentError if a source is missing, InputError if it cannot be read or none is usable.
     """
     indexes = [Index(path) for source in sources for path in _expand(source)]
-    total, done = sum(len(index.photographs) for index in indexes), 0
+    total = sum(len(index.photographs) for index in indexes)
     usable: list[PhotoFile] = []
     gray: list[LeftOut] = []
     tinted: list[LeftOut] = []
     unreadable: list[LeftOut] = []
     hashes: list[str] = []
-    for index in indexes:
-        for photo, seen in index.look(_look):
-            if seen.chroma is None:
-                unreadable.append(LeftOut(photo.title, seen.reason))
+    looks = chain.from_iterable(index.look(_look) for index in indexes)
+    for number, (photo, seen) in enumerate(looks, start=1):
+        if seen.chroma is None:
+            unreadable.append(LeftOut(photo.title, seen.reason))
+        else:
+            hashes.append(seen.sha256)
+            if seen.chroma < GRAY_CHROMA:
+                gray.append(LeftOut(photo.title, f"gray: mean chroma {seen.chroma:.1f}"))
+            elif seen.tinted and not keep_tinted:
+                tinted.append(LeftOut(photo.title, "of a single hue, as sepia is"))
             else:
-                hashes.append(seen.sha256)
-                if seen.chroma < GRAY_CHROMA:
-                    gray.append(LeftOut(photo.title, f"gray: mean chroma {seen.chroma:.1f}"))
-                elif seen.tinted and not keep_tinted:
-                    tinted.append(LeftOut(photo.title, "of a single hue, as sepia is"))
-                else:
-                    usable.append(photo)
-            done += 1
-            on_photo(done, total)
+                usable.append(photo)
+        on_photo(number, total)
     if not usable:
         raise InputError(
             f"{', '.join(sources)}: no photograph in color among {total} files "

@@ -98,35 +98,24 @@ class AdversarialLoss:
     generator: Callable[[Tensor], Tensor]  # fake scores
 
 
-def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return torch.relu(1 - real).mean() + torch.relu(1 + fake).mean()
-
-
-def _hinge_generator(fake: Tensor) -> Tensor:
-    return -fake.mean()
-
-
-def _lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return ((real - 1).square().mean() + fake.square().mean()) / 2
-
-
-def _lsgan_generator(fake: Tensor) -> Tensor:
-    return (fake - 1).square().mean() / 2
-
-
 ADVERSARIAL_LOSSES = {
     # Lim & Ye 2017, arXiv:1705.02894
-    "hinge": AdversarialLoss(_hinge_discriminator, _hinge_generator),
+    "hinge": AdversarialLoss(
+        discriminator=lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(),
+        generator=lambda fake: -fake.mean(),
+    ),
     # Mao et al. 2017, arXiv:1611.04076, with a = 0, b = c = 1
-    "lsgan": AdversarialLoss(_lsgan_discriminator, _lsgan_generator),
+    "lsgan": AdversarialLoss(
+        discriminator=lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
+        generator=lambda fake: (fake - 1).square().mean() / 2,
+    ),
 }
 
 
 def r1_penalty(real: Tensor, ab: Tensor) -> Tensor:
-    """Return the mean squared slope of the scores REAL at the true colors, half of it.
+    """Return R1 of Mescheder et al. 2018, arXiv:1801.04406: half the mean squared slope of REAL.
 
-    R1 of Mescheder et al. 2018, arXiv:1801.04406; ab needs gradients and counts in units of
-    AB_SCALE, as the discriminator sees it.
+    At the true AB, which needs gradients and counts in units of AB_SCALE.
     """
     [slope] = torch.autograd.grad(real.sum(), ab, create_graph=True)
     return (slope * AB_SCALE).square().sum(dim=(1, 2, 3)).mean() / 2

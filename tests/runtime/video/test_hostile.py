@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers import fuzz_videos
 from helpers.video import (
     FFV1,
     MakeFilm,
@@ -209,51 +210,6 @@ def test_a_clock_that_jumps_back_is_put_right(
     assert ("clock jumps" in said) == (back == 4000)
 
 
-FUZZ = """
-import faulthandler, shutil, sys
-from pathlib import Path
-import av
-import numpy as np
-from colorize.runtime.errors import ColorizeError
-from colorize.runtime.resize import shrink
-from colorize.runtime.steering.follow import SceneSteering
-from colorize.runtime.video.colorize import colorize_video
-from colorize.runtime.video.options import VideoOptions, VideoSettings
-from colorize.runtime.video.sinks import FileSink
-from colorize.runtime.video.source import Source
-source, folder, frames, first, last = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
-class Gray:
-    def shrink(self, grays):
-        return np.stack([shrink(gray, (8, 8)) for gray in grays])
-    def infer(self, batch, known, tell):
-        return np.zeros((*batch.small.shape, 2), np.float32)
-settings = VideoSettings(options=VideoOptions("ffv1", segment_frames=8))
-data = np.frombuffer(source.read_bytes(), np.uint8)
-for seed in range(first, last):
-    faulthandler.dump_traceback_later(20, exit=True)
-    rng = np.random.default_rng(seed)
-    # Every other time the head alone, where containers keep what leads readers astray.
-    reach = min(len(data), 2000) if seed % 2 else len(data)
-    flipped = data.copy()
-    for place in rng.integers(0, reach, rng.integers(1, 30)):
-        flipped[place] ^= np.uint8(1 << rng.integers(8))
-    hostile, target = folder / f"{seed}{source.suffix}", folder / f"{seed}_out.mkv"
-    hostile.write_bytes(flipped.tobytes())
-    try:
-        sink, steering = FileSink(target), SceneSteering()
-        report = colorize_video(Gray(), Source(hostile), sink, settings, steering)
-    except ColorizeError as error:
-        assert not target.exists() and "\\n" not in str(error), seed
-    else:
-        with av.open(str(target)) as film:
-            written = sum(1 for _ in film.decode(video=0))
-        assert written == report.frames > 0, (seed, written, report)
-        assert report.frames >= frames or report.notices, (seed, report)
-        target.unlink()
-    hostile.unlink()
-    assert not list(folder.iterdir()), (seed, list(folder.iterdir()))
-print("survived")
-"""
 KINDS = {
     "mp4": "libx264",
     "mkv": "libx265",
@@ -275,7 +231,7 @@ def _fuzz(kind: str, first: int, last: int, make_video: MakeFilm, folder: Path) 
     (folder / "cases").mkdir()
     counted = 20 if kind == "mp4" else 0  # the others do not say how many frames they hold
     words = [source, folder / "cases", counted, first, last]
-    command = [sys.executable, "-c", FUZZ, *(str(word) for word in words)]
+    command = [sys.executable, fuzz_videos.__file__, *(str(word) for word in words)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.endswith("survived\n")
