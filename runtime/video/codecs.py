@@ -33,6 +33,7 @@ class Encoder:
     interlacing: Mapping[str, str] = field(default_factory=dict)  # settings that mark the frames so
     marks_each_frame: bool = False  # whether it is interlaced
     keeps_captions: bool = False
+    least_bits: float = 0.002  # a pixel, of the plainest film
     profiles: Mapping[str, str] = field(default_factory=dict)  # by the format of the frames
     environment: Mapping[str, str] = field(default_factory=dict)  # variables, where not set already
     default_for: Sequence[
@@ -101,10 +102,12 @@ ENCODERS = {
         takes_preset=False,
         interlacing=_FIELDS,
         marks_each_frame=True,
+        least_bits=0.2,
         default_for=(".avi", _OTHERS),
     ),
     "prores_ks": Encoder(  # its profile, HQ or 4444, is chosen by the format
         settings={"vendor": "apl0"},
+        least_bits=0.2,
         quality=None,
         takes_preset=False,
         most_depth=10,
@@ -113,6 +116,7 @@ ENCODERS = {
     ),
     "dnxhd": Encoder(
         settings={},
+        least_bits=0.2,
         quality=None,
         takes_preset=False,
         most_depth=10,

@@ -14,14 +14,15 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
+from av.format import Flags
 from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from ..errors import ArgumentError, OutputError
 from ..files import flush
 from ..notices import Notice
-from .clock import AnyPacket, Clock
-from .codecs import ENCODERS
+from .clock import AnyPacket, Clock, is_format
+from .codecs import ENCODERS, encoder_settings
 from .encoder import EncoderChoice, add_encoder, create_container, encoded_trial
 from .frames import FrameLayout
 from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
@@ -30,7 +31,7 @@ from .protocols import Run
 from .reader import read_packets
 from .segments import Segment, WorkFolder, stored_packets
 from .side_data import CAPTIONS, HDR10, TAKES_HDR
-from .source import Source, StreamFacts, open_sound
+from .source import Source, StreamFacts, frame_count, open_sound
 from .tracks import Order, Track, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
@@ -117,6 +118,7 @@ class Muxer:
         self._container.metadata.update(self._source.metadata)
         timecode = own.pop("timecode", None) or self._container.metadata.pop("timecode", None)
         self._video.metadata.update(own)
+        self._video.disposition = self._source_video.disposition
         if timecode is None:
             return False
         if not keep_timecode or self._container.format.name not in _TIMECODED:
@@ -329,8 +331,10 @@ def rehearse(
 ) -> None:
     """Write a few frames and the first packets of all else to a file in FOLDER.
 
-    What its container refuses shows before the work: ArgumentError.
+    What its container refuses shows before the work: ArgumentError. OutputError if the disk has not
+    even the room that the plainest film takes.
     """
+    _check_room(run, folder, target, options, layout)
     trial = folder / f".rehearsal{target.suffix}"
 
     def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
@@ -353,6 +357,22 @@ def rehearse(
         ) from error
     finally:
         trial.unlink(missing_ok=True)
+
+
+def _check_room(
+    run: Run, folder: Path, target: Path, options: VideoOptions, layout: FrameLayout
+) -> None:
+    if is_format(run.container, Flags.ts_discont):
+        return  # its length cannot be trusted
+    frames = run.stretch.frames or frame_count(run.video, run.container) or 0
+    bits = ENCODERS[encoder_settings(target, options)[0]].least_bits
+    needed = 2 * frames * layout.width * layout.height * bits / 8  # segments, and they joined
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{target}: takes at least {needed / 1e9:.1f} GB while it is made, and only "
+            f"{free / 1e9:.1f} GB are free; make room"
+        )
 
 
 def mux_segments(

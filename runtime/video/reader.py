@@ -24,6 +24,7 @@ from .source import Source, is_untimed, path_of, rate_of
 # Containers with an index to find a position by, whose times do not depend on earlier packets.
 _SEEKABLE = ("mp4", "matroska")
 _SEEK_BACK_SECONDS = 10  # beyond open groups of pictures, whose first frames need the group before
+_OF_ASF = ("wmv", "msmpeg4", "vc1")  # codecs
 _MOST_TRIES = 100  # to continue reading behind damage
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
@@ -220,8 +221,12 @@ class _Decoding:
         self._flaws = Flaws()
         self._frames = 0
         self._unseen: list[int] = []  # a heap: times of packets whose frames have not come yet
-        # AVI stores decoding times alone. Sorted, they are the times of showing.
-        self._in_order = container.format.name == "avi"
+        # AVI stores decoding times alone, and so does ASF of what was made for other containers.
+        # Sorted, they are the times of showing.
+        own = video.codec_context.codec.canonical_name.startswith(_OF_ASF)
+        self._in_order = container.format.name == "avi" or (
+            container.format.name == "asf" and not own
+        )
 
     def seek(self, position: Position) -> bool:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
@@ -242,7 +247,8 @@ class _Decoding:
         """Yield the frames; those that were lost repeat the one before."""
         packets = read_packets(self._container, [self._video], self._clock, self._note_damage)
         for packet in packets:
-            time = packet.dts if self._in_order else packet.pts
+            time = packet.pts if packet.pts is not None else packet.dts
+            time = packet.dts if self._container.format.name == "avi" else time
             if time is not None:
                 heapq.heappush(self._unseen, time)
             yield from self._bridged(self._decoded(packet))

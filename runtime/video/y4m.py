@@ -103,6 +103,8 @@ class _Y4MWriter:
         if self._uneven:
             rate = f"{float(self._facts.rate):.6g}"
             self._warn(f"y4m has one frame rate, {rate}: {self._uneven} frames play at other times")
+        if self._layout is not None and self._layout.display:
+            self._warn("y4m does not say how players turn it: the mark was left out")
         others = len(self._run.container.streams) - 1
         if others:
             self._warn(f"y4m holds no sound: {others} other streams were left out")

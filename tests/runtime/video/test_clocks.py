@@ -98,6 +98,26 @@ def test_raw_streams_get_the_rate_of_the_stream(
     assert messages_of(report) == ["its frames carry no times: they are counted, 25 a second"]
 
 
+def test_asf_of_decoding_times_alone_plays_evenly(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    picture = make_video(
+        tmp_path / "plain.mkv", codec="libx264", times=range(12), time_base=Fraction(1, 25)
+    )
+    source = tmp_path / "film.asf"
+    with av.open(str(picture)) as film, av.open(str(source), "w") as made:
+        stream = made.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    times = [float(time) for time in times_of(read_frames(tmp_path / "out.mkv"))]
+    steps = [later - time for time, later in pairwise(times)]
+    assert steps == pytest.approx([0.04] * 11, abs=0.002)
+    assert messages_of(report) == []
+
+
 def test_an_edit_list_raises_no_alarm(
     colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def _turned(make_video: MakeFilm, folder: Path, matrix: tuple[int, ...]) -> Path
 
 
 @pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
 def test_the_whole_display_matrix_is_kept(
     name: str, suffix: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from helpers.video import (
     FFV1,
     LOSSLESS,
@@ -246,6 +247,16 @@ def test_all_sound_tracks_are_copied(
     assert [[content for _, content in track] for track in after] == [
         [content for _, content in track] for track in before
     ]
+
+
+def test_marks_of_tracks_are_kept(rich_video: Path, rich_result: tuple[Path, VideoReport]) -> None:
+    with av.open(str(rich_video)) as before, av.open(str(rich_result[0])) as after:
+        for kind in ("video", "audio"):
+            had = [track.disposition for track in before.streams if track.type == kind]
+            has = [track.disposition for track in after.streams if track.type == kind]
+            if rich_result[0].suffix == ".mp4":  # which plays its first tracks by default
+                had[0] |= Disposition.default
+            assert has == had
 
 
 def test_track_languages_are_kept(rich_result: tuple[Path, VideoReport]) -> None:

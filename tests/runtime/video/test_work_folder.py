@@ -192,10 +192,27 @@ def test_a_source_that_is_replaced_meanwhile_is_refused(
 def test_too_little_room_to_join_is_said_before(
     clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("colorize.runtime.video.muxer.shutil.disk_usage", lambda _: usage)
+    free = iter([10**12, 1000])  # before the first frame, and after the last
+    monkeypatch.setattr(
+        "colorize.runtime.video.muxer.shutil.disk_usage",
+        lambda _: type("Usage", (), {"free": next(free)}),
+    )
     with pytest.raises(OutputError, match=r"only 0\.0 GB are free; make room; 100 finished"):
         colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
+
+
+def test_too_little_room_for_any_film_of_this_size_is_said_before_the_first_frame(
+    clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("colorize.runtime.video.muxer.shutil.disk_usage", lambda _: usage)
+    frames = list[int]()
+    with pytest.raises(OutputError, match="while it is made") as raised:
+        colorizer.video(
+            clip, tmp_path / "out.mkv", IN_SEGMENTS, lambda seen: frames.append(seen.frames)
+        )
+    assert frames == []
+    assert "finished frames" not in str(raised.value)
 
 
 def test_a_source_that_vanishes_keeps_what_is_finished(
