@@ -30,7 +30,7 @@ from .options import VideoOptions
 from .protocols import Run
 from .reader import read_packets
 from .segments import Segment, WorkFolder, stored_packets
-from .side_data import CAPTIONS, HDR10, TAKES_HDR
+from .side_data import CAPTIONS, FIELDS, HDR10, TAKES_HDR
 from .source import Source, StreamFacts, frame_count, open_sound
 from .tracks import Order, Track, Tracks, seconds
 
@@ -146,6 +146,8 @@ class Muxer:
     def _note_side_data(self, carried: Collection[str]) -> None:
         codec = self._video.codec_context.name
         kept = {CAPTIONS} if ENCODERS[codec].keeps_captions else set[str]()
+        if ENCODERS[codec].marks_each_frame or self._layout.interlaced:  # see `_note_marks`
+            kept.add(FIELDS)
         if codec in TAKES_HDR and self._layout.hdr:
             kept.add(HDR10)
         for what in sorted({*carried} - kept):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 CAPTIONS = "closed captions"
 HDR10 = "the HDR10 metadata"
+FIELDS = "the mark that its later frames are interlaced"
 _NAMED = {
     Type.A53_CC: CAPTIONS,
     Type.MASTERING_DISPLAY_METADATA: HDR10,
@@ -32,7 +33,8 @@ _CHROMATICITY, _LUMINANCE = 50000, 10000  # steps of ITU-T H.265, D.2.28
 
 def kinds_of(frame: av.VideoFrame) -> frozenset[str]:
     """Return what FRAME carries that an encoder must take, in words."""
-    return frozenset(_NAMED[kind] for kind in _data_of(frame) if kind in _NAMED)
+    fields = {FIELDS} if frame.interlaced_frame else set[str]()
+    return frozenset(fields | {_NAMED[kind] for kind in _data_of(frame) if kind in _NAMED})
 
 
 def _data_of(frame: av.VideoFrame) -> dict[Type, bytes]:

@@ -99,7 +99,7 @@ def test_the_network_sees_turned_film_upright(
 class _Strange:
     """A frame with side data of a type that PyAV does not know, and a turn."""
 
-    rotation = -90
+    rotation, interlaced_frame = -90, False
 
     @property
     def side_data(self) -> None:
@@ -142,6 +142,13 @@ def test_the_mark_of_fields_follows_each_frame(
     assert [frame.interlaced_frame for frame in frames] == [5 <= n < 10 for n in range(15)]
     assert not any(top_field_first(frame) for frame in frames[5:10])
     assert len(frames) == 15
+
+
+def test_fields_that_the_encoder_cannot_mark_are_said(colorizer: Colorizer, tmp_path: Path) -> None:
+    source = _mixed(tmp_path / "film.mkv")
+    report = colorizer.video(source, tmp_path / "out.mkv", VideoOptions(codec="libx265"))
+    said = "the mark that its later frames are interlaced was left out"
+    assert messages_of(report).count(said) == 1
 
 
 @pytest.fixture(scope="module")
