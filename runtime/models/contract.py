@@ -4,7 +4,8 @@
     hints float32 [N, 3, H, W]  a*, b*, confidence in 0..1: of models that take hints alone
     ab    float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
 
-Where the confidence is 0, so are the hints' a* and b*. Files of version 1 take no hints.
+Where the confidence is 0, so are the hints' a* and b*. Files of version 1 take no hints. A model of
+`guided_hints` was trained with what steering.guide makes of hints, and is given that.
 N, H and W are dynamic, H and W multiples of `size_multiple`; a network that takes one size alone
 says so in `fixed_size`. Everything else that a program must know before it runs the model stands in
 the ONNX metadata, one key a field of `ModelInfo`.
@@ -23,6 +24,7 @@ HINTS = "hints"
 OUTPUT = "ab"
 _PREFIX = "colorize."
 _KEYS = {"license": "licence"}  # the spelling in every file exported so far
+_FLAGS = ("takes_hints", "guided_hints")  # what a file does not say is false
 CHANNELS = {INPUT: 1, HINTS: 3, OUTPUT: 2}
 
 
@@ -42,6 +44,7 @@ class ModelInfo:
     contract_version: int = CONTRACT_VERSION
     fixed_size: tuple[int, int] | None = None  # (H, W), if the network takes no other
     takes_hints: bool = False
+    guided_hints: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -52,8 +55,9 @@ class ModelInfo:
         """Return the ONNX metadata, text to text."""
         values = {_KEYS.get(name, name): value for name, value in asdict(self).items()}
         size = values.pop("fixed_size")
-        if values.pop("takes_hints"):
-            values["takes_hints"] = "true"
+        for name in _FLAGS:
+            if values.pop(name):
+                values[name] = "true"
         if size is not None:
             values["fixed_size"] = "{}x{}".format(*size)
         return {_PREFIX + name: str(value) for name, value in values.items()}
@@ -80,7 +84,7 @@ class ModelInfo:
                 if text is not None:
                     values[field.name] = _two_sides(text, source)
                 continue
-            if field.name == "takes_hints":
+            if field.name in _FLAGS:
                 values[field.name] = _truth(text, field.name, source)
                 continue
             if text is None:

@@ -1,27 +1,38 @@
 """Hints with a model that takes them: it hears them, and what it still lacks is spread."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.bench import INFO
+from helpers.onnx_models import write_model
 
 from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.steering.guide import guide
 from colorize.runtime.steering.hints import Hints
 
 GRAY = np.full((128, 160), 120, np.uint8)
 BLUE = Hints.points([(40, 60, "#4060c0", 12)])
 
 
-def test_the_answer_goes_a_third_of_the_way_to_what_the_model_heard(tiny_hint_model: Path) -> None:
+@pytest.mark.parametrize("guided", [False, True])
+def test_a_model_hears_hints_or_what_they_let_expect(
+    guided: bool, tiny_hint_model: Path, tmp_path: Path
+) -> None:
     """`tiny_hint_model` adds hinted colors to its guess, each at its own place."""
-    with Colorizer(tiny_hint_model, backend="openvino", precision="fp32") as colorizer:
-        [(_, guess)] = colorizer.chroma([GRAY])
+    info = replace(INFO, takes_hints=True, guided_hints=guided)
+    model = write_model(tmp_path / "model.onnx", info.to_metadata(), hints=True)
+    with Colorizer(model, backend="openvino", precision="fp32") as colorizer:
+        assert colorizer.info.guided_hints == guided
+        [(lightness, guess)] = colorizer.chroma([GRAY])
         hinted, plain = colorizer.answers([GRAY, GRAY], [BLUE, None])
     assert hinted.hints is not None
-    heard = (hinted.hints[:2] * hinted.hints[2]).transpose(1, 2, 0)
-    assert np.abs(heard).max() > 20
-    np.testing.assert_allclose(hinted.ab, guess + heard / 3, atol=1e-3)
+    told = guide(lightness, hinted.hints) if guided else hinted.hints
+    assert (told[2] > 0.1).mean() > 0.5 if guided else (told[2] > 0.1).mean() < 0.1
+    heard = (told[:2] * told[2]).transpose(1, 2, 0)
+    np.testing.assert_allclose(hinted.ab, guess + heard, atol=1e-3)
     np.testing.assert_allclose(plain.ab, guess, atol=1e-3)
     assert plain.hints is None
 

@@ -9,7 +9,7 @@ import colorize.runtime
 from colorize.runtime.color import F32, lab_to_rgb, rgb_to_lab, to_bytes
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.photo.reader import read_photo
-from colorize.runtime.steering import spread
+from colorize.runtime.steering import grid, spread
 from colorize.runtime.steering.spread import spread_hints
 
 SAMPLES = Path(colorize.runtime.__file__).parent / "samples" / "test"
@@ -98,12 +98,12 @@ def test_the_grid_gives_what_the_regression_gives_at_every_pixel(
     short = min(height, width)
     lengths = [*[spread._REACH * short] * 2, spread._REACH_LIGHTNESS, *[spread._REACH_AB] * 2]
     scale = (1 / np.array([*lengths, spread._REACH_TEXTURE])).astype(np.float32)
-    looks = np.dstack([ab, spread._texture(lightness)])
-    cells = spread._gathered(lightness, looks, hints, np.flatnonzero(hints[2]), scale)
+    looks = np.dstack([ab, grid.texture(lightness)])
+    regression = spread._Regression(grid.gather(lightness, looks, hints), scale)
     y, x = np.mgrid[:height, :width]
-    places = np.dstack([x, y, lightness, looks]).reshape(-1, 6).astype(np.float32) * scale
-    exact = spread._regression(places, cells).reshape(ab.shape)
-    ours = spread._on_grid(lightness, looks, cells, scale)
+    places = np.dstack([x, y, lightness, looks]).reshape(-1, 6).astype(np.float32)
+    exact = regression(places).reshape(ab.shape)
+    ours = grid.read_from_grid(lightness, looks, regression)
     error = np.linalg.norm(ours - exact, axis=-1)
     assert np.linalg.norm(exact, axis=-1).mean() > 5
     assert error.mean() < 0.1 * np.linalg.norm(exact, axis=-1).mean()

@@ -1,0 +1,55 @@
+"""What a few hints let expect of the whole picture, given to a network beside the hints themselves.
+
+A network with few layers carries a hinted color badly from one side of a picture to the other. This
+does it for the network, which then judges, with all that it sees, where the color belongs.
+"""
+
+import numpy as np
+
+from ..color import F32
+from .grid import gather, rational_quadratic, read_from_grid, squared_distances, texture
+
+_REACH, _REACH_LIGHTNESS, _REACH_TEXTURE = 0.35, 18.0, 1.2
+"""Length scales of the kernel, as in spread.py, but without a model's a* and b*."""
+_NOISE = 0.1
+_MOST = 0.8
+"""The confidence of a guess beside a hint: one less than that of the hint, to be told apart."""
+
+
+def guide(lightness: F32, hints: F32) -> F32:
+    """Return HINTS (3, h, w) with guesses for L* LIGHTNESS (h, w) where they leave room for them.
+
+    Hinted colors are interpolated by Gaussian process regression (see spread.py) over x, y, L* and
+    texture. A guess's confidence is what the regression leaves of a constant 1: it falls to 0 with
+    distance. Without hints HINTS itself is returned.
+    """
+    if not hints[2].any():
+        return hints
+    height, width = lightness.shape
+    looks = np.dstack([np.zeros((height, width, 2), np.float32), texture(lightness)])
+    cells = gather(lightness, looks, hints)
+    reach = _REACH * min(height, width)
+    scale = np.array(
+        [1 / reach, 1 / reach, 1 / _REACH_LIGHTNESS, 0, 0, 1 / _REACH_TEXTURE], np.float32
+    )
+    places = cells.places * scale
+    kernel = rational_quadratic(squared_distances(places, places))
+    values = np.column_stack([cells.residuals, np.ones_like(cells.weights)])  # answered was 0
+    solved = np.linalg.solve(kernel + np.diag(_NOISE * cells.noise), values).astype(np.float32)
+
+    def regression(nodes: F32) -> F32:
+        return np.asarray(rational_quadratic(squared_distances(nodes * scale, places)) @ solved)
+
+    guess = read_from_grid(lightness, looks, regression)
+    # Overshoots of the regression are no colors that anybody asked for.
+    colors = np.clip(
+        guess[..., :2] / np.maximum(guess[..., 2:], 0.05),
+        cells.residuals.min(0),
+        cells.residuals.max(0),
+    )
+    added = (1 - hints[2]) * _MOST * np.clip(guess[..., 2], 0, 1)
+    confidence = hints[2] + added
+    ab = hints[:2] * hints[2] + colors.transpose(2, 0, 1) * added
+    return np.concatenate(
+        [ab / np.maximum(confidence, 1e-6), confidence[None]], dtype=np.float32, casting="same_kind"
+    )
