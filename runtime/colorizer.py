@@ -20,7 +20,7 @@ from .notices import Notice, OnNotice, warn
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
-from .steering.guide import guide
+from .steering.extend import extend_hints
 from .steering.hints import Hints
 from .steering.spread import spread_hints
 from .video.options import VideoOptions, VideoSettings
@@ -173,7 +173,7 @@ class Colorizer:
         """Return what the network is given of HINTS (3, h, w): None if it listens to none."""
         if hints is None or not self.info.takes_hints:
             return None
-        return guide(lightness, hints) if self.info.guided_hints else hints
+        return extend_hints(lightness, hints) if self.info.extended_hints else hints
 
     def image(self, rgb: NDArray[Depth], *, hints: Hints | None = None) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or gray (H, W), 8 or 16 bits, to sRGB as deep.

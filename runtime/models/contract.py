@@ -5,7 +5,7 @@
     ab    float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
 
 Where the confidence is 0, so are the hints' a* and b*. Files of version 1 take no hints. A model of
-`guided_hints` was trained with what steering.guide makes of hints, and is given that.
+`extended_hints` was trained with what steering.extend makes of hints, and is given that.
 N, H and W are dynamic, H and W multiples of `size_multiple`; a network that takes one size alone
 says so in `fixed_size`. Everything else that a program must know before it runs the model stands in
 the ONNX metadata, one key a field of `ModelInfo`.
@@ -24,7 +24,7 @@ HINTS = "hints"
 OUTPUT = "ab"
 _PREFIX = "colorize."
 _KEYS = {"license": "licence"}  # the spelling in every file exported so far
-_FLAGS = ("takes_hints", "guided_hints")  # what a file does not say is false
+_FLAGS = ("takes_hints", "extended_hints")  # what a file does not say is false
 CHANNELS = {INPUT: 1, HINTS: 3, OUTPUT: 2}
 
 
@@ -44,7 +44,7 @@ class ModelInfo:
     contract_version: int = CONTRACT_VERSION
     fixed_size: tuple[int, int] | None = None  # (H, W), if the network takes no other
     takes_hints: bool = False
-    guided_hints: bool = False
+    extended_hints: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -14,14 +14,14 @@ from torch.utils.data import Dataset, Sampler
 from ...runtime.color import U8, gray_to_lightness, rgb_to_gray, rgb_to_lab
 from ...runtime.errors import InputError
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
-from ...runtime.steering.guide import guide
+from ...runtime.steering.extend import extend_hints
 from .decoded_cache import DecodedCache
 from .hints import DrawHints
 from .photos import as_rgb
 from .sources import PhotoFile
 
-_GUIDED = 0.8
-"""Share of the random crops whose hints are guided; a graph that takes bare ones cannot do that."""
+_EXTENDED = 0.8
+"""Share of the random crops whose hints are extended; image graphs give a network bare ones."""
 
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
@@ -125,8 +125,8 @@ class CropDataset(Dataset[Crop]):
         if self._hints is not None:
             generator = np.random.default_rng([self._seed or 0, number])
             hints = self._hints(ab.numpy(), generator)
-            if self._seed is None or generator.random() < _GUIDED:
-                hints = guide(L[0].numpy(), hints)
+            if self._seed is None or generator.random() < _EXTENDED:
+                hints = extend_hints(L[0].numpy(), hints)
         return Crop(L, ab, torch.from_numpy(hints))
 
     def _decoded(self, index: int) -> U8:

@@ -17,10 +17,8 @@ from colorize.runtime.models.contract import ModelInfo, TensorSpec, check_signat
 SaveModel = Callable[..., Path]
 L = TensorSpec("L", "float32", (-1, 1, -1, -1))
 AB = TensorSpec("ab", "float32", (-1, 2, -1, -1))
-_OPTIONAL = ("fixed_size", "takes_hints", "guided_hints")
-_REQUIRED = (
-    f.name for f in dataclasses.fields(ModelInfo) if f.name not in _OPTIONAL
-)
+_OPTIONAL = ("fixed_size", "takes_hints", "extended_hints")
+_REQUIRED = (f.name for f in dataclasses.fields(ModelInfo) if f.name not in _OPTIONAL)
 FIELDS = ["licence" if name == "license" else name for name in _REQUIRED]  # the keys of all files
 
 backends = pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])

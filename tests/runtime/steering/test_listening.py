@@ -10,27 +10,27 @@ from helpers.onnx_models import write_model
 
 from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.steering.guide import guide
+from colorize.runtime.steering.extend import extend_hints
 from colorize.runtime.steering.hints import Hints
 
 GRAY = np.full((128, 160), 120, np.uint8)
 BLUE = Hints.points([(40, 60, "#4060c0", 12)])
 
 
-@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("extended", [False, True])
 def test_a_model_hears_hints_or_what_they_let_expect(
-    guided: bool, tiny_hint_model: Path, tmp_path: Path
+    extended: bool, tiny_hint_model: Path, tmp_path: Path
 ) -> None:
     """`tiny_hint_model` adds hinted colors to its guess, each at its own place."""
-    info = replace(INFO, takes_hints=True, guided_hints=guided)
+    info = replace(INFO, takes_hints=True, extended_hints=extended)
     model = write_model(tmp_path / "model.onnx", info.to_metadata(), hints=True)
     with Colorizer(model, backend="openvino", precision="fp32") as colorizer:
-        assert colorizer.info.guided_hints == guided
+        assert colorizer.info.extended_hints == extended
         [(lightness, guess)] = colorizer.chroma([GRAY])
         hinted, plain = colorizer.answers([GRAY, GRAY], [BLUE, None])
     assert hinted.hints is not None
-    told = guide(lightness, hinted.hints) if guided else hinted.hints
-    assert (told[2] > 0.1).mean() > 0.5 if guided else (told[2] > 0.1).mean() < 0.1
+    told = extend_hints(lightness, hinted.hints) if extended else hinted.hints
+    assert (told[2] > 0.1).mean() > 0.5 if extended else (told[2] > 0.1).mean() < 0.1
     heard = (told[:2] * told[2]).transpose(1, 2, 0)
     np.testing.assert_allclose(hinted.ab, guess + heard, atol=1e-3)
     np.testing.assert_allclose(plain.ab, guess, atol=1e-3)

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from colorize.runtime.color import F32
+from colorize.runtime.steering import extend as module
 from colorize.runtime.steering import grid
-from colorize.runtime.steering import guide as module
-from colorize.runtime.steering.guide import guide
+from colorize.runtime.steering.extend import extend_hints
 
 SHAPE = (96, 128)
 
@@ -31,33 +31,33 @@ def hinted(*places: tuple[int, int, float, float], confidence: float = 1) -> F32
 
 
 def test_a_color_stays_on_its_side_and_grows_less_sure_with_distance(lightness: F32) -> None:
-    guided = guide(lightness, hinted((20, 48, 40, 20)))
-    assert guided.dtype == np.float32
-    near, far, across = (guided[:, 40:56, x : x + 8].mean((1, 2)) for x in (28, 52, 72))
+    extended = extend_hints(lightness, hinted((20, 48, 40, 20)))
+    assert extended.dtype == np.float32
+    near, far, across = (extended[:, 40:56, x : x + 8].mean((1, 2)) for x in (28, 52, 72))
     np.testing.assert_allclose(near[:2], (40, 20), atol=1)
     assert 0.8 >= near[2] > far[2] > 4 * across[2]
 
 
 def test_hinted_pixels_stay_as_they_are_and_unsure_ones_are_filled_up(lightness: F32) -> None:
     hints = hinted((20, 48, 40, 20), (100, 48, -10, 30))
-    guided, sure = guide(lightness, hints), hints[2] == 1
-    np.testing.assert_allclose(guided[:, sure], hints[:, sure], atol=1e-5)
+    extended, sure = extend_hints(lightness, hints), hints[2] == 1
+    np.testing.assert_allclose(extended[:, sure], hints[:, sure], atol=1e-5)
     unsure = hinted((20, 48, 40, 20), confidence=0.5)
     there = unsure[2] > 0
-    assert (guide(lightness, unsure)[2][there] > 0.5).all()
+    assert (extend_hints(lightness, unsure)[2][there] > 0.5).all()
 
 
 def test_no_color_that_nobody_asked_for(lightness: F32) -> None:
     hints = hinted((10, 48, 40, 20), (16, 48, -40, 20), (30, 48, 0, -30))
-    guided = guide(lightness, hints)
-    for plane, given in zip(guided[:2], hints[:2], strict=True):
+    extended = extend_hints(lightness, hints)
+    for plane, given in zip(extended[:2], hints[:2], strict=True):
         asked = given[hints[2] > 0]
         assert asked.min() - 1e-3 <= plane.min() <= plane.max() <= asked.max() + 1e-3
 
 
 def test_without_hints_nothing_is_guessed(lightness: F32) -> None:
     hints = np.zeros((3, *SHAPE), np.float32)
-    assert guide(lightness, hints) is hints
+    assert extend_hints(lightness, hints) is hints
 
 
 def test_it_is_gaussian_process_regression(lightness: F32) -> None:
@@ -79,12 +79,12 @@ def test_it_is_gaussian_process_regression(lightness: F32) -> None:
         kernel(known, known) + module._NOISE * np.eye(3), [[40, 20, 1], [-20, 30, 1], [10, -25, 1]]
     )
     exact = (kernel(everywhere, known) @ solved).reshape(*SHAPE, 3)
-    guided = guide(lightness, hints)
+    extended = extend_hints(lightness, hints)
     free = hints[2] == 0
     sureness = module._MOST * np.clip(exact[..., 2], 0, 1)
-    assert np.abs(guided[2] - sureness)[free].mean() < 0.03
+    assert np.abs(extended[2] - sureness)[free].mean() < 0.03
     clear = free & (exact[..., 2] > 0.3)
-    error = guided[:2, clear].T - exact[clear][:, :2] / exact[clear][:, 2:]
+    error = extended[:2, clear].T - exact[clear][:, :2] / exact[clear][:, 2:]
     assert np.linalg.norm(error, axis=1).mean() < 2
 
 

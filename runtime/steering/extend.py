@@ -16,7 +16,7 @@ _MOST = 0.8
 """The confidence of a guess beside a hint: one less than that of the hint, to be told apart."""
 
 
-def guide(lightness: F32, hints: F32) -> F32:
+def extend_hints(lightness: F32, hints: F32) -> F32:
     """Return HINTS (3, h, w) with guesses for L* LIGHTNESS (h, w) where they leave room for them.
 
     Hinted colors are interpolated by Gaussian process regression (see spread.py) over x, y, L* and
