@@ -239,6 +239,15 @@ def test_a_draw_decides_its_hints() -> None:
         assert torch.equal(hints[:2, there], ab[:, there])
 
 
+def test_hints_are_extended_for_every_figure_and_for_most_crops() -> None:
+    photos = collect([str(SAMPLES / "train")]).photos
+    held_out = CropDataset(photos, 64, hints=fixed_patches(1))[0].hints
+    assert (held_out[2] > 0.05).float().mean() > 0.2  # one patch is 2 by 2 pixels
+    drawn = CropDataset(photos, 64, seed=5, hints=fixed_patches(1))
+    bare = [bool((drawn[Draw(3, number)].hints[2] > 0).sum() == 4) for number in range(60)]
+    assert 4 <= sum(bare) <= 22
+
+
 def test_hints_shrink_with_their_crops() -> None:
     config = TrainConfig(arch="unet", data=("none",), size=64, start_size=32, hints=True)
     hints = torch.zeros(1, 3, 64, 64)
