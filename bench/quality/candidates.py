@@ -18,7 +18,7 @@ from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_
 from ...runtime.photo.photo import join
 from ...runtime.photo.reader import read_photo
 from ...runtime.steering.hints import Hints
-from ...train.data.hints import fixed_patches
+from ...train.data.hints import patches_of_256
 from ...train.data.sources import PhotoFile
 from ..settings import Model, Settings, nothing_less
 from .dataset import PROTOCOLS, DataSet, first_few
@@ -175,7 +175,7 @@ def hints_of_truth(truth: U8, count: int, seed: int) -> Hints | None:
         return None
     lab = rgb_to_lab(truth)
     ab = np.ascontiguousarray(lab[..., 1:].transpose(2, 0, 1))
-    planes = fixed_patches(count)(ab, np.random.default_rng(seed))
+    planes = patches_of_256(ab, count, np.random.default_rng(seed))
     rgb = lab_to_rgb(np.dstack([lab[..., 0], planes[0], planes[1]]))
     codes = to_codes(np.dstack([rgb, planes[2]]), np.dtype(np.uint16))  # 8 bits would round them
     return Hints.overlay(codes)

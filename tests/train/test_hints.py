@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,15 @@ from colorize.train.checkpoints.build import build
 from colorize.train.checkpoints.checkpoint import Checkpoint, Origin, load_checkpoint
 from colorize.train.config import TrainConfig
 from colorize.train.data.crops import Crop, CropDataset, Draw, to_tensors
-from colorize.train.data.hints import carried, fixed_patches, patches, simulate_hints, strokes
+from colorize.train.data.hints import (
+    carried,
+    fixed_patches,
+    patches,
+    patches_of_256,
+    recolored,
+    simulate_hints,
+    strokes,
+)
 from colorize.train.data.photos import collect
 from colorize.train.loop import _grown
 
@@ -50,11 +59,18 @@ def listening(name: str) -> EncoderDecoder:
 
 
 @pytest.fixture(scope="module")
-def true_ab() -> F32:
-    """a*, b* of a photograph with vivid things and edges, 128x128."""
+def photo() -> tuple[F32, F32]:
+    """L* (128, 128), and a*, b* (2, 128, 128), of a photograph with vivid things and edges."""
     with Image.open(SAMPLES / "train" / "citrus.jpg") as image:
         rgb = np.asarray(image.convert("RGB").resize((128, 128)))
-    return np.asarray(to_tensors(rgb)[1].numpy())
+    lightness, ab = to_tensors(rgb)
+    return np.asarray(lightness[0].numpy()), np.asarray(ab.numpy())
+
+
+@pytest.fixture(scope="module")
+def true_ab(photo: tuple[F32, F32]) -> F32:
+    """The a*, b* of `photo`."""
+    return photo[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,10 +166,11 @@ def test_networks_without_hints_say_so() -> None:
         entry.build(entry.presets["small"])(some_lightness(1, 1, 32, 32), torch.zeros(1, 3, 32, 32))
 
 
-def test_simulated_hints_keep_the_contract_and_show_every_kind(true_ab: F32) -> None:
-    hinted = []
+def test_simulated_hints_keep_the_contract_and_show_every_kind(photo: tuple[F32, F32]) -> None:
+    hinted, changed = [], 0
     for number in range(600):
-        hints = simulate_hints(true_ab, np.random.default_rng([0, number]))
+        true_ab, hints = simulate_hints(*photo, np.random.default_rng([0, number]))
+        changed += true_ab is not photo[1]
         assert hints.shape == (3, 128, 128)
         assert hints.dtype == np.float32
         assert np.isfinite(hints).all()
@@ -167,6 +184,7 @@ def test_simulated_hints_keep_the_contract_and_show_every_kind(true_ab: F32) -> 
             assert error < 40
     shares = np.array(hinted)
     assert 0.34 < (shares == 0).mean() < 0.46
+    assert 0.08 < changed / 600 < 0.16
     assert (shares[shares > 0] < 0.02).mean() > 0.2  # 10 patches of 7 at 256: 0.7%
     assert ((shares > 0.04) & (shares < 0.2)).mean() > 0.08  # 100 of them: 7%
     assert (shares > 0.3).mean() > 0.05  # what a film brings
@@ -180,8 +198,28 @@ def test_patches_have_the_mean_color_of_what_they_cover(true_ab: F32) -> None:
         assert (hints[2, there] == 1).all()
         expected = true_ab[:, there].mean(axis=1)
         np.testing.assert_allclose(hints[:2, there], expected[:, None].repeat(width**2, 1), 1e-4)
-    ten = fixed_patches(10)(true_ab, np.random.default_rng(0))
+    ten = patches_of_256(true_ab, 10, np.random.default_rng(0))
     assert 4**2 < (ten[2] > 0).sum() <= 10 * 4**2  # 7 of 256 pixels are 4 of 128
+
+
+def test_a_recolored_thing_is_hinted_and_the_others_keep_their_colors(
+    photo: tuple[F32, F32],
+) -> None:
+    lightness, true_ab = photo
+    sizes, errors = list[float](), list[float]()
+    for number in range(40):
+        changed, hints = recolored(lightness, true_ab, np.random.default_rng(number))
+        change = np.hypot(*(changed - true_ab))
+        thing = change > 0.5 * change.max()
+        sizes.append(thing.mean())
+        assert np.median(change[cv2.dilate(thing.astype(np.uint8), np.ones((9, 9))) == 0]) < 1
+        there = hints[2] > 0
+        assert there.any()
+        assert (hints[2, there] == 1).all()
+        wrong = np.hypot(*(hints[:2, there] - changed[:, there]))
+        errors.append(np.median(wrong))
+    assert np.median(errors) < 8
+    assert 0.02 < np.median(sizes) < max(sizes) < 0.7
 
 
 def test_strokes_stay_on_one_thing(true_ab: F32) -> None:
@@ -219,7 +257,7 @@ def test_a_draw_decides_its_hints() -> None:
     for number, crop in zip(numbers, crops, strict=True):
         again = hinted[Draw(3, number)]
         assert torch.equal(crop.hints, again.hints)
-        assert torch.equal(crop.ab, plain[Draw(3, number)].ab)  # the crops are those without hints
+        assert torch.equal(crop.L, plain[Draw(3, number)].L)  # the crops are those without hints
         assert plain[Draw(3, number)].hints.shape == (0, 64, 64)
     places = {crop.hints[2].numpy().tobytes() for crop in crops if crop.hints[2].any()}
     assert len(places) > 15
@@ -231,7 +269,7 @@ def test_a_draw_decides_its_hints() -> None:
         64,
         seed=5,
         smallest=0.6,
-        hints=lambda ab, chance: patches(ab, np.ones(30, np.int64), chance),
+        hints=lambda _, ab, chance: (ab, patches(ab, np.ones(30, np.int64), chance)),
     )
     for number in numbers:
         _, ab, hints = exact[Draw(3, number)]

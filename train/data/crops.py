@@ -124,9 +124,11 @@ class CropDataset(Dataset[Crop]):
         hints = np.empty((0, self.size, self.size), np.float32)
         if self._hints is not None:
             generator = np.random.default_rng([self._seed or 0, number])
-            hints = self._hints(ab.numpy(), generator)
+            lightness = L[0].numpy()
+            colors, hints = self._hints(lightness, ab.numpy(), generator)
+            ab = torch.from_numpy(colors)
             if self._seed is None or generator.random() < _EXTENDED:
-                hints = extend_hints(L[0].numpy(), hints)
+                hints = extend_hints(lightness, hints)
         return Crop(L, ab, torch.from_numpy(hints))
 
     def _decoded(self, index: int) -> U8:

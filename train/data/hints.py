@@ -14,28 +14,79 @@ from numpy.typing import NDArray
 from ...runtime.color import F32
 
 Chance = np.random.Generator
-DrawHints = Callable[[F32, Chance], F32]
-"""True ab (2, H, W) and a generator of random numbers -> hints (3, H, W)."""
+DrawHints = Callable[[F32, F32, Chance], tuple[F32, F32]]
+"""L* (H, W), true ab (2, H, W), a generator of random numbers -> ab (2, H, W), hints (3, H, W)."""
 
-_NONE, _PATCHES, _STROKES = 0.4, 0.36, 0.1  # shares of the crops; the rest gets what flow brings
+# Shares of the crops; the rest gets what flow brings.
+_NONE, _PATCHES, _STROKES, _RECOLORED = 0.4, 0.3, 0.06, 0.12
 _MOST_PATCHES = 400
 _WIDEST_PATCH = 9
 _SAME_THING = 15.0
 """A stroke stays where ab differs by less from where it began: users do not paint over edges."""
+_ALIKE = (25.0, 12.0, 12.0)  # L*, a*, b*: by how much a thing's pixels differ from one of them
 _NOISE = 12.0
 """Standard deviation of a* and b* at a confidence of 0; none at 1."""
 
 
-def simulate_hints(ab: F32, chance: Chance) -> F32:
-    """Return hints for a crop of true AB: none, patches, strokes, or most of the picture."""
+def simulate_hints(lightness: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
+    """Return AB and hints for it: none, patches, strokes, or most of the picture.
+
+    Or AB with a thing recolored, and hints of that: what users ask for is seldom what was to be
+    expected, and other things must keep their colors then.
+    """
     kind = chance.random()
     if kind < _NONE:
-        return np.zeros((3, *ab.shape[1:]), np.float32)
-    if kind < _NONE + _PATCHES:
-        return _less_sure(_random_patches(ab, chance), chance)
-    if kind < _NONE + _PATCHES + _STROKES:
-        return _less_sure(strokes(ab, chance), chance)
-    return carried(ab, chance)
+        return ab, np.zeros((3, *ab.shape[1:]), np.float32)
+    if kind < _NONE + _RECOLORED:
+        return recolored(lightness, ab, chance)
+    if kind < _NONE + _RECOLORED + _PATCHES:
+        return ab, _less_sure(_random_patches(ab, chance), chance)
+    if kind < _NONE + _RECOLORED + _PATCHES + _STROKES:
+        return ab, _less_sure(strokes(ab, chance), chance)
+    return ab, carried(ab, chance)
+
+
+def recolored(lightness: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
+    """Return AB with one thing in a color of chance, and patches of that color on the thing."""
+    height, width = lightness.shape
+    mask = _thing(lightness, ab, chance)
+    hue, chroma = chance.uniform(0, 2 * np.pi), chance.uniform(0, 60)
+    wished = np.array([np.cos(hue), np.sin(hue)]) * chroma
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+    # sRGB shows little color in what is nearly black or white.
+    soft *= np.clip(np.minimum(lightness, 100 - lightness) / 30, 0, 1)
+    shift = wished - ab[:, mask].mean(axis=1)
+    changed = np.asarray(ab + soft * shift[:, None, None], np.float32)
+    inside = np.argwhere(mask)
+    hints = np.zeros((3, height, width), np.float32)
+    for _ in range(min(int(chance.geometric(0.35)), 8)):
+        y, x = inside[chance.integers(len(inside))]
+        reach = int(chance.integers(0, 5))
+        place = np.s_[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        there = mask[place]
+        for plane, colors in zip(hints, changed, strict=False):
+            plane[place][there] = colors[place][there].mean()
+        hints[2][place][there] = 1
+    if chance.random() < 0.3:  # and the user likes the true colors of some other things
+        others = patches(changed, chance.integers(1, _WIDEST_PATCH, 4, endpoint=True), chance)
+        free = (hints[2] == 0) & ~mask
+        hints[:, free] = others[:, free]
+    return changed, hints
+
+
+def _thing(lightness: F32, ab: F32, chance: Chance) -> NDArray[np.bool_]:
+    """Return which pixels lie together and look alike around a place of chance."""
+    lab = np.ascontiguousarray(np.dstack([lightness, *ab]), np.float32)
+    height, width = lightness.shape
+    mask = np.zeros((height + 2, width + 2), np.uint8)
+    for _ in range(6):
+        mask[:] = 0
+        seed = int(chance.integers(width)), int(chance.integers(height))
+        flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
+        area, *_ = cv2.floodFill(lab, mask, seed, 0, _ALIKE, _ALIKE, flags)
+        if 0.01 < area / lightness.size < 0.6:
+            break
+    return np.asarray(mask[1:-1, 1:-1] > 0)
 
 
 def _random_patches(ab: F32, chance: Chance) -> F32:
@@ -51,13 +102,18 @@ def _random_patches(ab: F32, chance: Chance) -> F32:
 
 
 def fixed_patches(count: int) -> DrawHints:
-    """Return a drawer of COUNT patches, 7 of 256 pixels wide: those that figures are told for."""
+    """Return a drawer of COUNT patches: see `patches_of_256`."""
 
-    def draw(ab: F32, chance: Chance) -> F32:
-        width = max(1, round(ab.shape[1] * 7 / 256))
-        return patches(ab, np.full(count, width), chance)
+    def draw(_: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
+        return ab, patches_of_256(ab, count, chance)
 
     return draw
+
+
+def patches_of_256(ab: F32, count: int, chance: Chance) -> F32:
+    """Return COUNT patches, 7 of 256 pixels wide: those that figures are told for."""
+    width = max(1, round(ab.shape[1] * 7 / 256))
+    return patches(ab, np.full(count, width), chance)
 
 
 def patches(ab: F32, widths: NDArray[np.int64], chance: Chance) -> F32:
