@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from .video.protocols import Batch, Sink
     from .video.source import Source
 
+_LISTENS = np.float32(1 / 3)
+"""How far the answer goes from that without hints to that with them, before hints are spread.
+
+A network that listens has understood a few hints better than the spreading, and many less well: on
+validation photographs a third of the way was best over 1, 10 and 100 hints.
+"""
+
 MAX_SIZE = 2048
 """The largest working size: memory grows with its square, and colors do not get better."""
 
@@ -154,25 +161,23 @@ class Colorizer:
             each.planes((gray.shape[0], gray.shape[1]), light) if each else (None, ())
             for each, gray, light in zip(hints, grays, lightness, strict=True)
         ]
-        told = [self._told(light, each) for light, (each, _) in zip(lightness, planes, strict=True)]
-        heard = {number: each for number, each in enumerate(told) if each is not None}
-        unhinted = [number for number in range(len(small)) if number not in heard]
-        ab = np.empty((*small.shape, 2), np.float32)
-        if heard:
-            hinted = list(heard)
-            given = np.stack([*heard.values()])
-            ab[hinted] = self._infer(small[hinted], [grays[n] for n in hinted], given)
-        if unhinted:
-            ab[unhinted] = self._infer(small[unhinted], [grays[n] for n in unhinted])
+        ab = self._infer(small, grays)
+        given = {
+            number: self._told(light, each)
+            for number, (light, (each, _)) in enumerate(zip(lightness, planes, strict=True))
+            if each is not None
+        }
+        if self.info.takes_hints and given:
+            told = list(given)
+            heard = self._infer(small[told], [grays[n] for n in told], np.stack([*given.values()]))
+            ab[told] += _LISTENS * (heard - ab[told])
         return [
             Answer(light, plane, each, remarks)
             for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)
         ]
 
-    def _told(self, lightness: F32, hints: F32 | None) -> F32 | None:
-        """Return what the network is given of HINTS (3, h, w): None if it listens to none."""
-        if hints is None or not self.info.takes_hints:
-            return None
+    def _told(self, lightness: F32, hints: F32) -> F32:
+        """Return what a network that takes hints is given of HINTS (3, h, w)."""
         return extend_hints(lightness, hints) if self.info.extended_hints else hints
 
     def image(self, rgb: NDArray[Depth], *, hints: Hints | None = None) -> NDArray[Depth]:

@@ -18,7 +18,7 @@ BLUE = Hints.points([(40, 60, "#4060c0", 12)])
 
 
 @pytest.mark.parametrize("extended", [False, True])
-def test_a_model_hears_hints_or_what_they_let_expect(
+def test_a_model_hears_hints_or_what_they_let_expect_and_is_followed_in_part(
     extended: bool, tiny_hint_model: Path, tmp_path: Path
 ) -> None:
     """`tiny_hint_model` adds hinted colors to its guess, each at its own place."""
@@ -32,7 +32,7 @@ def test_a_model_hears_hints_or_what_they_let_expect(
     told = extend_hints(lightness, hinted.hints) if extended else hinted.hints
     assert (told[2] > 0.1).mean() > 0.5 if extended else (told[2] > 0.1).mean() < 0.1
     heard = (told[:2] * told[2]).transpose(1, 2, 0)
-    np.testing.assert_allclose(hinted.ab, guess + heard, atol=1e-3)
+    np.testing.assert_allclose(hinted.ab, guess + heard / 3, atol=1e-3)
     np.testing.assert_allclose(plain.ab, guess, atol=1e-3)
     assert plain.hints is None
 
