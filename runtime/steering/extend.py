@@ -4,6 +4,7 @@ A network with few layers carries a hinted color badly from one side of a pictur
 does it for the network, which then judges, with all that it sees, where the color belongs.
 """
 
+import cv2
 import numpy as np
 
 from ..color import F32
@@ -35,10 +36,13 @@ def extend_hints(lightness: F32, hints: F32) -> F32:
     places = cells.places * scale
     kernel = rational_quadratic(squared_distances(places, places))
     values = np.column_stack([cells.residuals, np.ones_like(cells.weights)])  # answered was 0
-    solved = np.linalg.solve(kernel + np.diag(_NOISE * cells.noise), values).astype(np.float32)
+    # By OpenCV and einsum: in a training's processes BLAS's threads would fight for the cores.
+    covariance = (kernel + np.diag(_NOISE * cells.noise)).astype(np.float32)
+    _, solved = cv2.solve(covariance, values.astype(np.float32), flags=cv2.DECOMP_CHOLESKY)
 
     def regression(nodes: F32) -> F32:
-        return np.asarray(rational_quadratic(squared_distances(nodes * scale, places)) @ solved)
+        near = rational_quadratic(squared_distances(nodes * scale, places))
+        return np.asarray(np.einsum("ts,sc->tc", near, solved), np.float32)
 
     guess = read_from_grid(lightness, looks, regression)
     # Overshoots of the regression are no colors that anybody asked for.

@@ -153,7 +153,9 @@ def _box(values: NDArray[Any], axis: int) -> NDArray[Any]:
 
 def squared_distances(one: F32, other: F32) -> F32:
     """Return the squared distances (T, S) between places ONE (T, D) and OTHER (S, D)."""
-    squared: F32 = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
+    squared: F32 = (
+        (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * np.einsum("td,sd->ts", one, other)
+    )
     return np.maximum(squared, 0, out=squared)
 
 
