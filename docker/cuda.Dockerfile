@@ -28,9 +28,10 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip uninstall --yes onnxruntime onnxruntime-gpu && \
     pip install --no-cache-dir "onnxruntime-gpu>=1.22,<2"
 # The base may have a user 1000 of its own.
-RUN useradd --create-home --uid 1001 colorize
+RUN useradd --create-home --uid 1001 colorize && \
+    install -d -m 1777 /var/cache/colorize
 USER 1001
-ENV XDG_CACHE_HOME=/tmp/cache
+ENV XDG_CACHE_HOME=/var/cache/colorize
 WORKDIR /work
 ENTRYPOINT ["colorize-run"]
 CMD ["--help"]

@@ -2,36 +2,31 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .command import Command, completes, console, refuse_given
-from .errors import ArgumentError, ColorizeError
+from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
 from .inputs import PIPE
-from .jobs import Job, extraction_folders, plan, run_all, with_hints, with_references
+from .jobs import Job, extraction_folders, plan, with_hints, with_references
 from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
 from .outcomes import JsonLines, Names
+from .terminal import NOTHING_PRODUCED, SOME_FAILED, run_jobs, say_on
 from .video.options import VideoOptions
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .engines.base import Precision
-    from .video.colorize import VideoProgress
-
-NOTHING_PRODUCED = 1
-SOME_FAILED = 3
 
 _BACKENDS = ("auto", "tensorrt", "onnxruntime", "openvino")
 _DEVICES = ("auto", "cpu", "cuda", "gpu", "npu", "tensorrt")
@@ -289,7 +284,7 @@ def main(
     outcomes = JsonLines() if as_json else Names()
 
     def say(line: Notice | str) -> None:
-        _say(terminal, line)
+        say_on(terminal, line)
         outcomes.notice(line)
 
     jobs = plan(
@@ -370,7 +365,7 @@ def main(
             on_notice=say,
         ) as colorizer,
     ):
-        _say(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
+        say_on(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
             return _extract(extractions, every, stream, colorizer, terminal)
         if dry_run:
@@ -378,7 +373,7 @@ def main(
         if options.is_trial:
             say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
         outcomes.start(model, colorizer, len(jobs))
-        code = _run(jobs, colorizer, options, terminal, finished, outcomes, skipped)
+        code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
@@ -423,83 +418,9 @@ def _extract(
         line = f"{video}: {len(made.scenes)} scenes, {len(made.written)} reference frames written"
         if made.left:
             line += f"; {made.left} were there already and were left as they are"
-        _say(terminal, line)
+        say_on(terminal, line)
         click.echo(folder)
     return 0
-
-
-def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
-    """Return what shows a film's progress; the bar appears with the first frame."""
-    task: TaskID | None = None
-
-    def show(progress: "VideoProgress") -> None:
-        nonlocal task
-        if task is None:
-            task = bar.add_task(job.source.name, rate="", total=progress.total)
-        rate = f"{(progress.frames - progress.resumed) / max(progress.seconds, 1e-9):.1f} fps"
-        bar.update(task, completed=progress.frames, rate=rate)
-
-    return show
-
-
-def _say(terminal: Console, line: Notice | str) -> None:
-    shown = str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
-    terminal.print(shown, soft_wrap=True, markup=False)
-
-
-def _run(
-    jobs: Sequence[Job],
-    colorizer: "Colorizer",
-    options: VideoOptions,
-    terminal: Console,
-    finished: FinishedJobs,
-    outcomes: Names,
-    skipped: int,
-) -> int:
-    """Do JOBS, SKIPPED of which an earlier run did, and return the exit code.
-
-    The error of a job that alone was asked for is raised.
-    """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total} {task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    alone = len(jobs) + skipped == 1
-    failed = 0
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as bar:
-        overall = bar.add_task("files", total=len(jobs), rate="", visible=len(jobs) > 1)
-        for job, outcome in run_all(jobs, colorizer, options, partial(_show_video, bar)):
-            try:
-                notices = outcome.result()
-                for notice in notices:
-                    _say(terminal, notice)
-                finished.add(job)
-                outcomes.done(job, notices)
-            except Exception as error:  # one strange file must not stop all that follow it
-                outcomes.failed(job, error)
-                if alone:
-                    code = error.exit_code if isinstance(error, ColorizeError) else NOTHING_PRODUCED
-                    outcomes.end(code, colored=0, failed=1, skipped=0)
-                    raise
-                failed += 1
-                _say(terminal, f"colorize-run: {_said(job, error)}")
-            bar.advance(overall)
-    code = NOTHING_PRODUCED if failed == len(jobs) + skipped else SOME_FAILED if failed else 0
-    if 0 < failed < len(jobs):
-        terminal.print(f"{failed} of {len(jobs)} files failed")
-    outcomes.end(code, colored=len(jobs) - failed, failed=failed, skipped=skipped)
-    return code
-
-
-def _said(job: Job, error: Exception) -> str:
-    """Return the line about ERROR; one that is not ours names neither its file nor its kind."""
-    if isinstance(error, ColorizeError):
-        return str(error)
-    return f"{job.source}: {type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import errno
 import heapq
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,24 +13,21 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
-from av.format import Flags
 from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
-from ..errors import ArgumentError, OutputError
-from ..files import flush
+from ..errors import OutputError
 from ..notices import Notice
-from .clock import AnyPacket, Clock, is_format
-from .codecs import ENCODERS, encoder_settings
-from .encoder import EncoderChoice, add_encoder, create_container, encoded_trial
+from .clock import AnyPacket, Clock
+from .codecs import ENCODERS
+from .encoder import add_encoder, create_container
 from .frames import FrameLayout
 from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
 from .options import VideoOptions
-from .protocols import Run
 from .reader import read_packets
-from .segments import Segment, WorkFolder, stored_packets
+from .segments import Segment, stored_packets
 from .side_data import CAPTIONS, FIELDS, HDR10, TAKES_HDR
-from .source import Source, StreamFacts, frame_count, open_sound
+from .source import StreamFacts, open_sound
 from .tracks import Order, Track, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
@@ -42,7 +38,6 @@ TIMECODE = -1
 _OWN_TAGS = ("encoder", "rotate", "duration", "bps", "number_of_", "_statistics_", "vendor_id")
 """Begin the names of tags that describe the source's packets, which are new."""
 _TIMECODED = ("mov", "mp4", "mxf", *_MATROSKA)
-_REHEARSED = 60  # packets of each stream
 _FAR = 100_000  # packets in which a rehearsal looks for the first of each stream
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """Errors of the disk, after which the same work can be tried again."""
@@ -289,146 +284,3 @@ class Muxer:
 
 def _is_timecode(stream: Stream) -> bool:
     return stream.codec_context is None and "timecode" in stream.metadata
-
-
-def without_refused(
-    source: Source,
-    opened: InputContainer,
-    attempt: Callable[[InputContainer, Collection[int]], list[Notice]],
-) -> list[Notice]:
-    """Return what ATTEMPT does with SOURCE, without the streams that the container refuses.
-
-    OPENED is SOURCE, open. ATTEMPT gets it newly opened, and which streams to leave out.
-    RefusedError if it is not even done without any.
-    """
-
-    def tried(without: Collection[int]) -> list[Notice]:
-        with source.again(opened) as container:
-            return attempt(container, without)
-
-    refused = set[int]()
-    while True:
-        try:
-            return tried(refused)
-        except RefusedError as error:
-            if error.stream is None or error.stream in refused:
-                break
-            refused.add(error.stream)
-    video = source.video(opened).index
-    rest = {TIMECODE, *(stream.index for stream in opened.streams)} - {video} - refused
-    for one in sorted(rest):
-        with suppress(RefusedError):
-            return tried({*refused, one})
-    return tried(refused | rest)
-
-
-def rehearse(
-    run: Run,
-    folder: Path,
-    target: Path,
-    options: VideoOptions,
-    layout: FrameLayout,
-    *,
-    pictures_alone: bool = False,
-) -> None:
-    """Write a few frames and the first packets of all else to a file in FOLDER.
-
-    What its container refuses shows before the work: ArgumentError. OutputError if the disk has not
-    even the room that the plainest film takes.
-    """
-    _check_room(run, folder, target, options, layout)
-    trial = folder / f".rehearsal{target.suffix}"
-
-    def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
-        video = run.source.video(container)
-        alone = pictures_alone
-        muxer = Muxer(
-            container, video, trial, target, options, layout, without, pictures_alone=alone
-        )
-        try:
-            muxer.write(encoded_trial(target, options, layout, run.facts), _REHEARSED)
-        finally:
-            muxer.close()
-        return muxer.notices
-
-    try:
-        without_refused(run.source, run.container, attempt)
-    except RefusedError as error:
-        raise ArgumentError(
-            f"codec {options.codec}: cannot be used in {target.suffix} ({error})"
-        ) from error
-    finally:
-        trial.unlink(missing_ok=True)
-
-
-def _check_room(
-    run: Run, folder: Path, target: Path, options: VideoOptions, layout: FrameLayout
-) -> None:
-    if is_format(run.container, Flags.ts_discont):
-        return  # its length cannot be trusted
-    frames = run.stretch.frames or frame_count(run.video, run.container) or 0
-    bits = ENCODERS[encoder_settings(target, options)[0]].least_bits
-    needed = 2 * frames * layout.width * layout.height * bits / 8  # segments, and they joined
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OutputError(
-            f"{target}: takes at least {needed / 1e9:.1f} GB while it is made, and only "
-            f"{free / 1e9:.1f} GB are free; make room"
-        )
-
-
-def mux_segments(
-    work: WorkFolder,
-    source: Source,
-    opened: InputContainer,
-    target: Path,
-    choose: EncoderChoice,
-    *,
-    pictures_alone: bool = False,
-) -> list[Notice]:
-    """Write the segments of WORK and the other streams of SOURCE, which is OPENED, to TARGET.
-
-    PICTURES_ALONE leaves those streams out, without a word.
-
-    Return what of it is not as in the source.
-    """
-    needed = int(sum(segment.sizes.sum() for segment in work.segments))
-    free = shutil.disk_usage(work.path).free
-    if free < needed:
-        raise OutputError(
-            f"{target}: its parts take {needed / 1e9:.1f} GB more to be joined, and only "
-            f"{free / 1e9:.1f} GB are free; make room"
-        )
-    options, layout = choose(work.segments[0].layout)
-    carried = work.segments[-1].end.flaws.carried
-    part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
-
-    def join(container: InputContainer, without: Collection[int]) -> list[Notice]:
-        video = source.video(container)
-        muxer = Muxer(
-            container,
-            video,
-            part,
-            target,
-            options,
-            layout,
-            without,
-            carried,
-            pictures_alone=pictures_alone,
-        )
-        try:
-            muxer.write(muxer.film(work.segments))
-        finally:
-            muxer.close()
-        return muxer.notices
-
-    try:
-        notices = without_refused(source, opened, join)
-        flush(part)  # before the segments go: the power may fail right after
-        part.replace(target)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{target}: cannot write it ({reason})") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return notices

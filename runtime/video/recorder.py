@@ -16,7 +16,7 @@ from .codecs import ENCODERS
 from .encoder import EncoderChoice, add_encoder, create_container
 from .frames import build_frame
 from .interlacing import as_progressive
-from .muxer import rehearse
+from .joint import rehearse
 from .options import VideoOptions
 from .protocols import ColoredPicture, Run, State
 from .reader import Position

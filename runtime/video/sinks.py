@@ -12,7 +12,8 @@ from .codecs import choose_encoder, encoder_settings
 from .encoder import EncoderChoice, create_container
 from .frames import FrameLayout
 from .identity import video_identity
-from .muxer import RefusedError, mux_segments
+from .joint import mux_segments
+from .muxer import RefusedError
 from .options import VideoSettings
 from .protocols import ColoredPicture, Run, Start
 from .recorder import Recorder

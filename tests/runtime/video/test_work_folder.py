@@ -139,7 +139,7 @@ def test_the_film_is_on_the_disk_before_its_segments_go(
         segments = bool(list(path.parent.glob("*.packets")))
         flushed.append((path.name, path.stat().st_size, segments))
 
-    monkeypatch.setattr("colorize.runtime.video.muxer.flush", note)
+    monkeypatch.setattr("colorize.runtime.video.joint.flush", note)
     colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
     assert flushed == [(".joined.mkv", (tmp_path / "out.mkv").stat().st_size, True)]
 
@@ -194,7 +194,7 @@ def test_too_little_room_to_join_is_said_before(
 ) -> None:
     free = iter([10**12, 1000])  # before the first frame, and after the last
     monkeypatch.setattr(
-        "colorize.runtime.video.muxer.shutil.disk_usage",
+        "colorize.runtime.video.joint.shutil.disk_usage",
         lambda _: type("Usage", (), {"free": next(free)}),
     )
     with pytest.raises(OutputError, match=r"only 0\.0 GB are free; make room; 100 finished"):
@@ -205,7 +205,7 @@ def test_too_little_room_for_any_film_of_this_size_is_said_before_the_first_fram
     clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("colorize.runtime.video.muxer.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("colorize.runtime.video.joint.shutil.disk_usage", lambda _: usage)
     frames = list[int]()
     with pytest.raises(OutputError, match="while it is made") as raised:
         colorizer.video(
