@@ -132,7 +132,7 @@ def _count(text: str) -> int:
     "--references",
     metavar="N,N,...",
     callback=listed(_count, "a list of numbers; write 0,1,2"),
-    help="With --video: so many of its own frames give it their colors, as with colorize-run "
+    help="With --video: that many of its own frames give it their colors, as with colorize-run "
     "--references: the first; the first and the last; evenly spaced for more.",
 )
 @click.option(

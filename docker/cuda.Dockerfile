@@ -18,7 +18,6 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
 
 # hadolint ignore=DL3006
 FROM ${BASE}
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # The extra export brings onnxruntime for CPUs, which shares its module with that for GPUs: the last
 # two commands leave the latter alone.
 # hadolint ignore=DL3013

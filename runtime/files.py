@@ -45,6 +45,11 @@ _NAME_BYTES = 255  # of a name in the file systems of today
 _NUMBERED = re.compile(r"%(0\d+)?d")
 
 
+def reference_name(frame: int) -> str:
+    """Return the name of the reference for FRAME, counted from 0."""
+    return f"ref_{frame:06}.png"
+
+
 def is_pattern(path: Path) -> bool:
     """Tell whether PATH names numbered files, and no file that is really called so."""
     return numbered_name(path) and not path.exists()

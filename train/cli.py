@@ -367,7 +367,7 @@ def _collect(config: "TrainConfig") -> "PhotoSet":
             keep_tinted=config.keep_tinted,
         )
     if photos.gray or photos.tinted or photos.unreadable:
-        kept = "; --keep-tinted trains on the latter" if photos.tinted else ""
+        kept = "; --keep-tinted trains on these too" if photos.tinted else ""
         terminal.print(
             f"left out: {len(photos.unreadable)} unreadable, {len(photos.gray)} gray or nearly "
             f"gray, {len(photos.tinted)} of a single hue, as sepia is{kept}",

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...runtime.color import F32, U8, gray_to_lightness, rgb_to_lab
+from ...runtime.files import reference_name
 from ...runtime.resize import shrink
 from ...runtime.steering.motion import CARRY_SIDE, pixel_grid, read, side_limited
 from ...runtime.video.chroma import Scratch, chroma_planes
@@ -31,7 +32,7 @@ GRAY = "gray"
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """One way to color a film from so many of its own frames; means leave out those frames."""
+    """One way to color a film from that many of its own frames; means leave out those frames."""
 
     model: str
     references: tuple[int, ...]  # frames, counted from 0
@@ -88,7 +89,7 @@ def places(count: int, frames: int) -> tuple[int, ...]:
 def measure_references(
     models: Sequence[Model], source: Path, settings: Settings
 ) -> tuple[ReferenceRow, ...]:
-    """Color SOURCE with each of MODELS from so many of its own frames as SETTINGS ask for.
+    """Color SOURCE with each of MODELS from as many of its own frames as SETTINGS ask for.
 
     Gray and plain warping have rows too. A film without colors has none: it is no truth.
     """
@@ -135,7 +136,7 @@ def _given(source: Path, chosen: Sequence[int], folder: Path) -> Path | None:
         return None
     folder.mkdir()
     for index, rgb in _picked(source, chosen).items():
-        Image.fromarray(rgb).save(folder / f"ref_{index:06}.png")
+        Image.fromarray(rgb).save(folder / reference_name(index))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""What a few hints let expect of the whole picture, given to a network beside the hints themselves.
+"""Guesses for the whole picture from a few hints, given to a network beside the hints themselves.
 
 A network with few layers carries a hinted color badly from one side of a picture to the other. This
 does it for the network, which then judges, with all that it sees, where the color belongs.
@@ -14,7 +14,7 @@ _REACH, _REACH_LIGHTNESS, _REACH_TEXTURE = 0.35, 18.0, 1.2
 """Length scales of the kernel, as in spread.py, but without a model's a* and b*."""
 _NOISE = 0.1
 _MOST = 0.8
-"""The confidence of a guess beside a hint: one less than that of the hint, to be told apart."""
+"""Highest confidence of a guess: below a hint's, so that the network can tell them apart."""
 
 
 def extend_hints(lightness: F32, hints: F32) -> F32:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..color import U8
 from ..errors import InputError
-from ..files import REFERENCE_NAME, SCENES_NAME, whole_file
+from ..files import REFERENCE_NAME, SCENES_NAME, reference_name, whole_file
 from ..photo.photo import Photo
 from ..photo.writer import write_photo
 from ..video.frames import gray_of
@@ -99,7 +99,7 @@ def extract_references(
     missing, written = chosen - known, list[Path]()
     for index, (picture, gray) in enumerate(_decoded(source)) if missing else ():
         if index in missing:
-            target = folder / f"ref_{index:06}.png"
+            target = folder / reference_name(index)
             write_photo(target, Photo(colored(upright(gray, picture.layout.display))))
             written.append(target)
         if index >= max(missing):

@@ -277,6 +277,7 @@ def test_the_command_counts_the_photographs(
     monkeypatch.setattr(Machine, "here", lambda: Machine(gpu=True, bf16=False, threads=1))
     monkeypatch.setattr(config, "_MANY_PHOTOS", 24)
     result = train("-o", str(tmp_path / "run"), "--steps", "1", "--size", "32")
+    assert result.exit_code == 0, result.output
     assert "batches of 20 crops of 32x32" in result.stderr
     assert "batches of 64 were asked for; there are no more photographs" in result.stderr
 

@@ -47,7 +47,7 @@ def simulate_hints(lightness: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
 
 
 def recolored(lightness: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
-    """Return AB with one thing in a color of chance, and patches of that color on the thing."""
+    """Return AB with one thing in a random color, and patches of that color on the thing."""
     height, width = lightness.shape
     mask = _thing(lightness, ab, chance)
     hue, chroma = chance.uniform(0, 2 * np.pi), chance.uniform(0, 60)
@@ -75,7 +75,7 @@ def recolored(lightness: F32, ab: F32, chance: Chance) -> tuple[F32, F32]:
 
 
 def _thing(lightness: F32, ab: F32, chance: Chance) -> NDArray[np.bool_]:
-    """Return which pixels lie together and look alike around a place of chance."""
+    """Return which pixels lie together and look alike around a random place."""
     lab = np.ascontiguousarray(np.dstack([lightness, *ab]), np.float32)
     height, width = lightness.shape
     mask = np.zeros((height + 2, width + 2), np.uint8)
@@ -111,7 +111,7 @@ def fixed_patches(count: int) -> DrawHints:
 
 
 def patches_of_256(ab: F32, count: int, chance: Chance) -> F32:
-    """Return COUNT patches, 7 of 256 pixels wide: those that figures are told for."""
+    """Return COUNT patches, 7 of 256 pixels wide: as in all published figures."""
     width = max(1, round(ab.shape[1] * 7 / 256))
     return patches(ab, np.full(count, width), chance)
 

@@ -1,4 +1,4 @@
-"""Guesses around hints: what the regression over position, lightness and texture lets expect."""
+"""Guesses around hints, by regression over position, lightness and texture."""
 
 from typing import Any
 
