@@ -20,8 +20,8 @@ from .jobs import Job, extraction_folders, plan, with_hints, with_references
 from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
-from .outcomes import JsonLines, Names
-from .terminal import NOTHING_PRODUCED, SOME_FAILED, run_jobs, say_on
+from .outcomes import JsonLines, Names, print_path
+from .terminal import NOTHING_PRODUCED, SOME_FAILED, printable, run_jobs, say_on
 from .video.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -399,7 +399,7 @@ def _without_converter() -> Iterator[None]:
 def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:
     from .dry_run import dry_run
 
-    failing = dry_run(jobs, colorizer, options, click.echo)
+    failing = dry_run(jobs, colorizer, options, lambda line: click.echo(printable(line)))
     if failing == len(jobs):
         return NOTHING_PRODUCED
     return SOME_FAILED if failing else 0
@@ -419,7 +419,7 @@ def _extract(
         if made.left:
             line += f"; {made.left} were there already and were left as they are"
         say_on(terminal, line)
-        click.echo(folder)
+        print_path(folder)
     return 0
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .colorizer import Colorizer
-from .errors import ArgumentError, ColorizeError
+from .errors import ColorizeError
+from .files import numbered_name
 from .jobs import Job
 from .photo.reader import is_photo, pixels_of
 from .steering.extract import find_scenes
@@ -54,10 +55,11 @@ def dry_run(
     photo: Cost | None = None  # a pixel
     for job in jobs:
         try:
-            if job.target.exists() and not job.overwrite:
-                raise ArgumentError(f"{job.target}: exists; give --overwrite or another -o")
+            job.check_target()
             if is_photo(job.source):
                 pixels = pixels_of(job.source)
+                if not pixels:
+                    job.read()  # says what is wrong with it
                 photo = photo or _photo_cost(job, colorizer).times(1 / pixels)
                 cost = photo.times(pixels)
                 tell(f"{job.source} -> {job.target}")
@@ -93,15 +95,20 @@ def _film(
         frames = Stretch.of(source, options).frames or frame_count(stream, container) or 0
     most = _SAMPLE_SECONDS if options.duration is None else min(options.duration, _SAMPLE_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, f"sample{job.target.suffix}")
+        frames_apart = numbered_name(job.target)
+        target = Path(folder, job.target.name if frames_apart else f"sample{job.target.suffix}")
         report = colorizer.video(
             job.source, target, replace(options, duration=most), references=job.references
         )
-        cost = Cost(report.seconds, target.stat().st_size).times(frames / report.frames)
+        cost = Cost(report.seconds, _size_in(folder)).times(frames / report.frames)
     tell(f"{job.source} -> {job.target}: {size}, {frames} frames, {cost}")
     for line in _scenes(job, source):
         tell(f"  {line}")
     return cost
+
+
+def _size_in(folder: str) -> int:
+    return sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
 def _scenes(job: Job, source: Source) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from .errors import InputError
-from .files import sha256, source_identity
+from .files import is_pattern, sha256, source_identity
 from .inputs import PIPE
 from .jobs import Job
 
@@ -30,13 +30,13 @@ class FinishedJobs:
 
     def __contains__(self, job: Job) -> bool:
         """Whether JOB's result is there and finished."""
-        if job.target == PIPE or not job.target.is_file():
+        if job.target == PIPE:
             return False
         with suppress(sqlite3.Error, OSError, InputError), closing(self._open()) as record:
             row = record.execute(
                 "SELECT made, source FROM finished WHERE target = ?", [_place(job.target)]
             ).fetchone()
-            return bool(row == (source_identity(job.target), self._identity(job)))
+            return bool(row == (_identity_of(job.target), self._identity(job)))
         return False
 
     def add(self, job: Job) -> None:
@@ -44,7 +44,7 @@ class FinishedJobs:
         if job.target == PIPE or job.source == PIPE:
             return
         with suppress(sqlite3.Error, OSError, InputError), closing(self._open()) as record, record:
-            row = [_place(job.target), source_identity(job.target), self._identity(job)]
+            row = [_place(job.target), _identity_of(job.target), self._identity(job)]
             record.execute("INSERT OR REPLACE INTO finished VALUES (?, ?, ?)", row)
             record.execute(
                 "DELETE FROM finished WHERE rowid <= (SELECT max(rowid) FROM finished) - ?", [_MOST]
@@ -62,9 +62,18 @@ class FinishedJobs:
 
     def _identity(self, job: Job) -> str:
         """Return a hash of all that the result depends on."""
-        files = [source_identity(path) for path in job.sources()]
+        files = [_identity_of(path) for path in job.sources()]
         facts = json.dumps([files, job.points, self._settings], sort_keys=True)
         return sha256(facts.encode())
+
+
+def _identity_of(path: Path) -> str:
+    """Return what tells a file, or numbered frames, from others; InputError if it is not there."""
+    if not is_pattern(path):
+        return source_identity(path)
+    from .video.numbered import sequence_identity  # photographs do not wait for PyAV
+
+    return sequence_identity(path)
 
 
 def _place(target: Path) -> str:

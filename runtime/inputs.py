@@ -16,13 +16,12 @@ from .files import (
     WORK_SUFFIX,
     fitting,
     is_pattern,
-    numbered_name,
 )
 
 _FILM_SUFFIXES = {".m2ts", ".mts", ".ts", ".mpg", ".mpeg", ".vob", ".wmv", ".flv", ".ogv", ".3gp"}
 _WRITABLE_VIDEOS = {".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".mxf"}
 _FILMS = _WRITABLE_VIDEOS | _FILM_SUFFIXES
-_NAMED_LIKE_FILMS = _WRITABLE_VIDEOS | _FILM_SUFFIXES | {".y4m"}
+_NAMED_LIKE_FILMS = _FILMS | {".y4m"}
 MARK = "_colorized"
 """Ends the name of a result that is not given one."""
 OVERLAY_MARK = "_hints"
@@ -183,7 +182,7 @@ def targets_of(sources: Sequence[Input], output: Path | None) -> list[Path]:
     else:
         targets = [_target(source, output) for source in sources]
     for source, target in zip(sources, targets, strict=True):
-        if target.exists() and target.samefile(source.path):
+        if target.exists() and source.path.exists() and target.samefile(source.path):
             raise ArgumentError(f"{target}: is the input itself; give another -o")
     counted = Counter(target.resolve() for target in targets)
     targets = [  # film.flv and film.ts both become film.mkv
@@ -218,15 +217,20 @@ def _target(source: Input, output: Path | None) -> Path:
     folder = source.path.parent
     if output is not None:
         folder = output / folder.relative_to(source.base)
+    elif is_pattern(source.path):
+        folder = folder.parent
     end = f"{MARK}{_suffix(source)}"
-    if numbered_name(source.path) and is_pattern(source.path):
-        return folder.parent / f"{fitting(folder.resolve().name, end)}{end}"
-    return folder / f"{fitting(source.path.stem, end)}{end}"
+    return folder / f"{fitting(_stem(source), end)}{end}"
+
+
+def _stem(source: Input) -> str:
+    """Return what results are called after: the file, or the folder of numbered frames."""
+    return source.path.parent.resolve().name if is_pattern(source.path) else source.path.stem
 
 
 def _told_apart(source: Input, target: Path) -> Path:
     end = f"_{source.path.suffix[1:]}{MARK}{target.suffix}"
-    return target.with_name(f"{fitting(source.path.stem, end)}{end}")
+    return target.with_name(f"{fitting(_stem(source), end)}{end}")
 
 
 def _suffix(source: Input) -> str:

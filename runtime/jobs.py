@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ class Job:
         from .photo.reader import is_photo
         from .video.y4m import SIGNATURE, Prefixed
 
-        self._check_target()
+        self.check_target()
         content: bytes | None = None
         video: Path | BinaryIO = self.source
         if self.source == PIPE:
@@ -102,7 +103,8 @@ class Job:
             files += [file for reference in found for file in reference.files]
         return files
 
-    def _check_target(self) -> None:
+    def check_target(self) -> None:
+        """Raise ArgumentError if the result is there already and may not be overwritten."""
         there = self.target.exists() or (
             numbered_name(self.target) and bool(numbered_files(self.target))
         )
@@ -130,7 +132,7 @@ class Job:
         from .photo.reader import MAX_PIXELS, read_photo
         from .photo.writer import format_of
 
-        self._check_target()
+        self.check_target()
         if self.target != PIPE and format_of(self.target.suffix) is None:
             raise ArgumentError(f"{self.target}: cannot write {self.target.suffix}; use .png")
         limit = MAX_PIXELS if self.max_pixels is None else self.max_pixels
@@ -220,13 +222,13 @@ def with_references(
 
 def extraction_folders(jobs: Sequence[Job], folder: Path) -> list[tuple[Path, Path]]:
     """Return each video of JOBS with the folder in FOLDER for its reference frames."""
-    from .video.source import open_video
+    from .video.source import Source
 
     videos = _videos(jobs, "--extract-references")
     if not videos:
         raise ArgumentError("--extract-references is for videos; there is none")
     for job in videos:
-        open_video(job.source).close()
+        Source(job.source).open().close()
     if len(videos) == 1:
         return [(videos[0].source, folder)]
     return [(job.source, folder / job.source.name) for job in videos]
@@ -237,7 +239,11 @@ def _videos(jobs: Sequence[Job], option: str) -> list[Job]:
 
     if any(job.source == PIPE for job in jobs):
         raise ArgumentError(f"{option} needs a file: standard input cannot be read twice")
-    return [job for job in jobs if not is_photo(job.source)]
+    videos = [job for job in jobs if not is_photo(job.source)]
+    counted = Counter(job.source.name for job in videos)
+    if twice := [name for name, count in counted.items() if count > 1]:
+        raise ArgumentError(f"{option}: two films are called {twice[0]}; color them apart")
+    return videos
 
 
 def plan(

@@ -30,7 +30,7 @@ class Names:
     def done(self, job: Job, _notices: Sequence[Notice], /) -> None:
         """JOB is done, and these are its last notices."""
         if job.target != PIPE:
-            _print_path(job.target)
+            print_path(job.target)
 
     def failed(self, job: Job, error: Exception) -> None:
         """JOB failed."""
@@ -91,7 +91,7 @@ def _print_event(kind: str, **fields: object) -> None:
     click.echo(json.dumps({"type": kind, **fields}))
 
 
-def _print_path(path: Path) -> None:
+def print_path(path: Path) -> None:
     """Print PATH to stdout, one that is no text as its bytes."""
     try:
         str(path).encode()

@@ -37,9 +37,13 @@ def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
 
 
 def say_on(terminal: Console, line: Notice | str) -> None:
-    """Print LINE as one, whatever is in the names that it holds."""
-    shown = str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
-    terminal.print(shown, soft_wrap=True, markup=False)
+    """Print LINE as one."""
+    terminal.print(printable(line), soft_wrap=True, markup=False)
+
+
+def printable(line: Notice | str) -> str:
+    """Return LINE as text of one line, whatever is in the names that it holds."""
+    return str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
 
 def run_jobs(

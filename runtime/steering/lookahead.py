@@ -6,13 +6,12 @@ that memory does not grow with the length of a scene; from the reference at a st
 are carried backward through it.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -211,21 +210,25 @@ class _Spill:
     def __init__(self, folder: Path | None) -> None:
         self._end = 0
         with _written(folder):
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._lock = Lock()
 
     def put(self, array: NDArray[Any]) -> _Stored:
         """Write an array; OutputError where the disk is full."""
         content = np.ascontiguousarray(array)
         stored = _Stored(self._end, content.dtype, content.shape)
-        with _written(None):
-            os.pwrite(self._file.fileno(), content.data, self._end)
+        with _written(None), self._lock:
+            self._file.seek(self._end)
+            self._file.write(content.data)
         self._end += content.nbytes
         return stored
 
     def get(self, stored: _Stored) -> NDArray[Any]:
         """Read an array."""
         size = int(np.prod(stored.shape)) * stored.dtype.itemsize
-        content = os.pread(self._file.fileno(), size, stored.offset)
+        with _written(None), self._lock:
+            self._file.seek(stored.offset)
+            content = self._file.read(size)
         return np.frombuffer(content, stored.dtype).reshape(stored.shape)
 
 

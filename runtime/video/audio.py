@@ -1,6 +1,6 @@
 """Sound is copied; a track that the new container cannot hold is encoded again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Literal
 
@@ -36,7 +36,9 @@ _BITS_PER_CHANNEL = 96000  # a second: transparent for most ears
 class Reencoder:
     """Encodes one sound track again for CONTAINER, without loss where it takes such a codec."""
 
-    def __init__(self, source: AudioStream, container: OutputContainer) -> None:
+    def __init__(
+        self, source: AudioStream, container: OutputContainer, damage: Callable[[], None]
+    ) -> None:
         codec = _codec(source, container)
         rate = source.codec_context.sample_rate
         if container.format.name == "mxf" or rate not in _RATES.get(codec, (rate,)):
@@ -50,13 +52,16 @@ class Reencoder:
         else:
             stream.format = _FORMATS[codec]
         stream.time_base = Fraction(1, rate)
-        self._source, self.stream = source, stream
+        self._source, self.stream, self._damage = source, stream, damage
 
     def packets(self, packet: AnyPacket | None) -> Iterator[AnyPacket]:
         """Yield the new packets for PACKET of the source; None ends the track."""
         try:
             frames = self._source.decode(packet)
-        except (av.error.InvalidDataError, EOFError):
+        except av.error.InvalidDataError:
+            self._damage()
+            frames = []
+        except EOFError:
             frames = []
         for frame in frames:
             yield from self.stream.encode(frame)

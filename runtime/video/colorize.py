@@ -140,3 +140,5 @@ def _choices(source: Source, container: InputContainer, stream: VideoStream) -> 
         if is_pattern(source.path):
             message += "; --fps sets another rate"
         yield Notice(message, topic="source")
+    if source.rate and not is_pattern(source.path):
+        yield Notice("--fps is for numbered frames; this film keeps its own times", topic="source")

@@ -25,7 +25,6 @@ from .side_data import hdr_settings
 from .source import StreamFacts
 
 _TRIAL_FRAMES = 3
-_VENDORS = ("com.",)  # begin the names of QuickTime's keys, of cameras and phones
 
 EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
@@ -38,7 +37,7 @@ def create_container(
 
     METADATA is what will be written to it, in the form that keeps all of it.
     """
-    keys = any(key.startswith(_VENDORS) for key in metadata or ())
+    keys = any("." in key for key in metadata or ())  # QuickTime's: com.apple.quicktime.make
     options = {"movflags": "use_metadata_tags"} if keys and _is_quicktime(target) else {}
     try:
         return av.open(ffmpeg_url(part), "w", container_options=options)

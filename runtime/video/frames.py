@@ -146,7 +146,7 @@ def luma_of(frame: av.VideoFrame, layout: FrameLayout) -> Plane:
         frame = _converted(frame, layout)
     plane = frame.planes[0]
     deep = frame.format.components[0].bits > 8
-    luma = _samples(plane, np.uint16 if deep else np.uint8)[:, : layout.width]
+    luma = samples(plane, np.uint16 if deep else np.uint8)[:, : layout.width]
     return luma.copy()
 
 
@@ -182,14 +182,15 @@ def build_frame(
         frame.pict_type = PictureType.NONE  # encoders take it for an order
     rows, columns = layout.chroma_shape
     stored = luma << layout.shift if layout.shift else luma
-    _samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored
+    samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored
     for index in (1, 2):
-        plane = _samples(frame.planes[index], layout.dtype)
+        plane = samples(frame.planes[index], layout.dtype)
         plane[:rows, :columns] = chroma[..., index - 1]
     return frame
 
 
-def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
-    samples: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
+def samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
+    """Return the samples (h, w and padding) of PLANE, which are not copied."""
+    flat: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
     line = plane.line_size // np.dtype(dtype).itemsize
-    return samples[: line * plane.height].reshape(plane.height, line)
+    return flat[: line * plane.height].reshape(plane.height, line)

@@ -21,7 +21,6 @@ def video_identity(source: Source, settings: VideoSettings) -> dict[str, str]:
     facts: dict[str, object] = {
         **(settings.made_by or {"network": secrets.token_hex(8)}),
         "source": secrets.token_hex(8) if source.pipe else source.identity(),
-        "stream": source.stream,
         **asdict(replace(settings.options, audio=None)),  # frames do not depend on it
         "range": source.full_range,
         "saturation": settings.saturation,

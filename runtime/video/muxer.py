@@ -37,6 +37,7 @@ TIMECODE = -1
 """Stands for the timecode among the numbers of streams."""
 _OWN_TAGS = ("encoder", "rotate", "duration", "bps", "number_of_", "_statistics_", "vendor_id")
 """Begin the names of tags that describe the source's packets, which are new."""
+_CHAPTERED = ("mp4", "mov", "ipod", *_MATROSKA)
 _TIMECODED = ("mov", "mp4", "mxf", *_MATROSKA)
 _FAR = 100_000  # packets in which a rehearsal looks for the first of each stream
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -86,7 +87,7 @@ class Muxer:
         self._video = add_encoder(self._container, target, options, layout, facts)
         self._note_marks(facts)
         self._note_side_data(carried)
-        self.tracks = Tracks(source, self._container)
+        self.tracks = Tracks(source, self._container, self._note_damage)
         timecode = self._set_metadata(keep_timecode=TIMECODE not in without)
         self._sound = None if options.audio is None else open_sound(options.audio)
         for stream in () if pictures_alone else source.streams:
@@ -99,8 +100,11 @@ class Muxer:
             number = SOUND + stream.index
             if number in without or not self.tracks.take(stream, number):
                 self._leave_out(f"audio stream {stream.index} of {options.audio}")
-        if not pictures_alone:
-            self._container.set_chapters(source.chapters())
+        if not pictures_alone and (chapters := source.chapters()):
+            if self._container.format.name in _CHAPTERED:
+                self._container.set_chapters(chapters)
+            else:
+                self._leave_out("the list of chapters")
         self._orders: dict[int, Order] = {}
 
     def _set_metadata(self, *, keep_timecode: bool) -> bool:

@@ -146,7 +146,8 @@ def shown_times(container: InputContainer, video: VideoStream) -> list[int]:
     """
     clock = Clock(container)
     packets = read_packets(container, [video], clock, lambda: None)
-    found = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+    shown = (packet for packet in packets if not packet.is_discard)
+    found = [packet.dts if packet.pts is None else packet.pts for packet in shown]
     if is_untimed(container):
         step = frame_step(video)
         return [round(number * step) for number in range(len(found))]

@@ -17,10 +17,11 @@ from ..files import numbered, numbered_files
 from ..notices import Notice
 from ..resize import enlarge
 from .codecs import choose_encoder
-from .frames import FrameLayout, Plane
+from .frames import FrameLayout, samples
 from .options import VideoOptions, VideoSettings
 from .protocols import Run
 from .segments import WorkFolder, stored_packets
+from .side_data import FIELDS, upright
 from .sinks import FileWriter, written
 from .source import Source
 
@@ -49,9 +50,8 @@ class SequenceSink:
             raise ArgumentError("numbered frames take no --codec, --crf or --preset")
         if options.audio is not None:
             raise ArgumentError(f"{self.target}: frames hold no sound; leave --audio out")
-        if source.path.parent.resolve() == self.target.parent.resolve() and (
-            numbered_files(source.path).keys() & numbered_files(self.target).keys()
-        ):
+        own = {path.resolve() for path in numbered_files(source.path).values()}
+        if own & {path.resolve() for path in numbered_files(self.target).values()}:
             raise ArgumentError(f"{self.target}: would replace the input; name another folder")
 
     @contextmanager
@@ -63,14 +63,24 @@ class SequenceSink:
             return choose_encoder(_STORED, options, layout)
 
         def finish(work: WorkFolder) -> list[Notice]:
-            first = run.source.first_number
-            _write(work, self.target, first)
-            others = [stream for stream in run.container.streams if stream is not run.video]
-            what = f"numbered frames hold no sound: {len(others)} other streams were left out"
-            return [Notice(what, topic="output", severity="warning")] if others else []
+            _write(work, self.target, run.source.first_number + run.stretch.first)
+            return _lost(work, run)
 
         with written(run, self.target, _STORED, choose, finish, pictures_alone=True) as writer:
             yield writer
+
+
+def _lost(work: WorkFolder, run: Run) -> list[Notice]:
+    """Return what numbered frames do not hold of the film."""
+    lost = [
+        f"{what} was left out" for what in work.segments[-1].end.flaws.carried if what != FIELDS
+    ]
+    if run.facts.aspect not in (None, 1):
+        lost.append(f"the pixel aspect {run.facts.aspect} was left out")
+    if others := len(run.container.streams) - 1:
+        lost.append(f"numbered frames hold no sound: {others} other streams were left out")
+    warned = [each for each in work.segments[0].layout.notices if each.severity == "warning"]
+    return warned + [Notice(text, topic="output", severity="warning") for text in sorted(lost)]
 
 
 def _write(work: WorkFolder, target: Path, first: int) -> None:
@@ -109,12 +119,15 @@ def _decoded(work: WorkFolder) -> Iterator[av.VideoFrame]:
 def _save(frame: av.VideoFrame, layout: FrameLayout, path: Path) -> None:
     """Write one decoded FRAME, whose source has LAYOUT, as a picture."""
     depth = frame.format.components[0].bits
-    luma, *chroma = (_plane(frame, index).astype(np.float32) for index in range(3))
+    dtype = np.uint8 if depth == 8 else np.uint16
+    luma, *chroma = (
+        samples(plane, dtype)[:, : plane.width].astype(np.float32) for plane in frame.planes
+    )
     shape = luma.shape[0], luma.shape[1]
     large: F32 = np.stack([enlarge(plane, shape) for plane in chroma])
     rgb = planes_to_rgb(luma, large, layout.matrix, full_range=layout.full_range, depth=depth)
     deep = depth > 8 and path.suffix.lower() not in _JPEG
-    codes = to_codes(rgb, np.dtype(np.uint16 if deep else np.uint8))
+    codes = upright(to_codes(rgb, np.dtype(np.uint16 if deep else np.uint8)), layout.display)
     if path.suffix.lower() == ".dpx":
         path.write_bytes(_dpx(codes, depth))
         return
@@ -138,11 +151,3 @@ def _dpx(codes: Codes, depth: int) -> bytes:
     frame = whole.reformat(format=_DPX[kept])
     packets = [*context.encode(frame), *context.encode(None)]
     return b"".join(bytes(packet) for packet in packets)
-
-
-def _plane(frame: av.VideoFrame, index: int) -> Plane:
-    plane = frame.planes[index]
-    dtype = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
-    samples: Plane = np.frombuffer(plane, dtype)  # type: ignore[call-overload]  # a buffer
-    line = plane.line_size // np.dtype(dtype).itemsize
-    return samples[: line * plane.height].reshape(plane.height, line)[:, : plane.width]

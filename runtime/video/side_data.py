@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 CAPTIONS = "closed captions"
 HDR10 = "the HDR10 metadata"
 FIELDS = "the mark that its later frames are interlaced"
+UNREAD = "what its frames carry beside their picture, some of a kind unknown here,"
 _NAMED = {
     Type.A53_CC: CAPTIONS,
     Type.MASTERING_DISPLAY_METADATA: HDR10,
@@ -34,7 +35,16 @@ _CHROMATICITY, _LUMINANCE = 50000, 10000  # steps of ITU-T H.265, D.2.28
 def kinds_of(frame: av.VideoFrame) -> frozenset[str]:
     """Return what FRAME carries that an encoder must take, in words."""
     fields = {FIELDS} if frame.interlaced_frame else set[str]()
-    return frozenset(fields | {_NAMED[kind] for kind in _data_of(frame) if kind in _NAMED})
+    try:
+        kinds = {each.type for each in _side_data(frame)}
+    except ValueError:
+        return frozenset(fields | {UNREAD})
+    return frozenset(fields | {_NAMED[kind] for kind in kinds if kind in _NAMED})
+
+
+def _side_data(frame: av.VideoFrame) -> Iterable[SideData]:
+    """Return the side data of FRAME; ValueError if PyAV does not know the type of some."""
+    return frame.side_data  # type: ignore[return-value]  # its stub lags behind
 
 
 def _data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
@@ -43,8 +53,7 @@ def _data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
     PyAV can read none of it where there is a type that it does not know; a turn it tells even so.
     """
     try:
-        data: Iterable[SideData] = frame.side_data  # type: ignore[assignment]  # its stub lags behind
-        return {each.type: bytes(each) for each in data}
+        return {each.type: bytes(each) for each in _side_data(frame)}
     except ValueError:
         if not frame.rotation:
             return {}
@@ -57,7 +66,7 @@ def _data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
 
 def display_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Return FRAME's display matrix, nine numbers in FFmpeg's order; None if it turns nothing."""
-    data = _bytes_of(frame, Type.DISPLAYMATRIX)
+    data = _data_of(frame).get(Type.DISPLAYMATRIX)
     if data is None:
         return None
     matrix = struct.unpack("9i", data)
@@ -103,8 +112,9 @@ def hdr_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """
     display: tuple[int, ...] = (0,) * 10
     light: tuple[int, ...] = (0, 0)
-    mastering = _bytes_of(frame, Type.MASTERING_DISPLAY_METADATA)
-    levels = _bytes_of(frame, Type.CONTENT_LIGHT_LEVEL)
+    data = _data_of(frame)
+    mastering = data.get(Type.MASTERING_DISPLAY_METADATA)
+    levels = data.get(Type.CONTENT_LIGHT_LEVEL)
     if mastering is not None and len(mastering) >= _MASTERING.size:
         *numbers, primaries, luminance = _MASTERING.unpack_from(mastering)
         parts = [n / d if d else 0.0 for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
@@ -119,10 +129,6 @@ def hdr_of(frame: av.VideoFrame) -> tuple[int, ...] | None:
         light = struct.unpack_from("2I", levels)
     found = (*display, *light)
     return found if any(found) else None
-
-
-def _bytes_of(frame: av.VideoFrame, kind: Type) -> bytes | None:
-    return _data_of(frame).get(kind)
 
 
 TAKES_HDR = ("libx264", "libx265", "libsvtav1")

@@ -1,6 +1,6 @@
 """Subtitles: those of text become the kind that the new container takes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import av.error
@@ -9,8 +9,11 @@ from av.subtitles.stream import SubtitleStream
 
 from .clock import AnyPacket
 
-_TEXTS = {"mp4": "mov_text", "mov": "mov_text", "ipod": "mov_text", "webm": "webvtt"}
-_TEXTS |= {"matroska": "subrip"}
+_TEXTS = {
+    **dict.fromkeys(("mp4", "mov", "ipod"), "mov_text"),
+    "webm": "webvtt",
+    "matroska": "subrip",
+}
 _READABLE = frozenset(["mov_text", "subrip", "srt", "ass", "ssa", "webvtt", "text", "sami"])
 
 
@@ -23,8 +26,14 @@ def text_kind(stream: SubtitleStream, container: OutputContainer) -> str | None:
 class SubtitleConverter:
     """Writes one track of text subtitles for CONTAINER as the kind NAME."""
 
-    def __init__(self, source: SubtitleStream, container: OutputContainer, name: str) -> None:
-        self._source = source
+    def __init__(
+        self,
+        source: SubtitleStream,
+        container: OutputContainer,
+        name: str,
+        damage: Callable[[], None],
+    ) -> None:
+        self._source, self._damage = source, damage
         stream = container.add_stream(name)
         assert isinstance(stream, SubtitleStream)  # for mypy: the name is of text
         self.stream = stream
@@ -45,6 +54,7 @@ class SubtitleConverter:
                 return
             text = self.stream.codec_context.encode_subtitle(subtitles)
         except (av.error.FFmpegError, ValueError):
+            self._damage()
             return
         base = packet.time_base
         shown = packet.duration or round(subtitles.end_display_time / 1000 / base)

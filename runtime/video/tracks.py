@@ -1,7 +1,7 @@
 """What becomes of each stream of the source that is not colored: copied, converted, or left out."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from typing import Protocol
@@ -73,12 +73,15 @@ class _Cover:
 class Tracks:
     """The streams beside the picture, on their way from SOURCE to CONTAINER."""
 
-    def __init__(self, source: InputContainer, container: OutputContainer) -> None:
+    def __init__(
+        self, source: InputContainer, container: OutputContainer, damage: Callable[[], None]
+    ) -> None:
+        """DAMAGE is told of every packet that cannot be converted."""
         self.by_index: dict[int, Track] = {}
         """By the number of the stream in the source."""
         self.converted: list[str] = []
         """What the user should hear of streams that are not copied."""
-        self._source, self._container = source, container
+        self._source, self._container, self._damage = source, container, damage
 
     def take(self, stream: Stream, number: int | None = None) -> bool:
         """Prepare to write STREAM, as NUMBER; False if the container has it in no form."""
@@ -102,13 +105,19 @@ class Tracks:
             return _Copy(container.add_stream_from_template(stream))
         if isinstance(stream, av.AudioStream):
             with suppress(av.error.FFmpegError, ValueError, TypeError):
-                sound = Reencoder(stream, container)
+                sound = Reencoder(stream, container, self._damage)
                 self._note(stream, "was encoded again,", sound.stream.codec_context.name, name)
+                layout = sound.stream.codec_context.layout
+                if layout.nb_channels < stream.codec_context.layout.nb_channels:
+                    mixed = f"audio stream {stream.index} was mixed down to {layout.name}"
+                    self.converted.append(mixed)
                 return sound
         if isinstance(stream, SubtitleStream) and (kind := text_kind(stream, container)):
             with suppress(av.error.FFmpegError, ValueError):
-                text = SubtitleConverter(stream, container, kind)
-                self._note(stream, "was converted,", kind, name)
+                text = SubtitleConverter(stream, container, kind, self._damage)
+                styled = name in ("ass", "ssa")
+                done = "was converted without most of its styles," if styled else "was converted,"
+                self._note(stream, done, kind, name)
                 return text
         return None
 

@@ -211,3 +211,55 @@ def test_frames_that_are_there_are_replaced_only_on_request(
     assert "--overwrite" in again.stderr
     assert colorize_run(small_video, "-o", target, "--overwrite").returncode == 0
     assert not numbered(target, 99).exists()
+
+
+def test_a_folder_as_output_gets_the_film_called_as_the_folder_of_frames(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        _frames(tmp_path / name)
+    out = tmp_path / "colored"
+    out.mkdir()
+    patterns = [tmp_path / name / "f_%05d.png" for name in ("one", "two")]
+    made = colorize_run(*patterns, "-o", out)
+    assert made.returncode == 0, made.stderr
+    assert {path.name for path in out.iterdir()} == {"one_colorized.mkv", "two_colorized.mkv"}
+    again = colorize_run(*patterns, "-o", out)  # several: what is finished is known
+    assert again.returncode == 0
+    assert "2 of 2 finished by an earlier run" in again.stderr
+
+
+def test_frames_beside_the_input_are_replaced_on_request(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    pattern = _frames(tmp_path / "in")
+    for _ in range(2):
+        made = colorize_run(pattern, "-o", tmp_path / "in" / "g_%05d.jpg", "--overwrite")
+        assert made.returncode == 0, made.stderr
+
+
+def test_references_are_extracted_from_frames(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    pattern = _frames(tmp_path / "in")
+    made = colorize_run(pattern, "--extract-references", tmp_path / "refs")
+    assert made.returncode == 0, made.stderr
+    assert len(list((tmp_path / "refs").glob("ref_*.png"))) == 1
+    twin = _frames(tmp_path / "twin")
+    twice = colorize_run(pattern, twin, "--extract-references", tmp_path / "both")
+    assert twice.returncode == 2
+    assert "two films are called f_%05d.png" in twice.stderr
+
+
+def test_a_dry_run_estimates_frames_and_sees_those_that_are_there(
+    colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
+    pattern, target = _frames(tmp_path / "in"), tmp_path / "out" / "g_%05d.png"
+    tried = colorize_run(pattern, "-o", target, "--dry-run")
+    assert tried.returncode == 0, tried.stdout
+    assert f"{COUNT} frames" in tried.stdout
+    assert not target.parent.exists()
+    assert colorize_run(pattern, "-o", target).returncode == 0
+    again = colorize_run(pattern, "-o", target, "--dry-run")
+    assert again.returncode == 1
+    assert "exists; give --overwrite" in again.stdout

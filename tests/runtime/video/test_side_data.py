@@ -18,12 +18,21 @@ from helpers.video import (
     plane_of,
     read_frames,
 )
+from PIL import Image
 
 from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.interlacing import top_field_first
 from colorize.runtime.video.options import VideoOptions
-from colorize.runtime.video.side_data import ONE, as_stored, display_of, hdr_of, kinds_of, upright
+from colorize.runtime.video.side_data import (
+    ONE,
+    UNREAD,
+    as_stored,
+    display_of,
+    hdr_of,
+    kinds_of,
+    upright,
+)
 
 MATRICES = {
     "a quarter": (0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30),
@@ -96,6 +105,18 @@ def test_the_network_sees_turned_film_upright(
     assert np.corrcoef(seen[0].ravel(), shown.ravel())[0, 1] > 0.999
 
 
+def test_numbered_frames_are_upright(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    source = _turned(make_video, tmp_path, MATRICES["a quarter"])
+    colorizer.video(source, tmp_path / "out" / "f_%03d.png")
+    with Image.open(tmp_path / "out" / "f_001.png") as picture:
+        shown = np.asarray(picture.convert("L")).astype(float)
+    expected = np.rot90(plane_of(read_frames(source)[0]).astype(float), -1)
+    assert shown.shape == expected.shape
+    assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.99
+
+
 class _Strange:
     """A frame with side data of a type that PyAV does not know, and a turn."""
 
@@ -106,9 +127,9 @@ class _Strange:
         raise ValueError("31 is not a valid Type")
 
 
-def test_side_data_of_an_unknown_type_does_no_harm() -> None:
+def test_side_data_of_an_unknown_type_does_no_harm_and_is_said() -> None:
     frame: Any = _Strange()
-    assert kinds_of(frame) == frozenset()
+    assert kinds_of(frame) == {UNREAD}
     assert display_of(frame) == MATRICES["a quarter"]
 
 

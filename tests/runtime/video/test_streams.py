@@ -288,6 +288,17 @@ def test_title_and_chapters_are_kept(
             assert new["start"] * new["time_base"] == old["start"] * old["time_base"]
 
 
+@pytest.mark.parametrize("suffix", ["avi", "ts"])
+def test_chapters_that_the_container_does_not_hold_are_said(
+    suffix: str, rich_video: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    target = tmp_path / f"out.{suffix}"
+    report = colorizer.video(rich_video, target)
+    with av.open(str(target)) as after:
+        assert after.chapters() == []
+    assert "the list of chapters was left out" in messages_of(report)
+
+
 def test_title_in_an_old_encoding_does_no_harm(
     colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
