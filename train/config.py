@@ -15,7 +15,7 @@ _ABOVE_ZERO = (
     *("batch_size", "steps", "epochs", "max_seconds", "lr", "huber_delta", "smallest_crop"),
     *("rarity_mix", "validation_limit", "discriminator_width"),
 )
-_SHARES = ("smallest_crop", "rarity_mix", "grow_at", "adversarial_from")
+_SHARES = ("smallest_crop", "degraded", "rarity_mix", "grow_at", "adversarial_from")
 
 BUDGET = frozenset(["steps", "epochs", "max_seconds"])
 """The settings of which each ends a training, and of which it needs one."""
@@ -58,6 +58,7 @@ class TrainConfig:
     start_size: int = 0  # side of the crops until `grow_at`; 0: they are of full size throughout
     grow_at: float = 0.5  # share of the budget
     smallest_crop: float = 0.8  # of the short side: the runtime shows the network whole pictures
+    degraded: float = 0.0  # share of the crops whose lightness is faded, soft or grainy
     precision: str = "fp32"  # or bf16
     threads: int = 0  # of a single process; 0: all cores
     cache_gib: float = 4.0  # of disk for decoded photographs that are larger than crops need

@@ -277,6 +277,7 @@ def training_crops(config: TrainConfig, photos: Sequence[PhotoFile]) -> Iterator
             config.size,
             seed=config.seed,
             smallest=config.smallest_crop,
+            degraded=config.degraded,
             cache=cache,
             hints=simulate_hints if config.hints else None,
         )

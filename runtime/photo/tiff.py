@@ -33,6 +33,7 @@ _LAB = (8, 9)  # CIELab, ICCLab
 _CHANNELS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}  # by PhotometricInterpretation
 _RAW = (32803, 34892)  # PhotometricInterpretation: color filter array, linear raw
 _DNG_VERSION = 50706
+_UNCOMPRESSED = 1
 _JPEG = 7
 _INCH, _CENTIMETER = 2, 3
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
@@ -126,12 +127,16 @@ def _needs_libtiff(page: Any) -> bool:
 
 
 def _by_libtiff(source: bytes | Path, tiff: tifffile.TiffFile, page: Any) -> Decoded:
+    if page is not tiff.pages.first:
+        raise UndecodableError("a Y'CbCr photograph behind a thumbnail")
+    decoded = _described(tiff, page)
     with Image.open(_opened(source)) as image:
-        if page is not tiff.pages.first:
-            raise UndecodableError("a Y'CbCr photograph behind a thumbnail")
-        image.load()
-        decoded = _described(tiff, page)
-        decoded.codes = np.asarray(image.convert("RGB"))
+        if page.compression == _UNCOMPRESSED and page.subsampling == (1, 1):
+            # Pillow below 13 reads none of these, though it writes them.
+            samples = Image.frombytes("YCbCr", image.size, page.asarray().tobytes())
+            decoded.codes = np.asarray(samples.convert("RGB"))
+        else:
+            decoded.codes = np.asarray(image.convert("RGB"))
     return decoded
 
 
@@ -144,8 +149,10 @@ def _described(tiff: tifffile.TiffFile, page: Any) -> Decoded:
     orientation = exif.get(_ORIENTATION, 1)
     for tag in exif.keys() - _DESCRIPTIONS:
         del exif[tag]  # how this file stores its pixels, not what they show
-    for tag in (_EXIF, _GPS, _INTEROPERABILITY):
+    for tag in (_EXIF, _GPS):
         exif.get_ifd(tag)  # now: the file will be closed
+    if _INTEROPERABILITY in exif.get_ifd(_EXIF):  # without it, Pillow below 13 raises a KeyError
+        exif.get_ifd(_INTEROPERABILITY)
     exif.bigtiff = False  # whatever is written of it: blocks of EXIF never are
     tags: dict[str, Any] = {}
     if xmp := _bytes(first, _XMP):

@@ -1,7 +1,9 @@
 """Writes tiny ONNX models that keep the contract or break it."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -60,4 +62,23 @@ def write_model(
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+    return path
+
+
+def save_onnx(
+    path: Path, channels: tuple[int, int], sides: tuple[Any, Any, Any], opset: int = 13
+) -> Path:
+    """A 3x3 convolution, which smears colors as networks do."""
+    given, made = channels
+    weight = np.random.default_rng(5).normal(0, 0.2, (made, given, 3, 3)).astype(np.float32)
+    shape = [sides[0], given, *sides[1:]]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["L", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "foreign",
+        [helper.make_tensor_value_info("L", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [sides[0], made, *sides[1:]])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     return path

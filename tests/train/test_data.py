@@ -15,11 +15,13 @@ import skimage.color
 import torch
 from PIL import Image
 
+from colorize.runtime.color import F32
 from colorize.runtime.errors import ArgumentError, InputError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.data import index
 from colorize.train.data.crops import CropDataset, Draw, EndlessDraws, decoded_side, to_tensors
 from colorize.train.data.decoded_cache import decoded_cache
+from colorize.train.data.degrade import degrade
 from colorize.train.data.photos import collect
 from colorize.train.data.sources import PhotoFile
 
@@ -186,6 +188,41 @@ def test_crops_vary_in_training_and_not_in_validation() -> None:
     assert not torch.equal(random[Draw(0, 0)][0], random[Draw(0, 1)][0])
     assert torch.equal(random[Draw(0, 1)][0], random[Draw(0, 1)][0])
     assert torch.equal(fixed[0][1], fixed[0][1])
+
+
+def test_a_share_of_the_crops_looks_old_and_keeps_its_colors() -> None:
+    photos = collect([str(SAMPLES / "train")]).photos
+    plain = CropDataset(photos, 64, seed=2)
+    old = CropDataset(photos, 64, seed=2, degraded=0.5)
+    draws = [Draw(number % len(photos), number) for number in range(80)]
+    changed = 0
+    for draw in draws:
+        before, after = plain[draw], old[draw]
+        assert torch.equal(before.ab, after.ab)
+        assert torch.equal(after.L, old[draw].L)
+        changed += not torch.equal(before.L, after.L)
+    assert 20 <= changed <= 60
+    held_out = CropDataset(photos, 64, degraded=1.0)[0]
+    assert torch.equal(held_out.L, CropDataset(photos, 64)[0].L)
+
+
+def test_old_looks_are_curves_other_sharpness_and_grain() -> None:
+    lightness = CropDataset(collect([str(SAMPLES / "train")]).photos, 96)[0].L[0].numpy()
+
+    def detail(plane: F32) -> float:
+        return float(np.abs(plane - cv2.blur(plane, (3, 3))).mean())
+
+    results = [degrade(lightness, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(result.dtype == np.float32 for result in results)
+    assert all(result.min() >= 0 and result.max() <= 100 for result in results)
+    spread = [detail(result) / detail(lightness) for result in results]
+    assert min(spread) < 0.6  # soft
+    assert max(spread) > 1.8  # grainy
+    tones = [float(result.mean() - lightness.mean()) for result in results]
+    assert min(tones) < -6
+    assert max(tones) > 6
+    rough = [np.corrcoef(result.ravel(), lightness.ravel())[0, 1] for result in results]
+    assert min(rough) > 0.8  # the picture is still that picture
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:

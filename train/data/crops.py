@@ -16,6 +16,7 @@ from ...runtime.errors import InputError
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
 from ...runtime.steering.extend import extend_hints
 from .decoded_cache import DecodedCache
+from .degrade import degrade
 from .hints import DrawHints
 from .photos import as_rgb
 from .sources import PhotoFile
@@ -83,8 +84,9 @@ class EndlessDraws(Sampler[Draw]):
 class CropDataset(Dataset[Crop]):
     """Square crops: random and mirrored where a SEED is given, central and whole where not.
 
-    Random ones span a share of their photograph's short side, SMALLEST or more. HINTS draws those
-    of a crop from a generator of random numbers that its draw alone decides.
+    Random ones span a share of their photograph's short side, SMALLEST or more; a share DEGRADED of
+    them looks old (see degrade.py). HINTS draws those of a crop from a generator of random numbers
+    that its draw alone decides.
     """
 
     def __init__(
@@ -94,12 +96,13 @@ class CropDataset(Dataset[Crop]):
         *,
         seed: int | None = None,
         smallest: float = 1.0,
+        degraded: float = 0.0,
         cache: DecodedCache | None = None,
         hints: DrawHints | None = None,
     ) -> None:
         self.photos, self.size = photos, size
         self._seed, self._smallest, self._cache = seed, smallest, cache
-        self._hints = hints
+        self._hints, self._degraded = hints, degraded
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -121,6 +124,10 @@ class CropDataset(Dataset[Crop]):
         box = (left, top, left + side, top + side)
         crop = np.asarray(rgb.resize((self.size, self.size), Image.Resampling.BILINEAR, box))
         L, ab = to_tensors(crop[:, ::-1] if mirrored else crop)
+        if self._seed is not None and self._degraded:
+            looks = np.random.default_rng([self._seed, number, 1])
+            if looks.random() < self._degraded:
+                L = torch.from_numpy(degrade(L[0].numpy(), looks)[None])
         hints = np.empty((0, self.size, self.size), np.float32)
         if self._hints is not None:
             generator = np.random.default_rng([self._seed or 0, number])

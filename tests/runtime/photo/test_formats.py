@@ -4,7 +4,6 @@ Inputs are made of samples that are known, results are read by other libraries t
 """
 
 import io
-import itertools
 import struct
 import zlib
 from pathlib import Path
@@ -15,258 +14,14 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from helpers.photos import SAVED, Samples, check, lightness, packed
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, IptcImagePlugin, PngImagePlugin
-from skimage.color import rgb2lab
+from PIL import Image
 
-from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import InputError, MissingExtraError
-from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.errors import InputError
 from colorize.runtime.photo.photo import Photo
 from colorize.runtime.photo.reader import is_photo, pixels_of, read_photo
 from colorize.runtime.photo.writer import encode_photo
-
-Samples = NDArray[Any]
-SAVED = Path("in")
-XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
-    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
-    b'tiff:Orientation="6" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:title="Graz"/>'
-    b"</rdf:RDF></x:xmpmeta>"
-)
-IPTC = b"\x1c\x02\x78\x00\x0aGraz, 1931\x1c\x02\x19\x00\x06family"
-MAKER, TAKEN, LATITUDE, ORIENTATION = 0x10F, 0x9003, 2, 0x112
-
-
-@pytest.fixture(scope="module")
-def gray() -> NDArray[np.uint8]:
-    image = Image.open(SAMPLES / "test" / "cat.jpg").convert("L").resize((91, 60))
-    return np.asarray(image)
-
-
-def lightness(codes: Samples) -> NDArray[np.float64]:
-    values = codes / np.iinfo(codes.dtype).max
-    rgb = np.dstack([values] * 3) if codes.ndim == 2 else values[..., :3]
-    return np.asarray(rgb2lab(rgb)[..., 0])
-
-
-def check(photo: Photo, wanted: Samples, most: float = 0.3) -> None:
-    """PHOTO has the lightness of WANTED, gray (H, W) or RGB of 8 or 16 bits."""
-    assert photo.codes.shape == (*wanted.shape[:2], 3)
-    assert np.abs(lightness(photo.codes) - lightness(wanted)).max() <= most
-
-
-def tiff_by_hand(
-    samples: Samples, photometric: int, bits: int, *, planar: int = 1, extra: tuple[int, ...] = ()
-) -> bytes:
-    """Write one uncompressed strip, or one a plane, of (H, W, S) as TIFF 6.0 has it."""
-    height, width, count = samples.shape
-    planes = [samples] if planar == 1 else [samples[..., i : i + 1] for i in range(count)]
-    data = [packed(plane.reshape(height, -1), bits) for plane in planes]
-    tags = {
-        256: (4, [width]),
-        257: (4, [height]),
-        258: (3, [bits] * count),
-        259: (3, [1]),
-        262: (3, [photometric]),
-        273: (4, [0] * len(data)),
-        277: (3, [count]),
-        278: (4, [height]),
-        279: (4, [len(part) for part in data]),
-        284: (3, [planar]),
-    }
-    if extra:
-        tags[338] = (3, list(extra))
-    start = 8 + 2 + 12 * len(tags) + 4
-    room = sum(len(values) * (2 if kind == 3 else 4) for kind, values in tags.values())
-    places = itertools.accumulate([start + room, *(len(part) for part in data[:-1])])
-    tags[273] = (4, list(places))
-    directory, values_at = b"", b""
-    for tag, (kind, values) in sorted(tags.items()):
-        content = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
-        if len(content) <= 4:
-            field = content.ljust(4, b"\0")
-        else:
-            field = struct.pack("<I", start + len(values_at))
-            values_at += content
-        directory += struct.pack("<HHI", tag, kind, len(values)) + field
-    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
-    return head + values_at.ljust(room, b"\0") + b"".join(data)
-
-
-def packed(rows: Samples, bits: int) -> bytes:
-    """Pack rows of values into BITS each; every row begins at a byte."""
-    if bits == 16:
-        return rows.astype("<u2").tobytes()
-    places = np.arange(bits - 1, -1, -1)
-    unpacked = (rows[..., None].astype(np.uint32) >> places) & 1
-    return np.packbits(unpacked.reshape(len(rows), -1).astype(np.uint8), axis=1).tobytes()
-
-
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
-LAYOUTS = [
-    (photometric, bits, planar)
-    for photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB)
-    for bits in ((4, 8, 10, 12, 14, 16) if photometric != RGB else (8, 12, 16))
-    for planar in ((1, 2) if photometric == RGB else (1,))
-]
-
-
-@pytest.mark.parametrize(("photometric", "bits", "planar"), LAYOUTS)
-def test_tiff_is_read_as_its_tags_say(
-    photometric: int, bits: int, planar: int, gray: NDArray[np.uint8]
-) -> None:
-    top = 2**bits - 1
-    values = np.round(gray.astype(np.float64) * top / 255).astype(np.uint16)
-    stored = values if photometric else top - values
-    channels = np.dstack([stored, stored[::-1], stored[:, ::-1]]) if photometric == RGB else stored
-    samples = channels.reshape(*gray.shape, -1)
-    photo = read_photo(SAVED, tiff_by_hand(samples, photometric, bits, planar=planar))
-    assert photo.codes.dtype == (np.uint8 if bits <= 8 else np.uint16)
-    shown = samples if photometric else values
-    check(photo, np.round(shown.astype(np.float64) * 65535 / top).astype(np.uint16).squeeze())
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("big", [False, True])
-def test_tiff_is_turned_upright(orientation: int, big: bool, gray: NDArray[np.uint8]) -> None:
-    file = io.BytesIO()
-    extra = [(ORIENTATION, 3, 1, orientation, True)]
-    deep = gray.astype(np.uint16) * 257
-    tifffile.imwrite(file, deep, bigtiff=big, photometric="minisblack", extratags=extra)
-    turned = {
-        1: deep,
-        2: deep[:, ::-1],
-        3: deep[::-1, ::-1],
-        4: deep[::-1],
-        5: deep.T,
-        6: np.rot90(deep, -1),
-        7: deep[::-1, ::-1].T,
-        8: np.rot90(deep),
-    }[orientation]
-    photo = read_photo(SAVED, file.getvalue())
-    check(photo, turned, 0.03)
-    written = io.BytesIO()
-    encode_photo(written, "TIFF", photo, "out")
-    check(read_photo(SAVED, written.getvalue()), turned, 0.03)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"compression": "lzw", "predictor": True, "tile": (16, 16)},
-        {"compression": "zlib", "rowsperstrip": 7},
-        {"compression": "zstd", "tile": (32, 16)},
-        {"compression": "packbits"},
-        {"byteorder": ">"},
-        {"planarconfig": "separate", "compression": "lzw"},
-    ],
-    ids=str,
-)
-def test_tiff_of_any_storage_is_read(options: dict[str, Any], gray: NDArray[np.uint8]) -> None:
-    rgb = np.dstack([gray, gray[::-1], gray[:, ::-1]]).astype(np.uint16) * 257
-    stored = np.moveaxis(rgb, -1, 0) if "planarconfig" in options else rgb
-    file = io.BytesIO()
-    tifffile.imwrite(file, stored, photometric="rgb", metadata=None, **options)
-    np.testing.assert_array_equal(read_photo(SAVED, file.getvalue()).codes, rgb)
-
-
-@pytest.mark.parametrize("compression", ["group3", "group4", "jpeg", "tiff_lzw", None])
-@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr", "LAB"])
-def test_tiff_of_other_colors_is_read_as_pillow_does(
-    compression: str | None, mode: str, gray: NDArray[np.uint8]
-) -> None:
-    if (compression or "").startswith("group") != (mode == "1") and compression != "tiff_lzw":
-        pytest.skip("no such TIFF")
-    if (compression == "jpeg" and mode in ("P", "LAB")) or (mode == "1" and compression == "jpeg"):
-        pytest.skip("no such TIFF")
-    image = Image.fromarray(gray)
-    if mode == "LAB":
-        neutral = np.full_like(gray, 0)
-        image = Image.frombytes("LAB", image.size, np.dstack([gray, neutral, neutral]).tobytes())
-        wanted = (gray / 255 * 100).astype(np.float64)
-    else:
-        image = image.quantize(256) if mode == "P" else image.convert("RGB").convert(mode)
-        wanted = lightness(np.asarray(image.convert("RGB")))
-    file = io.BytesIO()
-    image.save(file, "TIFF", compression=compression)
-    read = read_photo(SAVED, file.getvalue())
-    most = 12.0 if compression == "jpeg" else 0.3
-    assert np.abs(lightness(read.codes) - wanted).max() <= most
-
-
-@pytest.mark.parametrize(
-    ("kind", "kept"), [("unassalpha", True), ("assocalpha", True), ("unspecified", False)]
-)
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_only_what_is_declared_as_alpha_is_alpha(
-    kind: str, kept: bool, dtype: type, gray: NDArray[np.uint8]
-) -> None:
-    scale = 257 if dtype is np.uint16 else 1
-    alpha: Samples = np.full(gray.shape, 128 * scale, dtype)
-    color: Samples = gray.astype(dtype) * scale
-    stored = (color.astype(np.float64) * (128 / 255)).astype(dtype) if kind[0] == "a" else color
-    file = io.BytesIO()
-    samples = np.dstack([stored, stored, stored, alpha])
-    tifffile.imwrite(file, samples, photometric="rgb", extrasamples=[kind], metadata=None)
-    photo = read_photo(SAVED, file.getvalue())
-    check(photo, color, 2.0 if kind[0] == "a" else 0.0)
-    if kept:
-        np.testing.assert_array_equal(photo.alpha, alpha)
-    else:
-        assert photo.alpha is None
-        assert "do not declare as alpha" in photo.remarks[0]
-
-
-def test_a_thumbnail_in_front_is_not_the_photograph(gray: NDArray[np.uint8]) -> None:
-    file = io.BytesIO()
-    with tifffile.TiffWriter(file) as writer:
-        writer.write(gray[::4, ::4], subfiletype=1, subifds=1, photometric="minisblack")
-        writer.write(gray, photometric="minisblack")
-    photo = read_photo(SAVED, file.getvalue())
-    np.testing.assert_array_equal(photo.codes[..., 0], gray)
-
-
-def _dng(gray: NDArray[np.uint8]) -> bytes:
-    """A monochrome camera's raw data behind a thumbnail, as DNG 1.4 has it."""
-    file = io.BytesIO()
-    version: list[Any] = [
-        (50706, 1, 4, (1, 4, 0, 0), True),
-        (50708, 2, 0, "Leica M Monochrom", True),
-    ]
-    names: list[Any] = [(271, 2, 0, "Leica Camera AG", True), (272, 2, 0, "M MONOCHROM", True)]
-    with tifffile.TiffWriter(file) as writer:
-        thumbnail = np.dstack([gray[::4, ::4]] * 3)
-        writer.write(
-            thumbnail, photometric="rgb", subfiletype=1, subifds=1, extratags=version + names,
-            metadata=None, software=False,
-        )  # fmt: skip
-        extra = [(50714, 3, 1, 0, True), (50717, 4, 1, 65535, True)]
-        deep = gray.astype(np.uint16) * 257
-        writer.write(deep, photometric="minisblack", metadata=None, extratags=extra)
-    file.seek(0)
-    with tifffile.TiffFile(file, mode="r+") as tiff:
-        page: Any = tiff.pages.first
-        page.pages[0].tags["PhotometricInterpretation"].overwrite(34892)
-        tiff.filehandle.flush()
-        return file.getvalue()
-
-
-def test_raw_data_are_developed_not_their_thumbnail(gray: NDArray[np.uint8]) -> None:
-    pytest.importorskip("rawpy")
-    photo = read_photo(SAVED, _dng(gray))
-    assert "developed from a DNG of Leica Camera AG M MONOCHROM" in photo.remarks
-    linear = gray / 255
-    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    check(photo, (encoded * 65535).astype(np.uint16), 1.0)
-
-
-def test_raw_data_without_libraw_are_refused_by_name(
-    gray: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "rawpy", None)
-    with pytest.raises(MissingExtraError, match=r"a DNG of Leica.*thumbnail.*\[raw\]"):
-        read_photo(SAVED, _dng(gray))
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -397,14 +152,6 @@ def test_lost_transparency_is_said(gray: NDArray[np.uint8]) -> None:
     )
 
 
-def test_iptc_that_imagemagick_put_in_a_png_is_found(gray: NDArray[np.uint8]) -> None:
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Raw profile type iptc", f"\niptc\n  {len(IPTC)}\n{IPTC.hex()}\n", zip=True)
-    file = io.BytesIO()
-    Image.fromarray(gray).save(file, "PNG", pnginfo=text)
-    assert read_photo(SAVED, file.getvalue()).tags["iptc"] == IPTC
-
-
 def _jpeg(gray: NDArray[np.uint8], **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "JPEG", quality=90, **options)
@@ -446,97 +193,6 @@ def test_a_jpeg_of_which_nothing_is_left_is_refused(gray: NDArray[np.uint8]) -> 
         read_photo(SAVED, whole[:start])
 
 
-def _tagged(form: str, gray: NDArray[np.uint8]) -> bytes:
-    """A file of FORM with EXIF, GPS, XMP, IPTC and a comment, as far as Pillow writes them."""
-    made = Image.Exif()
-    made[MAKER], made[ORIENTATION] = "Lumière", 1
-    made.get_ifd(ExifTags.IFD.Exif)[TAKEN] = "1931:05:06 12:00:00"
-    made.get_ifd(ExifTags.IFD.GPSInfo)[LATITUDE] = (47.0, 4.0, 12.0)
-    exif = Image.Exif()
-    exif.load(made.tobytes())
-    resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC + bytes(len(IPTC) % 2)
-    segment = b"Photoshop 3.0\0" + resource
-    app13 = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
-    text = PngImagePlugin.PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", XMP.decode())
-    text.add_itxt("Comment", "box 12")
-    text.add_itxt("Author", "Großmutter")
-    if form == "TIFF":
-        exif[700], exif[33723] = XMP, IPTC
-    options: dict[str, dict[str, Any]] = {
-        "JPEG": {"exif": exif, "xmp": XMP, "extra": app13, "comment": b"box 12"},
-        "PNG": {"exif": exif, "pnginfo": text},
-        "WEBP": {"exif": exif, "xmp": XMP, "lossless": True},
-        "AVIF": {"exif": exif, "xmp": XMP},
-        "TIFF": {"exif": exif},
-    }
-    file = io.BytesIO()
-    Image.fromarray(gray).convert("RGB").save(file, form, dpi=(300, 300), **options[form])
-    return file.getvalue()
-
-
-HOLDS = {
-    "JPEG": {"exif", "gps", "xmp", "iptc", "comment"},
-    "PNG": {"exif", "gps", "xmp", "comment"},
-    "TIFF": {"exif", "gps", "xmp", "iptc"},
-    "WEBP": {"exif", "gps", "xmp"},
-    "AVIF": {"exif", "gps", "xmp"},
-    "JXL": {"exif", "gps", "xmp"},
-}
-
-
-def _found(form: str, data: bytes) -> set[str]:
-    """What a result says, by Pillow, or for JPEG XL by the boxes' plain content."""
-    if form == "JXL":
-        words = {"exif": b"1931:05:06", "gps": b"Lumi", "xmp": b'dc:title="Graz"'}
-        return {name for name, word in words.items() if word in data}
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    exif = image.getexif()
-    found = set()
-    if exif.get_ifd(ExifTags.IFD.Exif).get(TAKEN) == "1931:05:06 12:00:00":
-        found.add("exif")
-    if tuple(map(float, exif.get_ifd(ExifTags.IFD.GPSInfo).get(LATITUDE, ()))) == (47, 4, 12):
-        found.add("gps")
-    xmp = image.info.get("xmp", b"")
-    if b'dc:title="Graz"' in (xmp if isinstance(xmp, bytes) else xmp.encode()):
-        found.add("xmp")
-    iptc = IptcImagePlugin.getiptcinfo(image) or {}
-    if iptc.get((2, 120)) == b"Graz, 1931" and iptc.get((2, 25)) == b"family":
-        found.add("iptc")
-    comment = image.info.get("comment") or image.info.get("Comment") or b""
-    if comment in (b"box 12", "box 12"):
-        found.add("comment")
-    return found
-
-
-@pytest.mark.parametrize("target", HOLDS)
-@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-@pytest.mark.parametrize("deep", [False, True])
-def test_what_files_say_is_kept_or_said(
-    source: str, target: str, deep: bool, gray: NDArray[np.uint8], colorizer: Colorizer
-) -> None:
-    data = _tagged(source, gray)
-    assert _found(source, data) == HOLDS[source]
-    photo = read_photo(SAVED, data)
-    assert b'tiff:Orientation="1"' in photo.tags["xmp"]
-    if deep:
-        photo = Photo(photo.codes.astype(np.uint16) * 257, tags=photo.tags)
-    file = io.BytesIO()
-    remarks = encode_photo(file, target, colorizer.photo(photo), "out")
-    kept = _found(target, file.getvalue())
-    if target == "TIFF":
-        kept -= {"comment"}  # it is the description there
-    lost = HOLDS[source] - HOLDS[target] - ({"comment"} if target == "TIFF" else set())
-    assert kept == HOLDS[source] & HOLDS[target]
-    for name in lost:
-        assert any(name.lower() in remark.lower() for remark in remarks), (name, remarks)
-    rounded = deep and target in ("JPEG", "WEBP", "AVIF")
-    assert any("its 16 were rounded" in remark for remark in remarks) == rounded
-    if not lost and source != "PNG" and not rounded:
-        assert remarks == ()
-
-
 @pytest.mark.parametrize("suffix", [".tif", ".jxl", ".jp2", ".png"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("alpha", [False, True])
@@ -564,16 +220,3 @@ def test_results_are_what_other_readers_see(
     assert np.abs(lightness(seen) - lightness(rgb)).mean() <= most
     if alpha:
         np.testing.assert_allclose(seen[..., 3], opacity, atol=0)
-
-
-def test_a_tiff_of_eight_bits_takes_the_exif_of_a_jpeg(gray: NDArray[np.uint8]) -> None:
-    """Written by libtiff it was refused; other readers see the directories where TIFF has them."""
-    file = io.BytesIO()
-    encode_photo(file, "TIFF", read_photo(SAVED, _tagged("JPEG", gray)), "out")
-    with tifffile.TiffFile(io.BytesIO(file.getvalue())) as tiff:
-        tags = tiff.pages.first.tags
-        assert tags[34665].value["DateTimeOriginal"] == "1931:05:06 12:00:00"
-        assert tags[34853].value["GPSLatitude"] == (47, 1, 4, 1, 12, 1)
-        assert bytes(tags[33723].value) == IPTC
-        assert tags["ImageDescription"].value == "box 12"
-        assert tags["XResolution"].value == (300, 1)
