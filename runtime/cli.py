@@ -349,6 +349,8 @@ def main(
         jobs = left
     if show and (len(jobs) > 1 or jobs[0].target == PIPE):
         raise ArgumentError("--show takes one input and a file as output")
+    if len(jobs) == 1 and not (dry_run or extractions):
+        jobs[0].check(options)
     from .colorizer import Colorizer  # engines load after the arguments proved good
 
     with (

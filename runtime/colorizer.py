@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .steering.extract import Extraction, Scene
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
-    from .video.protocols import Batch, Sink
+    from .video.protocols import Batch
     from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
@@ -264,6 +264,7 @@ class Colorizer:
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
         from .video.colorize import colorize_video  # photographs do not wait for PyAV
+        from .video.sequence import sink_of
         from .video.source import Source
 
         options = options or VideoOptions()
@@ -280,7 +281,7 @@ class Colorizer:
         return colorize_video(
             VideoNetwork(self, str(origin.path)),
             origin,
-            _sink(target),
+            sink_of(target),
             VideoSettings(
                 options=options,
                 batch=engine.best_batch,
@@ -338,17 +339,6 @@ class Colorizer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _sink(target: str | Path | BinaryIO) -> "Sink":
-    from .video.sequence import SequenceSink
-    from .video.sinks import FileSink
-    from .video.y4m import Y4MSink
-
-    if not isinstance(target, str | Path):
-        return Y4MSink(target)
-    path = Path(target)
-    return SequenceSink(path) if numbered_name(path) else FileSink(path)
 
 
 def _checked(

@@ -205,10 +205,17 @@ def _is_file_name(sources: Sequence[Input], output: Path) -> bool:
     from .photo.writer import format_of
 
     suffix = output.suffix.lower()
+    count = f"{len(sources)} input{'s' if len(sources) > 1 else ''}"
+    if suffix in _FILMS and all(source.kind == "photo" for source in sources):
+        raise ArgumentError(
+            f"{output}: is the name of a film, here are photographs ({count}); --as-film makes one "
+            "film of numbered ones, a folder as -o takes them one by one"
+        )
     if suffix in _FILMS or format_of(suffix) is not None:
         raise ArgumentError(
-            f"{output}: is the name of one file, here are {len(sources)} inputs; name a folder"
-            + ("; --as-film makes one film of numbered frames" if suffix in _FILMS else "")
+            f"{output}: is the name of one file, here are {count} of a folder; name a folder"
+            if len(sources) == 1
+            else f"{output}: is the name of one file, here are {count}; name a folder"
         )
     return False
 

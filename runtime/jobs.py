@@ -93,6 +93,20 @@ class Job:
         figures |= {name: round(seconds, 3) for name, seconds in times.items()}
         return [Notice(speed, topic="speed", source=str(self.source), figures=figures)]
 
+    def check(self, options: "VideoOptions") -> None:
+        """Raise what is known to be wrong with a video before an engine is loaded for it."""
+        from .photo.reader import is_photo
+
+        if PIPE in (self.source, self.target) or is_photo(self.source):
+            return
+        from .video.options import VideoSettings
+        from .video.sequence import sink_of
+        from .video.source import Source
+
+        source = Source.of(self.source, options)
+        source.open().close()
+        sink_of(self.target).check(source, VideoSettings(options=options))
+
     def sources(self) -> list[Path]:
         """Return the files that the result depends on."""
         files = [self.source] if self.overlay is None else [self.source, self.overlay]

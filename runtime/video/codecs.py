@@ -28,12 +28,14 @@ class Encoder:
     quality: str | None = "crf"  # the setting that --crf sets
     takes_preset: bool = True
     most_depth: int = 16  # bits that it really keeps, whatever formats it takes
+    rounds: bool = False  # deeper samples, as editors expect of it, and that is said
     device: str | None = None  # hardware that must be opened first
     keeps_aspect: bool = False  # its bitstream holds the shape of a pixel
     interlacing: Mapping[str, str] = field(default_factory=dict)  # settings that mark the frames so
     marks_each_frame: bool = False  # whether it is interlaced
     keeps_captions: bool = False
     least_bits: float = 0.002  # a pixel, of the plainest film
+    usual_bits: float = 0.4  # a pixel in 4:2:0 and 8 bits; films take 0.3 to 1.6 times as much
     profiles: Mapping[str, str] = field(default_factory=dict)  # by the format of the frames
     environment: Mapping[str, str] = field(default_factory=dict)  # variables, where not set already
     default_for: Sequence[
@@ -103,23 +105,28 @@ ENCODERS = {
         interlacing=_FIELDS,
         marks_each_frame=True,
         least_bits=0.2,
+        usual_bits=3.7,
         default_for=(".avi", _OTHERS),
     ),
     "prores_ks": Encoder(  # its profile, HQ or 4444, is chosen by the format
         settings={"vendor": "apl0"},
         least_bits=0.2,
+        usual_bits=3.2,
         quality=None,
         takes_preset=False,
         most_depth=10,
+        rounds=True,  # FFmpeg gives all of its 4444 as 12 bits
         keeps_aspect=True,
         interlacing=_FIELDS,
     ),
     "dnxhd": Encoder(
         settings={},
         least_bits=0.2,
+        usual_bits=2.6,
         quality=None,
         takes_preset=False,
         most_depth=10,
+        rounds=True,
         profiles={
             "yuv422p": "dnxhr_hq",
             "yuv422p10le": "dnxhr_hqx",
@@ -204,8 +211,10 @@ def _nearest(codec: str, layout: FrameLayout) -> FrameLayout | None:
     if not formats:
         return layout
     takes_444 = any("444" in name for name in formats)
+    encoder = ENCODERS[codec]
+    least = min(layout.depth, encoder.most_depth) if encoder.rounds else layout.depth
     for depth in (8, 9, 10, 12, 14, 16):
-        if not layout.depth <= depth <= ENCODERS[codec].most_depth:
+        if not least <= depth <= encoder.most_depth:
             continue
         for subsampling in _SUBSAMPLINGS[layout.subsampling]:
             shift = layout.shift + depth - layout.depth

@@ -69,8 +69,8 @@ def colorize_video(
     """
     began, watch = time.monotonic(), Stopwatch()
     tell = NoticeLog(str(source.path), on_notice)
-    sink.check(source, settings)
     with source.open() as container:
+        sink.check(source, settings)
         stream = source.video(container)
         total, promised = frame_count(stream, container), promised_frames(stream)
         for notice in _choices(source, container, stream):

@@ -25,6 +25,19 @@ from .side_data import hdr_settings
 from .source import StreamFacts
 
 _TRIAL_FRAMES = 3
+_NOISY_ROWS = 32
+# What FFmpeg writes there without being asked for all.
+_KEYS_OF_BOTH = (
+    *("title", "artist", "album", "comment", "copyright", "date", "genre", "location"),
+    *("creation_time", "encoder", "timecode", "language"),
+    *("major_brand", "minor_version", "compatible_brands"),
+)
+_KEYS_OF_MOV = ("make", "model")
+_KEYS_OF_MP4 = (
+    *("album_artist", "compilation", "composer", "description", "disc", "episode_id"),
+    *("episode_sort", "grouping", "hd_video", "keywords", "lyrics", "media_type", "network"),
+    *("season_number", "show", "synopsis", "track"),
+)
 
 EncoderChoice = Callable[[FrameLayout], tuple[VideoOptions, FrameLayout]]
 """Names the encoder for frames of a layout, and the layout in which it stores them."""
@@ -35,15 +48,22 @@ def create_container(
 ) -> OutputContainer:
     """Make the container that TARGET's suffix names; the file PART is opened at the first write.
 
-    METADATA is what will be written to it, in the form that keeps all of it.
+    METADATA is what will be written to it, in the form that keeps all of it. That form is less
+    known, so it is used only for keys that have no place in the other.
     """
-    keys = any("." in key for key in metadata or ())  # QuickTime's: com.apple.quicktime.make
-    options = {"movflags": "use_metadata_tags"} if keys and _is_quicktime(target) else {}
+    known = {*_KEYS_OF_BOTH, *(_KEYS_OF_MOV if target.suffix.lower() == ".mov" else _KEYS_OF_MP4)}
+    unknown = not {key.lower() for key in metadata or ()} <= known
+    options = {"movflags": "use_metadata_tags"} if unknown and _is_quicktime(target) else {}
     try:
         return av.open(ffmpeg_url(part), "w", container_options=options)
     except (av.error.FFmpegError, ValueError) as error:
         name = target.suffix or "a name without suffix"
         raise OutputError(f"{target}: no film container for {name}; use .mkv") from error
+
+
+def keeps_all_keys(container: OutputContainer) -> bool:
+    """Return whether `create_container` chose the form that keeps all keys of the metadata."""
+    return "movflags" in container.container_options
 
 
 def _is_quicktime(target: Path) -> bool:
@@ -119,11 +139,15 @@ def _open(stream: VideoStream, target: Path) -> None:
 def encoded_trial(
     target: Path, options: VideoOptions, layout: FrameLayout, facts: StreamFacts
 ) -> list[AnyPacket]:
-    """Return a few gray frames, encoded as those of the film will be."""
+    """Return a few frames of gray and noise, encoded as those of the film will be."""
     container = create_container(target, target)
     try:
         stream = add_encoder(container, target, options, layout, facts)
         deep = np.full((layout.height, layout.width, 1), 1 << layout.depth - 1, np.uint16)
+        noisy = deep[:_NOISY_ROWS]  # a film without any content can be too small to be recognized
+        noisy[:] = np.random.default_rng(0).integers(
+            16 << layout.depth - 8, noisy[0, 0], noisy.shape
+        )
         gray: Plane = deep if layout.depth > 8 else deep.astype(np.uint8)
         rows, columns = layout.chroma_shape
         luma, chroma = gray[..., 0], gray[:rows, :columns].repeat(2, axis=-1)

@@ -47,7 +47,7 @@ class FrameLayout:
     top_first: bool  # of the two fields of an interlaced frame
     source_format: str
     converted_from: str | None  # the format, if frames must be converted: RGB, palettes, big-endian
-    shift: int = 0  # bits by which samples are shifted up, where no encoder has their depth
+    shift: int = 0  # bits by which samples are shifted up, or down, to the encoder's depth
     siting: str | None = None  # of chroma, in FFmpeg's words, if the file says
     hdr: tuple[int, ...] | None = None  # see side_data.hdr_of
 
@@ -181,12 +181,24 @@ def build_frame(
         frame.make_writable()
         frame.pict_type = PictureType.NONE  # encoders take it for an order
     rows, columns = layout.chroma_shape
-    stored = luma << layout.shift if layout.shift else luma
+    stored = shifted(luma, layout)
     samples(frame.planes[0], layout.dtype)[:, : layout.width] = stored
     for index in (1, 2):
         plane = samples(frame.planes[index], layout.dtype)
         plane[:rows, :columns] = chroma[..., index - 1]
     return frame
+
+
+def shifted(luma: Plane, layout: FrameLayout) -> Plane:
+    """Return LUMA (H, W), as it was read, in the depth in which LAYOUT is written."""
+    if layout.shift == 0:
+        return luma
+    if layout.shift > 0:
+        deeper: Plane = luma.astype(np.uint16) << np.uint16(layout.shift)
+        return deeper
+    rounded = luma.astype(np.uint32) + (1 << -layout.shift - 1) >> -layout.shift
+    less: Plane = np.minimum(rounded, (1 << layout.depth) - 1).astype(np.uint16)
+    return less
 
 
 def samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Plane:

@@ -1,25 +1,24 @@
 """From segments to the finished file: rehearsed before the work, joined after it."""
 
-import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 from av.container import InputContainer
-from av.format import Flags
 
 from ..errors import ArgumentError, OutputError
 from ..files import flush
 from ..notices import Notice
-from .clock import is_format
-from .codecs import ENCODERS, encoder_settings
+from .codecs import encoder_settings
 from .encoder import EncoderChoice, encoded_trial
+from .fitting import can_be_read
 from .frames import FrameLayout
-from .muxer import TIMECODE, Muxer, RefusedError
+from .muxer import TIMECODE, Muxer, RefusedError, given_sound, lost_tags
 from .options import VideoOptions
 from .protocols import Run
+from .room import check_room, free_room
 from .segments import WorkFolder
-from .source import Source, frame_count
+from .source import Source
 
 _REHEARSED = 60  # packets of each stream
 
@@ -27,12 +26,13 @@ _REHEARSED = 60  # packets of each stream
 def without_refused(
     source: Source,
     opened: InputContainer,
+    options: VideoOptions,
     attempt: Callable[[InputContainer, Collection[int]], list[Notice]],
 ) -> list[Notice]:
     """Return what ATTEMPT does with SOURCE, without the streams that the container refuses.
 
-    OPENED is SOURCE, open. ATTEMPT gets it newly opened, and which streams to leave out.
-    RefusedError if it is not even done without any.
+    OPENED is SOURCE, open; OPTIONS may name more sound. ATTEMPT gets it newly opened, and which
+    streams to leave out. RefusedError if it is not even done without any.
     """
 
     def tried(without: Collection[int]) -> list[Notice]:
@@ -48,7 +48,8 @@ def without_refused(
                 break
             refused.add(error.stream)
     video = source.video(opened).index
-    rest = {TIMECODE, *(stream.index for stream in opened.streams)} - {video} - refused
+    own = {stream.index for stream in opened.streams} - {video}
+    rest = {TIMECODE, *own, *given_sound(options)} - refused
     for one in sorted(rest):
         with suppress(RefusedError):
             return tried({*refused, one})
@@ -66,10 +67,10 @@ def rehearse(
 ) -> None:
     """Write a few frames and the first packets of all else to a file in FOLDER.
 
-    What its container refuses shows before the work: ArgumentError. OutputError if the disk has not
-    even the room that the plainest film takes.
+    What its container refuses shows before the work: ArgumentError. OutputError if the disk is too
+    full: see `check_room`.
     """
-    _check_room(run, folder, target, options, layout)
+    check_room(run, folder, target, options, layout)
     trial = folder / f".rehearsal{target.suffix}"
 
     def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
@@ -82,32 +83,18 @@ def rehearse(
             muxer.write(encoded_trial(target, options, layout, run.facts), _REHEARSED)
         finally:
             muxer.close()
+        if not can_be_read(trial, encoder_settings(target, options)[0]):
+            raise RefusedError("its picture cannot be read back")
         return muxer.notices
 
     try:
-        without_refused(run.source, run.container, attempt)
+        without_refused(run.source, run.container, options, attempt)
     except RefusedError as error:
         raise ArgumentError(
             f"codec {options.codec}: cannot be used in {target.suffix} ({error})"
         ) from error
     finally:
         trial.unlink(missing_ok=True)
-
-
-def _check_room(
-    run: Run, folder: Path, target: Path, options: VideoOptions, layout: FrameLayout
-) -> None:
-    if is_format(run.container, Flags.ts_discont):
-        return  # its length cannot be trusted
-    frames = run.stretch.frames or frame_count(run.video, run.container) or 0
-    bits = ENCODERS[encoder_settings(target, options)[0]].least_bits
-    needed = 2 * frames * layout.width * layout.height * bits / 8  # segments, and they joined
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OutputError(
-            f"{target}: takes at least {needed / 1e9:.1f} GB while it is made, and only "
-            f"{free / 1e9:.1f} GB are free; make room"
-        )
 
 
 def mux_segments(
@@ -126,7 +113,7 @@ def mux_segments(
     Return what of it is not as in the source.
     """
     needed = int(sum(segment.sizes.sum() for segment in work.segments))
-    free = shutil.disk_usage(work.path).free
+    free = free_room(work.path)
     if free < needed:
         raise OutputError(
             f"{target}: its parts take {needed / 1e9:.1f} GB more to be joined, and only "
@@ -156,7 +143,8 @@ def mux_segments(
         return muxer.notices
 
     try:
-        notices = without_refused(source, opened, join)
+        notices = without_refused(source, opened, options, join)
+        notices += [] if pictures_alone else lost_tags(opened, part)
         flush(part)  # before the segments go: the power may fail right after
         part.replace(target)
     except OSError as error:

@@ -13,7 +13,7 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
-from av.stream import Discard, Stream
+from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from ..errors import OutputError
@@ -27,7 +27,7 @@ from .options import VideoOptions
 from .reader import read_packets
 from .segments import Segment, stored_packets
 from .side_data import CAPTIONS, FIELDS, HDR10, TAKES_HDR
-from .source import StreamFacts, open_sound
+from .source import StreamFacts, open_sound, open_video, video_stream
 from .tracks import Order, Track, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
@@ -37,6 +37,13 @@ TIMECODE = -1
 """Stands for the timecode among the numbers of streams."""
 _OWN_TAGS = ("encoder", "rotate", "duration", "bps", "number_of_", "_statistics_", "vendor_id")
 """Begin the names of tags that describe the source's packets, which are new."""
+_OF_CONTAINER = (
+    *("major_brand", "minor_version", "compatible_brands", "handler", "timecode"),
+    *("uid", "generation_uid", "product_", "company_name", "application_platform"),
+    *("modification_date", "material_package", "file_package", "reel_umid"),
+    *("operational_pattern", "toolkit_version"),
+)
+"""Begin the names of tags that each container has of its own; a timecode is told apart."""
 _CHAPTERED = ("mp4", "mov", "ipod", *_MATROSKA)
 _TIMECODED = ("mov", "mp4", "mxf", *_MATROSKA)
 _FAR = 100_000  # packets in which a rehearsal looks for the first of each stream
@@ -82,7 +89,9 @@ class Muxer:
         self._source, self._target, self._layout, self._part = source, target, layout, part
         self._aspect: Fraction | None = None  # to be written into the finished file
         self._source_video = video
-        self._container = create_container(part, target, source.metadata)
+        # QuickTime's form that keeps all keys has no place for covers.
+        covers = any(stream.disposition & Disposition.attached_pic for stream in source.streams)
+        self._container = create_container(part, target, None if covers else source.metadata)
         facts = StreamFacts.of(video)
         self._video = add_encoder(self._container, target, options, layout, facts)
         self._note_marks(facts)
@@ -138,7 +147,10 @@ class Muxer:
                 self._aspect = facts.aspect
         if self._layout.display and self._container.format.name not in _MATRIX_KEPT:
             self._leave_out("the mark that players turn it")
-        marks_fields = self._container.format.name in ("matroska", "mov")
+        name = self._container.format.name
+        # In QuickTime, FFmpeg writes no mark beside Avid's own tags.
+        avid = self._video.codec_context.name == "dnxhd"
+        marks_fields = name == "matroska" or (name == "mov" and not avid)
         if self._layout.interlaced and not encoder.interlacing and not marks_fields:
             self._leave_out("the mark that its frames are interlaced")
 
@@ -284,6 +296,29 @@ class Muxer:
     def _index_of(self, stream: Stream | None) -> int | None:
         tracks = self.tracks.by_index.items()
         return next((index for index, track in tracks if track.stream is stream), None)
+
+
+def lost_tags(source: InputContainer, made: Path) -> list[Notice]:
+    """Return which tags of SOURCE the finished file MADE does not have."""
+    with open_video(made) as container:
+        stream = video_stream(container)
+        kept = {key.lower() for key in (*container.metadata, *stream.metadata)}
+        name = container.format.name.split(",")[0]
+    wanted = [key for key in source.metadata if not key.lower().startswith(_OWN_TAGS)]
+    lost = [key for key in wanted if not {key.lower(), key.lower().split("-")[0]} & kept]
+    lost = [key for key in lost if not key.lower().startswith(_OF_CONTAINER)]
+    if not lost:
+        return []
+    message = f"{name} takes no {', '.join(sorted(lost))}: these tags were left out"
+    return [Notice(message, topic="output", severity="warning")]
+
+
+def given_sound(options: VideoOptions) -> list[int]:
+    """Return the numbers by which a Muxer knows the tracks of OPTIONS' file of sound."""
+    if options.audio is None:
+        return []
+    with open_sound(options.audio) as sound:
+        return [SOUND + stream.index for stream in sound.streams.audio]
 
 
 def _is_timecode(stream: Stream) -> bool:

@@ -44,6 +44,14 @@ def pattern_of(folder: Path) -> Path:
     return folder / f"{start}%{digits}d{end}"
 
 
+def pattern_name(frame: Path) -> str:
+    """Return the pattern's name for numbered files of which FRAME is one, or an example."""
+    found = _NUMBERED.fullmatch(frame.name)
+    if found is None:
+        return f"f_%05d{frame.suffix}"
+    return f"{found[1]}%0{len(found[2])}d{found[3]}"
+
+
 def frames_of(pattern: Path) -> dict[int, Path]:
     """Return the files of PATTERN by their numbers; InputError if there is none, or one lacks."""
     files = numbered_files(pattern)
@@ -52,7 +60,10 @@ def frames_of(pattern: Path) -> dict[int, Path]:
     numbers = list(files)
     for number, present in zip(range(numbers[0], numbers[-1]), numbers, strict=False):
         if number != present:
-            raise InputError(f"{numbered(pattern, number)}: is missing among the frames")
+            raise InputError(
+                f"{numbered(pattern, number)}: is missing among the frames; put it back, or a copy "
+                "of the frame before it in its place"
+            )
     return files
 
 

@@ -179,7 +179,7 @@ class Sink(Protocol):
     """Where a video goes."""
 
     def check(self, source: Source, settings: VideoSettings) -> None:
-        """Raise ArgumentError or OutputError for what can be refused before anything is opened."""
+        """Raise ArgumentError or OutputError for what can be refused before a frame is read."""
 
     def open(self, run: Run) -> AbstractContextManager[Writer]:
         """Return the writer for RUN; leaving it early keeps what an earlier run can resume."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import cv2
@@ -13,17 +14,18 @@ from av.video.codeccontext import VideoCodecContext
 
 from ..color import F32, Codes, planes_to_rgb, to_codes
 from ..errors import ArgumentError, OutputError
-from ..files import numbered, numbered_files
+from ..files import flush, numbered, numbered_files, numbered_name
 from ..notices import Notice
 from ..resize import enlarge
 from .codecs import choose_encoder
 from .frames import FrameLayout, samples
 from .options import VideoOptions, VideoSettings
-from .protocols import Run
+from .protocols import Run, Sink
 from .segments import WorkFolder, stored_packets
 from .side_data import FIELDS, upright
-from .sinks import FileWriter, written
+from .sinks import FileSink, FileWriter, written
 from .source import Source
+from .y4m import Y4MSink
 
 _STORED = Path("frames.mkv")  # how frames wait: without loss
 _JPEG = (".jpg", ".jpeg")
@@ -70,6 +72,14 @@ class SequenceSink:
             yield writer
 
 
+def sink_of(target: str | Path | BinaryIO) -> Sink:
+    """Return where a video goes that is written to TARGET: numbered frames, a file, or a stream."""
+    if not isinstance(target, str | Path):
+        return Y4MSink(target)
+    path = Path(target)
+    return SequenceSink(path) if numbered_name(path) else FileSink(path)
+
+
 def _lost(work: WorkFolder, run: Run) -> list[Notice]:
     """Return what numbered frames do not hold of the film."""
     lost = [
@@ -90,13 +100,17 @@ def _write(work: WorkFolder, target: Path, first: int) -> None:
         folder.mkdir(exist_ok=True)
         count = 0
         for frame in _decoded(work):
-            _save(frame, work.segments[0].layout, folder / numbered(target, first + count).name)
+            path = folder / numbered(target, first + count).name
+            _save(frame, work.segments[0].layout, path)
+            flush(path)  # before the segments go: the power may fail right after
             count += 1
-        for path in numbered_files(target).values():  # of another run, perhaps a longer one
-            path.unlink()
-        for number in range(first, first + count):
+        numbers = range(first, first + count)
+        for number in numbers:  # at no time is there less than one whole row, here or there
             path = numbered(target, number)
             (folder / path.name).replace(path)
+        for number, path in numbered_files(target).items():
+            if number not in numbers:  # of another run, perhaps a longer one
+                path.unlink()
     except OSError as error:
         raise OutputError(f"{target}: cannot write it ({error.strerror or error})") from error
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import ArgumentError, ColorizeError, OutputError
 from ..notices import Notice
-from .codecs import choose_encoder, encoder_settings
-from .encoder import EncoderChoice, create_container
+from .codecs import choose_encoder
+from .encoder import EncoderChoice
+from .fitting import check_fit
 from .frames import FrameLayout
 from .identity import video_identity
 from .joint import mux_segments
@@ -33,8 +34,7 @@ class FileSink:
 
     def check(self, source: Source, settings: VideoSettings) -> None:
         """Raise ArgumentError or OutputError for an unusable codec, container or target."""
-        encoder_settings(self.target, settings.options)
-        create_container(self.target, self.target).close()
+        check_fit(self.target, settings.options)
         if settings.options.audio is not None:
             open_sound(settings.options.audio).close()
         if self.target.exists() and source.path.exists() and self.target.samefile(source.path):

@@ -15,9 +15,16 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import ArgumentError, InputError
-from ..files import ffmpeg_url, is_pattern, numbered_files, source_identity
+from ..files import (
+    FRAME_SUFFIXES,
+    PHOTO_SUFFIXES,
+    ffmpeg_url,
+    is_pattern,
+    numbered_files,
+    source_identity,
+)
 from .clock import is_format
-from .numbered import open_sequence, sequence_identity
+from .numbered import open_sequence, pattern_name, sequence_identity
 from .options import VideoOptions
 
 _PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
@@ -110,10 +117,12 @@ def _open(file: Any, path: Path, kind: str | None) -> InputContainer:
         raise InputError(f"{path}: neither a picture nor a film that can be read") from error
     try:
         if any(name in container.format.name for name in _PICTURE_DEMUXERS) and kind is None:
-            hint = (
-                "; name numbered frames by a pattern, as f_%05d.dpx" if "dpx" in path.suffix else ""
-            )
-            raise InputError(f"{path}: neither a picture nor a film that can be read{hint}")
+            if path.suffix.lower() in FRAME_SUFFIXES - PHOTO_SUFFIXES:
+                raise InputError(
+                    f"{path}: is one frame of a film; name them all, by their folder or as "
+                    f"{pattern_name(path)}"
+                )
+            raise InputError(f"{path}: neither a picture nor a film that can be read")
         video_stream(container)
     except InputError:
         container.close()

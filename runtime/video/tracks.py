@@ -15,6 +15,7 @@ from av.subtitles.stream import SubtitleStream
 
 from .audio import Reencoder
 from .clock import AnyPacket, is_format
+from .encoder import keeps_all_keys
 from .subtitles import SubtitleConverter, text_kind
 
 COPIED = ("audio", "subtitle")
@@ -24,6 +25,10 @@ _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png
 _IN_TRANSPORT_STREAMS = frozenset(
     ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
 )
+# In those of Blu-ray discs, which FFmpeg writes under this suffix alone.
+_IN_M2TS = _IN_TRANSPORT_STREAMS | {"hdmv_pgs_subtitle"} - {"dvb_subtitle"}
+_PROGRAM_STREAMS = ("mpeg", "vob", "svcd", "dvd")
+_IN_PROGRAM_STREAMS = frozenset(["ac3", "dca", "dts", "dvd_subtitle", "mp2", "mp3", "mp3float"])
 _NO_PCM = ("mp4", "ipod")  # many players take PCM there for noise
 _IN_MXF = frozenset(["pcm_s16le", "pcm_s24le"])
 _MXF_RATE = 48000
@@ -134,8 +139,11 @@ class Tracks:
         return True
 
     def _take_cover(self, stream: Stream) -> bool:
-        """Keep a cover picture: a stream of one packet in MP4, an attachment in Matroska."""
-        if self._container.format.name in ("mp4", "mov", "ipod"):
+        """Keep a cover picture: a stream of one packet in MP4, an attachment in Matroska.
+
+        In MP4 it lies among the tags that iTunes knows, which are not written beside all keys.
+        """
+        if self._container.format.name == "mp4" and not keeps_all_keys(self._container):
             copy = self._container.add_stream_from_template(stream, opaque=True)
             copy.disposition = stream.disposition
             self.by_index[stream.index] = _Cover(copy)
@@ -154,7 +162,10 @@ def _holds(container: OutputContainer, stream: Stream) -> bool:
     # PyAV lists some codecs under the name of their decoder (dca), others under their own (dts).
     names = {stream.codec.name, stream.codec.canonical_name}
     if container.format.name == "mpegts":  # its list is empty, and it accepts any stream as data
-        return bool(names & _IN_TRANSPORT_STREAMS)
+        of_disc = container.name.endswith(".m2ts")
+        return bool(names & (_IN_M2TS if of_disc else _IN_TRANSPORT_STREAMS))
+    if container.format.name in _PROGRAM_STREAMS:  # the same
+        return bool(names & _IN_PROGRAM_STREAMS)
     if container.format.name == "mxf":  # its list is empty, and it takes nothing before a picture
         is_sound = isinstance(stream, av.AudioStream) and bool(names & _IN_MXF)
         return is_sound and getattr(stream.codec_context, "sample_rate", 0) == _MXF_RATE

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ArgumentError, OutputError
 from ..notices import Notice
-from .frames import FrameLayout
+from .frames import FrameLayout, shifted
 from .options import VideoSettings
 from .protocols import ColoredPicture, Run, Start
 from .source import Source, StreamFacts
@@ -82,7 +82,7 @@ class _Y4MWriter:
             shown = (item.picture.pts - self._first) * self._facts.time_base
             if abs(shown - due) * 2 > 1 / self._facts.rate:
                 self._uneven += 1
-            luma = item.picture.luma << item.layout.shift
+            luma = shifted(item.picture.luma, item.layout)
             planes = (luma, item.chroma[..., 0], item.chroma[..., 1])
             samples = (np.ascontiguousarray(plane, item.layout.dtype).tobytes() for plane in planes)
             self._write(b"FRAME\n" + b"".join(samples))

@@ -130,8 +130,12 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
 
 def test_many_inputs_make_no_folder_called_like_a_file(folder: Path) -> None:
     shutil.copy(folder / "photo.png", folder / "second.png")
-    for name in ("film.mkv", "all.png"):
-        with pytest.raises(ArgumentError, match="is the name of one file, here are 2 inputs"):
+    kinds = {
+        "film.mkv": r"is the name of a film, here are photographs \(2 inputs\); --as-film",
+        "all.png": "is the name of one file, here are 2 inputs; name a folder",
+    }
+    for name, message in kinds.items():
+        with pytest.raises(ArgumentError, match=message):
             plan([folder], folder.parent / name, overwrite=False, recursive=False)
     assert names_below(folder.parent) == ["pictures/photo.png", "pictures/second.png"]
 

@@ -6,7 +6,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers.video import FFV1, SUBTITLES, MakeFilm, messages_of, packets_of, with_streams
+from helpers.video import (
+    FFV1,
+    SUBTITLES,
+    MakeFilm,
+    messages_of,
+    packets_of,
+    plane_of,
+    read_frames,
+    with_streams,
+)
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video.options import VideoOptions
@@ -59,7 +68,49 @@ def test_editors_get_their_formats_with_timecode_and_sound(
         assert film.streams.audio[0].codec_context.name == "pcm_s24le"
     [before], [after] = packets_of(master, "audio"), packets_of(tmp_path / name, "audio")
     assert b"".join(data for _, data in after) == b"".join(data for _, data in before)
-    assert messages_of(report) == []
+    lost = "mxf takes no com.apple.quicktime.make, title: these tags were left out"
+    assert messages_of(report) == ([lost] if name == "out.mxf" else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "profile"),
+    [
+        ("out.mov", "prores_ks", "4444"),
+        ("out.mxf", "prores_ks", None),
+        ("out.mov", "dnxhd", "DNXHR 444"),
+        ("out.mxf", None, "DNXHR 444"),
+        ("out.mkv", "ffv1", None),
+        ("out.mxf", "ffv1", None),
+    ],
+)
+def test_prores_4444_goes_on_in_444(
+    name: str,
+    codec: str | None,
+    profile: str | None,
+    make_video: MakeFilm,
+    colorizer: Colorizer,
+    tmp_path: Path,
+) -> None:
+    """FFmpeg gives its frames as 12 bits; FFV1 keeps them, the editors' encoders have 10."""
+    picture = make_video(
+        tmp_path / "a.mkv", size=(256, 128), times=range(3), time_base=Fraction(1, 25)
+    )
+    source = with_streams(
+        picture, tmp_path / "a.mov", ["pcm_s24le"], None, codec="prores_ks", fmt="yuv444p10le"
+    )
+    report = colorizer.video(source, tmp_path / name, VideoOptions(codec=codec))
+    with av.open(str(tmp_path / name)) as film:
+        assert profile is None or film.streams.video[0].profile == profile
+        assert film.streams.audio[0].codec_context.name == "pcm_s24le"
+    whole = codec == "ffv1"
+    rounded = "yuv444p12le was written as yuv444p10le"
+    assert (rounded in messages_of(report)) != whole
+    for old, new in zip(read_frames(source), read_frames(tmp_path / name), strict=True):
+        bits = new.format.components[0].bits
+        assert new.format.name.startswith("yuv444p")
+        before, after = (plane_of(each).astype(float) for each in (old, new))
+        off = np.abs(after / 2 ** (bits - 8) - before / 16)  # in steps of 8 bits
+        assert off.max() == 0 if whole else off.mean() < 0.5
 
 
 def test_mxf_is_read(master: Path, colorizer: Colorizer, tmp_path: Path) -> None:
@@ -96,15 +147,23 @@ def test_hevc_is_tagged_as_quicktime_wants(
         assert film.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
-@pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv"])
-def test_quicktime_keys_are_kept(
-    suffix: str, master: Path, colorizer: Colorizer, tmp_path: Path
+@pytest.mark.parametrize("suffix", ["mov", "mp4", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("key", ["com.apple.quicktime.make", "firmware", "Kamera"])
+def test_keys_of_any_vendor_are_kept_or_said(
+    key: str, suffix: str, small_video: Path, colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    colorizer.video(master, tmp_path / f"out.{suffix}")
+    tags = {key: "Arriflex", "title": "Reel 1"}
+    source = with_streams(small_video, tmp_path / "a.mov", [], None, tags=tags)
+    report = colorizer.video(source, tmp_path / f"out.{suffix}")
     with av.open(str(tmp_path / f"out.{suffix}")) as film:
-        tags = {key.lower(): text for key, text in film.metadata.items()}
-        assert tags["com.apple.quicktime.make"] == "Arriflex"
-        assert tags["title"] == "Reel 1"
+        kept = {name.lower(): text for name, text in film.metadata.items()}
+    lost = {"ts": f"mpegts takes no {key}, title: ", "avi": f"avi takes no {key}: "}.get(suffix)
+    assert kept.get("title") == (None if suffix == "ts" else "Reel 1")
+    if lost is None:
+        assert kept[key.lower()] == "Arriflex"
+        assert messages_of(report) == []
+    else:
+        assert lost + "these tags were left out" in messages_of(report)
 
 
 @pytest.mark.parametrize(

@@ -207,15 +207,15 @@ def test_chroma_lies_where_its_siting_says(colorizer: Colorizer, tmp_path: Path)
     assert edges["left"] - edges["center"] == pytest.approx(0.25, abs=0.05)
 
 
-def _interlaced(path: Path, codec: str, *, top_first: bool) -> Path:
+def _interlaced(path: Path, codec: str, *, top_first: bool, fmt: str = "yuv420p") -> Path:
     marker = FieldMarker(top_first=top_first)
     with av.open(str(path), "w") as video:
         stream = video.add_stream(codec, rate=25, options={"flags": "+ildct+ilme"})
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 64, 64, fmt
         for index in range(10):
             planes = np.full((96, 64), 60 + 10 * index, np.uint8)
-            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            frame = av.VideoFrame.from_ndarray(planes, "yuv420p").reformat(format=fmt)
             frame.pts, frame.time_base = index, Fraction(1, 25)
             video.mux(stream.encode(marker.mark(frame)))
         video.mux(stream.encode(None))
@@ -235,6 +235,27 @@ def test_interlaced_frames_keep_their_mark(
         assert all(frame.interlaced_frame for frame in frames)
         assert {top_field_first(frame) for frame in frames} == {top_first}
     assert messages_of(report) == []
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+@pytest.mark.parametrize("name", ["out.mov", "out.mkv", "out.mxf"])
+def test_interlaced_prores_stays_so(
+    name: str, top_first: bool, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    source = _interlaced(tmp_path / "film.mov", "prores_ks", top_first=top_first, fmt="yuv422p10le")
+    report = colorizer.video(source, tmp_path / name, VideoOptions(codec="prores_ks"))
+    frames = read_frames(tmp_path / name)
+    assert all(frame.interlaced_frame for frame in frames)
+    assert {top_field_first(frame) for frame in frames} == {top_first}
+    assert messages_of(report) == []
+
+
+def test_dnxhr_has_no_place_for_the_mark_of_fields(colorizer: Colorizer, tmp_path: Path) -> None:
+    source = _interlaced(tmp_path / "film.mov", "prores_ks", top_first=True, fmt="yuv422p10le")
+    for name in ("out.mov", "out.mxf"):
+        options = VideoOptions(codec="dnxhd")
+        with pytest.raises(ArgumentError, match="does not take these settings"):  # too small
+            colorizer.video(source, tmp_path / name, options)
 
 
 def test_encoders_that_know_no_fields_leave_the_mark_to_matroska(

@@ -218,11 +218,12 @@ def test_a_run_that_dies_while_joining_colors_nothing_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    target = tmp_path / "out.mkv"
+    target, write = tmp_path / "out.mkv", Muxer.write
 
-    def fail(_: Muxer, __: object, most: int | None = None) -> None:
+    def fail(self: Muxer, frames: Any, most: int | None = None) -> None:
         if most is None:  # else it is the rehearsal
             raise OutputError("out.mkv: cannot write it (No space left on device)")
+        write(self, frames, most)
 
     with monkeypatch.context() as patch:
         patch.setattr(Muxer, "write", fail)

@@ -12,6 +12,7 @@ from helpers.commands import Finished
 from helpers.video import (
     FFV1,
     MakeFilm,
+    left_in,
     messages_of,
     packets_of,
     plane_of,
@@ -134,11 +135,18 @@ def test_a_stopped_run_over_frames_is_resumed(colorizer: Colorizer, tmp_path: Pa
         assert numbered(target, number).read_bytes() == numbered(whole, number).read_bytes()
 
 
-def test_a_missing_frame_is_named(colorizer: Colorizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["pattern", "folder"])
+def test_a_missing_frame_is_named_before_any_work(
+    named: str, colorize_run: Callable[..., Finished], tmp_path: Path
+) -> None:
     pattern = _frames(tmp_path / "in")
     numbered(pattern, 9).unlink()
-    with pytest.raises(InputError, match=r"f_00009\.png: is missing"):
-        colorizer.video(pattern, tmp_path / "out.mkv")
+    given = [pattern] if named == "pattern" else [pattern.parent, "--as-film"]
+    refused = colorize_run(*given, "-o", tmp_path / "out.mkv")
+    assert refused.returncode == 2
+    assert "f_00009.png: is missing among the frames; put it back" in refused.stderr
+    assert "working size" not in refused.stderr
+    assert left_in(tmp_path) == ["in"]
 
 
 def test_the_input_is_never_replaced(colorizer: Colorizer, tmp_path: Path) -> None:
@@ -187,13 +195,18 @@ def test_a_folder_of_film_scans_is_a_film(
     assert len(read_frames(tmp_path / "out.mkv")) == COUNT
     alone = colorize_run(numbered(pattern, 7), "-o", tmp_path / "one.png")
     assert alone.returncode == 2
+    assert "is one frame of a film" in alone.stderr
     assert "f_%05d.dpx" in alone.stderr
+    assert "working size" not in alone.stderr  # refused before an engine was loaded
 
 
+@pytest.mark.parametrize("count", [1, COUNT])
 def test_a_film_named_for_a_folder_of_pictures_is_no_folder(
-    colorize_run: Callable[..., Finished], tmp_path: Path
+    count: int, colorize_run: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    _frames(tmp_path / "in")
+    pattern = _frames(tmp_path / "in")
+    for index in range(count, COUNT):
+        numbered(pattern, 7 + index).unlink()
     refused = colorize_run(tmp_path / "in", "-o", tmp_path / "film.mkv")
     assert refused.returncode == 2
     assert "--as-film" in refused.stderr
@@ -211,6 +224,34 @@ def test_frames_that_are_there_are_replaced_only_on_request(
     assert "--overwrite" in again.stderr
     assert colorize_run(small_video, "-o", target, "--overwrite").returncode == 0
     assert not numbered(target, 99).exists()
+
+
+def test_a_run_that_is_killed_while_it_replaces_frames_loses_none(
+    small_video: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out" / "f_%05d.png"
+    report = colorizer.video(small_video, target)
+    numbered(target, 99).write_bytes(b"of a longer run")
+    moved, replace = list[Path](), Path.replace
+
+    def kill(self: Path, to: Path) -> Path:
+        if to.parent == target.parent and to.suffix == ".png":
+            if len(moved) == 3:
+                raise KeyboardInterrupt
+            moved.append(to)
+        return replace(self, to)
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        colorizer.video(small_video, target)
+    monkeypatch.undo()
+    assert len(moved) == 3
+    there = [numbered(target, number) for number in (*range(1, report.frames + 1), 99)]
+    assert all(path.is_file() for path in there)
+    again = colorizer.video(small_video, target)
+    assert again.resumed == again.frames
+    assert all(path.is_file() for path in there[:-1])
+    assert not there[-1].exists()
 
 
 def test_a_folder_as_output_gets_the_film_called_as_the_folder_of_frames(
@@ -249,6 +290,28 @@ def test_references_are_extracted_from_frames(
     twice = colorize_run(pattern, twin, "--extract-references", tmp_path / "both")
     assert twice.returncode == 2
     assert "two films are called f_%05d.png" in twice.stderr
+
+
+def test_references_color_frames(colorize_run: Callable[..., Finished], tmp_path: Path) -> None:
+    pattern, references = _frames(tmp_path / "in"), tmp_path / "refs"
+    made = colorize_run(pattern, "--extract-references", references)
+    assert made.returncode == 0, made.stderr
+    [reference] = references.glob("ref_*.png")
+    gray = _read(reference)[..., :1].astype(float)
+    red = (gray * [1.0, 0.6, 0.6]).astype(np.uint8)
+    assert cv2.imwrite(str(reference), red[..., ::-1])
+    target = tmp_path / "out" / "f_%05d.png"
+    made = colorize_run(pattern, "--references", references, "-o", target)
+    assert made.returncode == 0, made.stderr
+    for index in range(COUNT):
+        mean = _read(numbered(target, 7 + index)).reshape(-1, 3).mean(0)
+        assert mean[0] > mean[1] + 20
+        assert mean[0] > mean[2] + 20
+    beyond = references / f"ref_{COUNT:06}.png"
+    reference.rename(beyond)
+    refused = colorize_run(pattern, "--references", references, "-o", target, "--overwrite")
+    assert refused.returncode == 2
+    assert f"{beyond.name}: the video has only {COUNT} frames" in refused.stderr
 
 
 def test_a_dry_run_estimates_frames_and_sees_those_that_are_there(

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +196,7 @@ def test_too_little_room_to_join_is_said_before(
 ) -> None:
     free = iter([10**12, 1000])  # before the first frame, and after the last
     monkeypatch.setattr(
-        "colorize.runtime.video.joint.shutil.disk_usage",
+        "colorize.runtime.video.room.shutil.disk_usage",
         lambda _: type("Usage", (), {"free": next(free)}),
     )
     with pytest.raises(OutputError, match=r"only 0\.0 GB are free; make room; 100 finished"):
@@ -205,7 +207,7 @@ def test_too_little_room_for_any_film_of_this_size_is_said_before_the_first_fram
     clip: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("colorize.runtime.video.joint.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("colorize.runtime.video.room.shutil.disk_usage", lambda _: usage)
     frames = list[int]()
     with pytest.raises(OutputError, match="while it is made") as raised:
         colorizer.video(
@@ -213,6 +215,33 @@ def test_too_little_room_for_any_film_of_this_size_is_said_before_the_first_fram
         )
     assert frames == []
     assert "finished frames" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "tight"),
+    [
+        (IN_SEGMENTS, True),  # 100 frames of 512x288, twice, at 0.4 bits a pixel: 1.5 MB
+        (replace(IN_SEGMENTS, crf=29), False),  # two times twelve steps of 6 less: a quarter
+        (replace(IN_SEGMENTS, crf=5), True),
+    ],
+)
+def test_a_disk_on_which_it_may_get_tight_is_said(
+    options: VideoOptions,
+    tight: bool,
+    clip: Path,
+    colorizer: Colorizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = chain([10**6], repeat(10**12))  # before the first frame, and later
+    monkeypatch.setattr(
+        "colorize.runtime.video.room.shutil.disk_usage",
+        lambda _: type("Usage", (), {"free": next(free)}),
+    )
+    trial = replace(options, duration=4.0)  # all of it, but nothing to resume
+    report = colorizer.video(clip, tmp_path / "out.mkv", trial)
+    said = [message for message in messages_of(report) if "GB are free" in message]
+    assert len(said) == tight
 
 
 def test_a_source_that_vanishes_keeps_what_is_finished(
