@@ -26,7 +26,7 @@ _IN_TRANSPORT_STREAMS = frozenset(
     ["aac", "ac3", "dca", "dts", "dvb_subtitle", "dvbsub", "eac3", "mp2", "mp3", "mp3float", "opus"]
 )
 # In those of Blu-ray discs, which FFmpeg writes under this suffix alone.
-_IN_M2TS = _IN_TRANSPORT_STREAMS | {"hdmv_pgs_subtitle"} - {"dvb_subtitle"}
+_IN_M2TS = (_IN_TRANSPORT_STREAMS | {"hdmv_pgs_subtitle"}) - {"dvb_subtitle", "dvbsub"}
 _PROGRAM_STREAMS = ("mpeg", "vob", "svcd", "dvd")
 _IN_PROGRAM_STREAMS = frozenset(["ac3", "dca", "dts", "dvd_subtitle", "mp2", "mp3", "mp3float"])
 _NO_PCM = ("mp4", "ipod")  # many players take PCM there for noise

@@ -102,6 +102,14 @@ def test_a_detector_goes_on_from_its_state() -> None:
     assert set(before + after) == cuts
 
 
+@pytest.mark.parametrize("scale", [3, 4.6])
+def test_cuts_of_large_frames_are_those_of_small_ones(scale: float) -> None:
+    frames, cuts = _planted(3, 4)
+    assert set(_cuts(frames)) == cuts
+    large = [cv2.resize(frame, None, fx=scale, fy=scale).astype(np.uint8) for frame in frames]
+    assert set(_cuts(large)) == cuts
+
+
 def test_black_white_and_even_frames_are_no_cuts_by_themselves() -> None:
     shot = _shot(_pictures()[0], 0, 4, 1)
     even = [np.full(SIZE[::-1], code, np.uint8) for code in (0, 128, 255)]

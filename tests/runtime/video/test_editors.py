@@ -111,6 +111,8 @@ def test_prores_4444_goes_on_in_444(
         before, after = (plane_of(each).astype(float) for each in (old, new))
         off = np.abs(after / 2 ** (bits - 8) - before / 16)  # in steps of 8 bits
         assert off.max() == 0 if whole else off.mean() < 0.5
+        if codec == "prores_ks":  # DNxHR loses more than rounding can show
+            assert abs((after - before).mean()) < 0.7  # of 12 bits; cut off, they lose 1.5
 
 
 def test_mxf_is_read(master: Path, colorizer: Colorizer, tmp_path: Path) -> None:

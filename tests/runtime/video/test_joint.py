@@ -21,7 +21,7 @@ from helpers.video import (
 )
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import OutputError
+from colorize.runtime.errors import ArgumentError, OutputError
 from colorize.runtime.video.muxer import SOUND, Muxer, RefusedError
 from colorize.runtime.video.options import VideoOptions
 
@@ -236,6 +236,16 @@ def test_a_container_that_takes_no_such_film_is_refused_before_any_work(
     assert refused.returncode == 2
     [line] = refused.stderr.strip().splitlines()  # the engine, too, would be said
     assert f"{Path(name).suffix} cannot hold {codec}; {', or '.join(fixes)}" in line
+    assert left_in(tmp_path) == []
+
+
+def test_a_film_that_could_not_be_read_back_is_refused_by_the_rehearsal(
+    everything: Path, colorizer: Colorizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a film's own size or depth is the reason, which no other film shows."""
+    monkeypatch.setattr("colorize.runtime.video.sinks.check_fit", lambda *_: None)
+    with pytest.raises(ArgumentError, match=r"cannot be used in \.ts"):
+        colorizer.video(everything, tmp_path / "out.ts", VideoOptions(codec="ffv1"))
     assert left_in(tmp_path) == []
 
 
