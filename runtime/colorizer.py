@@ -20,9 +20,8 @@ from .notices import Notice, OnNotice, warn
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
-from .steering.extend import extend_hints
 from .steering.hints import Hints
-from .steering.spread import spread_hints
+from .steering.spread import extend_hints, spread_hints
 from .video.options import VideoOptions, VideoSettings
 
 if TYPE_CHECKING:
@@ -163,8 +162,10 @@ class Colorizer:
         ]
         ab = self._infer(small, grays)
         given = {
-            number: self._told(light, each)
-            for number, (light, (each, _)) in enumerate(zip(lightness, planes, strict=True))
+            number: self._told(light, plane, each)
+            for number, (light, plane, (each, _)) in enumerate(
+                zip(lightness, ab, planes, strict=True)
+            )
             if each is not None
         }
         if self.info.takes_hints and given:
@@ -176,9 +177,9 @@ class Colorizer:
             for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)
         ]
 
-    def _told(self, lightness: F32, hints: F32) -> F32:
-        """Return what a network that takes hints is given of HINTS (3, h, w)."""
-        return extend_hints(lightness, hints) if self.info.extended_hints else hints
+    def _told(self, lightness: F32, ab: F32, hints: F32) -> F32:
+        """Return what a network that takes hints is given of HINTS (3, h, w), if it answered AB."""
+        return extend_hints(lightness, ab, hints) if self.info.extended_hints else hints
 
     def image(self, rgb: NDArray[Depth], *, hints: Hints | None = None) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or gray (H, W), 8 or 16 bits, to sRGB as deep.

@@ -46,6 +46,7 @@ class TrainConfig:
     decoder: tuple[int, ...] | None = None
     freeze_encoder: int = 0  # steps at the start during which a pre-trained encoder stays as it is
     hints: bool = False  # train with simulated hints, as colors that a user gives
+    keep: float = 0.0  # weight of answering as init_from does where nothing is hinted
     freeze_norm: bool = False  # batch norm keeps its statistics: for few photos, small batches
     # The budget: whichever ends first; the learning rate follows the share that is used up.
     steps: int | None = None
@@ -118,6 +119,8 @@ class TrainConfig:
             raise ArgumentError(f"precision is {self.precision!r}; choose bf16 or fp32")
         if self.init_from is not None and (self.encoder or self.encoder_weights or self.decoder):
             raise ArgumentError("--init-from brings its own network; leave encoder and decoder out")
+        if self.keep and (self.init_from is None or not self.hints):
+            raise ArgumentError("keep needs --init-from, whose answers it keeps, and --hints")
         if self.freeze_encoder and self.init_from is None and self.encoder_weights is None:
             raise ArgumentError(
                 "--freeze-encoder would keep random weights; give --encoder-weights or --init-from"

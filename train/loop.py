@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
@@ -23,6 +24,7 @@ from .config import TrainConfig
 from .data.crops import Crop, CropDataset, EndlessDraws
 from .devices import loader_workers, make_fabric
 from .interrupt import Interrupt
+from .listening import extended, mostly_extended, unhinted
 from .losses.objective import Objective
 from .schedule import Budget, learning_rate_factor
 
@@ -55,9 +57,11 @@ def train(
     resume: Path | None,
     on_step: OnStep,
     on_validation: OnStep,
+    parent: EncoderDecoder | None = None,
 ) -> None:
     """Train STATE's network on CROPS; ON_VALIDATION is called now and then, when stopped, and last.
 
+    PARENT's answers are kept where nothing is hinted, as far as `keep` says.
     Of several processes each trains on its share of every batch, and the main one alone reports.
     TrainingError when a loss is no longer finite, KeyboardInterrupt when the user or the
     system asked to stop; what ON_VALIDATION saved stays good.
@@ -76,6 +80,8 @@ def train(
         )
     state.average.to(fabric.device)
     objective.to(fabric.device)
+    if parent is not None:
+        parent.to(fabric.device)
     if resume is not None:
         state.load(resume)
 
@@ -93,8 +99,16 @@ def train(
             _set_learning_rate(optimizer, rate, frozen=frozen)
             L, ab, hints = _grown(next(batches), progress, config)
 
+            answers = None
+            if config.hints:
+                with fabric.autocast():
+                    answers = unhinted(parent or state.averaged, L)
+                chance = np.random.default_rng([config.seed, state.step, fabric.global_rank])
+                hints = mostly_extended(L, answers, hints, chance)
             predicted = generator(L, hints) if config.hints else generator(L)
             losses = objective.regression(L, predicted, ab)
+            if parent is not None and answers is not None:
+                losses["kept"] = objective.kept(predicted, answers, hints)
             opponent_loss = {}
             if state.discriminator is not None and progress >= config.adversarial_from:
                 opponent_loss["discriminator"] = objective.discriminator_loss(
@@ -245,5 +259,7 @@ def predictions(
     device = next(network.parameters()).device
     with torch.inference_mode():
         for L, ab, hints in DataLoader(dataset, batch_size):
-            given = (L.to(device), hints.to(device)) if hints.shape[1] else (L.to(device),)
+            given = [L.to(device)]
+            if hints.shape[1]:
+                given.append(extended(L, network(L.to(device)), hints).to(device))
             yield from zip(L, network(*given).float().cpu(), ab, strict=True)

@@ -117,10 +117,15 @@ class Run:
                     resume=self._saved_state if self._saved else None,
                     on_step=note,
                     on_validation=validate,
+                    parent=self._parent(),
                 )
             except torch.OutOfMemoryError as error:
                 raise self._out_of_memory() from error
         return last[0] if last else None
+
+    def _parent(self) -> EncoderDecoder | None:
+        """Return the network whose answers shall be kept, if any."""
+        return build(self.config).network.eval() if self.config.keep else None
 
     def _out_of_memory(self) -> TrainingError:
         said = (

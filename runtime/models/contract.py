@@ -5,7 +5,8 @@
     ab    float32 [N, 2, H, W]  CIELAB a*, b*, about -110..110, D65
 
 Where the confidence is 0, so are the hints' a* and b*. Files of version 1 take no hints. A model of
-`extended_hints` was trained with what steering.extend makes of hints, and is given that.
+`extended_hints` was trained with what steering.spread.extend_hints makes of hints, and is given
+that.
 N, H and W are dynamic, H and W multiples of `size_multiple`; a network that takes one size alone
 says so in `fixed_size`. Everything else that a program must know before it runs the model stands in
 the ONNX metadata, one key a field of `ModelInfo`.

@@ -8,10 +8,19 @@ cast, a small residual, reaches far; a thing repainted, a large one, stays that 
 A grid makes it cheap: see grid.py.
 """
 
+import cv2
 import numpy as np
 
 from ..color import F32
-from .grid import Cells, gather, rational_quadratic, read_from_grid, squared_distances, texture
+from .grid import (
+    Cells,
+    gather,
+    product,
+    rational_quadratic,
+    read_from_grid,
+    squared_distances,
+    texture,
+)
 
 _REACH = 70 / 256
 """Length scale of the kernel over x and y, as a share of the short side."""
@@ -26,6 +35,8 @@ _CAST = 40.0
 """Residuals as large as this are no cast of the picture, but the wish for one thing."""
 _NOISE, _CAST_NOISE = 0.05, 0.3
 """Variance of what ten pixels of confidence 1 say, over that of the residuals."""
+_MOST = 0.8
+"""Highest confidence of a guess: below a hint's, so that a network can tell them apart."""
 _CHUNK = 256  # of the nodes: their distances stay in the processor's cache
 
 
@@ -38,40 +49,67 @@ def spread_hints(lightness: F32, ab: F32, hints: F32) -> F32:
     """
     if not hints[2].any():
         return ab
-    short = min(lightness.shape)
-    lengths = [*[_REACH * short] * 2, _REACH_LIGHTNESS, *[_REACH_AB] * 2, _REACH_TEXTURE]
-    scale = (1 / np.array(lengths)).astype(np.float32)
-    looks = np.dstack([ab, texture(lightness)])
-    regression = _Regression(gather(lightness, looks, hints), scale)
-    corrected = ab + read_from_grid(lightness, looks, regression)
+    corrected = ab + _regressed(lightness, ab, hints)[..., :2]
     corrected += hints[2][..., None] * (hints[:2].transpose(1, 2, 0) - corrected)
     return corrected
 
 
+def extend_hints(lightness: F32, ab: F32, hints: F32) -> F32:
+    """Return HINTS (3, h, w) with guesses for a network where they leave room for them.
+
+    A network with few layers carries a hinted color badly from one side of a picture to the other,
+    so it is given what `spread_hints` answers, and judges, with all that it sees, where that is
+    right. A guess's confidence is what the regression leaves of a constant 1: it falls with
+    distance. Without hints HINTS itself is returned.
+    """
+    if not hints[2].any():
+        return hints
+    guess = _regressed(lightness, ab, hints).transpose(2, 0, 1)
+    added = (1 - hints[2]) * _MOST * np.clip(guess[2], 0, 1)
+    confidence = hints[2] + added
+    colors = hints[:2] * hints[2] + (ab.transpose(2, 0, 1) + guess[:2]) * added
+    return np.concatenate([colors / np.maximum(confidence, np.float32(1e-6)), confidence[None]])
+
+
+def _regressed(lightness: F32, ab: F32, hints: F32) -> F32:
+    """Return the correction of AB, and how sure it is, for each pixel: (h, w, 3)."""
+    short = min(lightness.shape)
+    lengths = [*[_REACH * short] * 2, _REACH_LIGHTNESS, *[_REACH_AB] * 2, _REACH_TEXTURE]
+    scale = (1 / np.array(lengths)).astype(np.float32)
+    looks = np.dstack([ab, texture(lightness)])
+    return read_from_grid(lightness, looks, _Regression(gather(lightness, looks, hints), scale))
+
+
 class _Regression:
-    """The correction that CELLS ask for: that of casts, and of things over it."""
+    """The correction that CELLS ask for, that of casts and of things over it, and a constant 1."""
 
     def __init__(self, cells: Cells, scale: F32) -> None:
         self._scale, self._cells = scale, cells.places * scale
         between = squared_distances(self._cells, self._cells)
         size = np.linalg.norm(cells.residuals, axis=1, keepdims=True)
         cast = cells.residuals * np.maximum(0, 1 - (size / _CAST) ** 2) ** 2  # Tukey's biweight
+        half = np.full((len(cast), 1), 0.5, np.float32)  # of the constant, by either kernel
         wide = _wide(between)
-        self._cast = np.linalg.solve(wide + np.diag(_CAST_NOISE * cells.noise), cast)
-        rest = cells.residuals - wide @ self._cast
+        self._cast = _solved(wide, _CAST_NOISE * cells.noise, np.hstack([cast, half]))
+        rest = cells.residuals - product(wide, self._cast[:, :2])
         narrow = rational_quadratic(between)
-        self._rest = np.linalg.solve(narrow + np.diag(_NOISE * cells.noise), rest)
+        self._rest = _solved(narrow, _NOISE * cells.noise, np.hstack([rest, half]))
 
     def __call__(self, places: F32) -> F32:
-        """Places (T, 6) -> corrections (T, 2)."""
-        correction = np.empty((len(places), 2), np.float32)
+        """Places (T, 6) -> corrections and the constant (T, 3)."""
+        correction = np.empty((len(places), 3), np.float32)
         for start in range(0, len(places), _CHUNK):
             part = slice(start, start + _CHUNK)
             distances = squared_distances(places[part] * self._scale, self._cells)
-            correction[part] = (
-                _wide(distances) @ self._cast + rational_quadratic(distances) @ self._rest
-            )
+            correction[part] = product(_wide(distances), self._cast)
+            correction[part] += product(rational_quadratic(distances), self._rest)
         return correction
+
+
+def _solved(kernel: F32, noise: F32, values: F32) -> F32:
+    covariance = (kernel + np.diag(noise)).astype(np.float64)
+    _, solved = cv2.solve(covariance, values.astype(np.float64), flags=cv2.DECOMP_CHOLESKY)
+    return np.asarray(solved, np.float32)
 
 
 def _wide(squared: F32) -> F32:

@@ -14,7 +14,7 @@ ROOMS = {  # in each floor: each may use those before it; a room is a folder or 
     "steering colorizer __init__ vapoursynth inputs jobs finished dry_run listing outcomes "
     "terminal cli",
     "train": "architectures devices config data interrupt curves metrics schedule checkpoints "
-    "losses loop run cli",
+    "losses listening loop run cli",
     "export": "listing proof graphs tensorrt jobs foreign cli",
     "bench": "options machine settings training_speed quality speed video compare_runs bounds "
     "report measure run cli",

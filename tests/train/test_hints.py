@@ -3,6 +3,8 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 import torch
 from helpers.train import QUICK, rows_of, train
 from PIL import Image
+from torch import Tensor
 
 from colorize.runtime.color import F32
+from colorize.runtime.errors import ArgumentError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train import loop
 from colorize.train.architectures import ARCHITECTURES, architecture
@@ -19,6 +23,7 @@ from colorize.train.architectures.blocks import HINT_AB_SCALE, EncoderDecoder, H
 from colorize.train.checkpoints.build import build
 from colorize.train.checkpoints.checkpoint import Checkpoint, Origin, load_checkpoint
 from colorize.train.config import TrainConfig
+from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import Crop, CropDataset, Draw, to_tensors
 from colorize.train.data.hints import (
     carried,
@@ -30,7 +35,9 @@ from colorize.train.data.hints import (
     strokes,
 )
 from colorize.train.data.photos import collect
-from colorize.train.loop import _grown
+from colorize.train.listening import extended, mostly_extended
+from colorize.train.loop import _grown, predictions
+from colorize.train.losses.objective import Objective
 
 NAMES = sorted(ARCHITECTURES)
 
@@ -279,11 +286,43 @@ def test_a_draw_decides_its_hints() -> None:
 
 def test_hints_are_extended_for_every_figure_and_for_most_crops() -> None:
     photos = collect([str(SAMPLES / "train")]).photos
-    held_out = CropDataset(photos, 64, hints=fixed_patches(1))[0].hints
-    assert (held_out[2] > 0.05).float().mean() > 0.2  # one patch is 2 by 2 pixels
-    drawn = CropDataset(photos, 64, seed=5, hints=fixed_patches(1))
-    bare = [bool((drawn[Draw(3, number)].hints[2] > 0).sum() == 4) for number in range(60)]
-    assert 4 <= sum(bare) <= 22
+    L, _, hints = CropDataset(photos, 64, hints=fixed_patches(1))[0]  # 2 by 2 pixels
+    seen: list[Tensor] = []
+
+    def answers(lightness: Tensor, hints: Tensor | None = None) -> Tensor:
+        seen.extend([] if hints is None else hints)
+        return lightness.repeat(1, 2, 1, 1) / 10
+
+    network = Mock(side_effect=answers, parameters=lambda: iter([L]))
+    list(predictions(network, CropDataset(photos[:2], 64, hints=fixed_patches(1)), 2))
+    plain = answers(L[None])
+    assert torch.equal(seen[0], extended(L[None], plain, hints[None])[0])
+    assert (seen[0][2] > 0.05).float().mean() > 0.2
+
+    many = [each.expand(60, -1, -1, -1) for each in (L, plain[0], hints)]
+    given = mostly_extended(many[0], many[1], many[2], np.random.default_rng(0))
+    assert 4 <= sum(torch.equal(each, hints) for each in given) <= 22
+
+
+def test_answers_are_kept_where_nothing_is_hinted() -> None:
+    config = TrainConfig(arch="unet", data=("none",), hints=True, init_from="default", keep=2)
+    objective = Objective(config, ColorShares(np.zeros((22, 22)), 0.0))
+    answers, hints = torch.rand(4, 2, 32, 32) * 40, torch.zeros(4, 3, 32, 32)
+    hints[1:, 2, 5, 5] = 1
+    changed = answers.clone()
+    changed[1:] += 9
+    assert objective.kept(changed, answers, hints) == 0
+    changed[0] += 24  # absolute above a delta of 12: 24 - 12 / 2, in one of four crops
+    assert float(objective.kept(changed, answers, hints)) == pytest.approx(18 / 4)
+    assert objective.kept(changed[1:], answers[1:], hints[1:]) == 0
+    assert float(objective.total({"kept": torch.tensor(3.0)})) == 6
+
+
+@pytest.mark.parametrize("lacking", [{"hints": False}, {"init_from": None}])
+def test_only_answers_of_a_parent_can_be_kept(lacking: dict[str, Any]) -> None:
+    given = {"hints": True, "init_from": "default", **lacking}
+    with pytest.raises(ArgumentError, match="keep needs --init-from"):
+        TrainConfig(arch="unet", data=("none",), keep=1, **given)
 
 
 def test_hints_shrink_with_their_crops() -> None:

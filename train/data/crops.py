@@ -14,15 +14,11 @@ from torch.utils.data import Dataset, Sampler
 from ...runtime.color import U8, gray_to_lightness, rgb_to_gray, rgb_to_lab
 from ...runtime.errors import InputError
 from ...runtime.photo.decoding import UndecodableError, decoding, limited, open_encoded
-from ...runtime.steering.extend import extend_hints
 from .decoded_cache import DecodedCache
 from .degrade import degrade
 from .hints import DrawHints
 from .photos import as_rgb
 from .sources import PhotoFile
-
-_EXTENDED = 0.8
-"""Share of the random crops whose hints are extended; image graphs give a network bare ones."""
 
 
 def to_tensors(rgb: U8) -> tuple[Tensor, Tensor]:
@@ -131,11 +127,8 @@ class CropDataset(Dataset[Crop]):
         hints = np.empty((0, self.size, self.size), np.float32)
         if self._hints is not None:
             generator = np.random.default_rng([self._seed or 0, number])
-            lightness = L[0].numpy()
-            colors, hints = self._hints(lightness, ab.numpy(), generator)
+            colors, hints = self._hints(L[0].numpy(), ab.numpy(), generator)
             ab = torch.from_numpy(colors)
-            if self._seed is None or generator.random() < _EXTENDED:
-                hints = extend_hints(lightness, hints)
         return Crop(L, ab, torch.from_numpy(hints))
 
     def _decoded(self, index: int) -> U8:

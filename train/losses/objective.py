@@ -26,6 +26,7 @@ class Objective(nn.Module):
             config.pixel_loss: 1.0,
             "perceptual": config.perceptual_weight,
             "adversarial": config.adversarial_weight,
+            "kept": config.keep,
         }
         self._pixel_name = config.pixel_loss
         self.chroma = ChromaLoss(config, shares)
@@ -43,6 +44,14 @@ class Objective(nn.Module):
         if self._perceptual is not None:
             losses["perceptual"] = self._perceptual(L, predicted, truth)
         return losses
+
+    def kept(self, predicted: Tensor, answers: Tensor, hints: Tensor) -> Tensor:
+        """Return how far PREDICTED is from the parent's ANSWERS in crops without HINTS."""
+        free = (hints[:, 2] == 0).all(dim=(1, 2))
+        if not free.any():
+            return predicted.new_zeros(())
+        loss: Tensor = self.chroma(predicted[free], answers[free].float())
+        return loss * free.float().mean()
 
     def adversarial_loss(
         self, discriminator: Discriminator, L: Tensor, predicted: Tensor

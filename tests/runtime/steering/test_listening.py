@@ -10,8 +10,8 @@ from helpers.onnx_models import write_model
 
 from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.steering.extend import extend_hints
 from colorize.runtime.steering.hints import Hints
+from colorize.runtime.steering.spread import extend_hints
 
 GRAY = np.full((128, 160), 120, np.uint8)
 BLUE = Hints.points([(40, 60, "#4060c0", 12)])
@@ -29,7 +29,7 @@ def test_a_model_hears_hints_or_what_they_let_expect_and_is_followed_in_part(
         [(lightness, guess)] = colorizer.chroma([GRAY])
         hinted, plain = colorizer.answers([GRAY, GRAY], [BLUE, None])
     assert hinted.hints is not None
-    told = extend_hints(lightness, hinted.hints) if extended else hinted.hints
+    told = extend_hints(lightness, guess, hinted.hints) if extended else hinted.hints
     assert (told[2] > 0.1).mean() > 0.5 if extended else (told[2] > 0.1).mean() < 0.1
     heard = (told[:2] * told[2]).transpose(1, 2, 0)
     np.testing.assert_allclose(hinted.ab, guess + heard / 3, atol=1e-3)

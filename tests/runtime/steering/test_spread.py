@@ -102,8 +102,8 @@ def test_the_grid_gives_what_the_regression_gives_at_every_pixel(
     regression = spread._Regression(grid.gather(lightness, looks, hints), scale)
     y, x = np.mgrid[:height, :width]
     places = np.dstack([x, y, lightness, looks]).reshape(-1, 6).astype(np.float32)
-    exact = regression(places).reshape(ab.shape)
-    ours = grid.read_from_grid(lightness, looks, regression)
+    exact = regression(places)[:, :2].reshape(ab.shape)
+    ours = grid.read_from_grid(lightness, looks, regression)[..., :2]
     error = np.linalg.norm(ours - exact, axis=-1)
     assert np.linalg.norm(exact, axis=-1).mean() > 5
     assert error.mean() < 0.1 * np.linalg.norm(exact, axis=-1).mean()
