@@ -181,7 +181,10 @@ def _worth(stream: VideoStream) -> tuple[int, int]:
 
 def rate_of(stream: VideoStream) -> Fraction:
     """Return the frames a second, on average."""
-    return stream.average_rate or stream.guessed_rate or _FALLBACK_RATE
+    average, guessed = stream.average_rate, stream.guessed_rate
+    if average and guessed and stream.time_base and average == 1 / stream.time_base:
+        return guessed  # raw DV knows no average: the ticks of its clock stand in its place
+    return average or guessed or _FALLBACK_RATE
 
 
 def is_untimed(container: InputContainer) -> bool:

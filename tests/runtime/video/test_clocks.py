@@ -98,6 +98,21 @@ def test_raw_streams_get_the_rate_of_the_stream(
     assert messages_of(report) == ["its frames carry no times: they are counted, 25 a second"]
 
 
+def test_raw_dv_says_its_rate(colorizer: Colorizer, tmp_path: Path) -> None:
+    source = tmp_path / "tape.dv"
+    with av.open(str(source), "w") as made:
+        stream = made.add_stream("dvvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        for shade in (60, 90, 120):
+            frame = av.VideoFrame.from_ndarray(np.full((864, 720), shade, np.uint8), "yuv420p")
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    colorizer.video(source, tmp_path / "out.mkv", FFV1)
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert film.streams.video[0].average_rate == 25
+    assert [frame.time for frame in read_frames(tmp_path / "out.mkv")] == [0, 0.04, 0.08]
+
+
 def test_asf_of_decoding_times_alone_plays_evenly(
     colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
