@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
 
 import numpy as np
@@ -250,6 +251,7 @@ class Colorizer:
         *,
         references: "str | Path | Mapping[int, Reference] | None" = None,
         keep_segments: bool | None = None,
+        cancel: Event | None = None,
     ) -> "VideoReport":
         """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
@@ -259,7 +261,9 @@ class Colorizer:
 
         REFERENCES, a folder or what `steering.references.find_references` returns of one, give
         frames their colors, which are carried through their scenes. KEEP_SEGMENTS keeps what a run
-        with other references can use again (default: if there are references).
+        with other references can use again (default: if there are references). Once another thread
+        sets CANCEL, the call ends as by Ctrl-C: a KeyboardInterrupt, whose message tells how many
+        finished frames are kept for the same call to go on after.
         """
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
@@ -293,19 +297,24 @@ class Colorizer:
             SceneSteering() if known is None else ReferenceSteering(known),
             on_progress=on_progress,
             on_notice=self._on_notice,
+            cancel=cancel,
         )
 
     @staticmethod
-    def scenes(path: str | Path, every: float | None = None) -> "list[Scene]":
+    def scenes(
+        path: str | Path,
+        every: float | None = None,
+        on_frame: Callable[[int], None] = lambda _: None,
+    ) -> "list[Scene]":
         """Return the scenes of a video, each with the frames that are best painted.
 
-        EVERY chooses more frames in long scenes, that many seconds apart. InputError if PATH cannot
-        be read.
+        EVERY chooses more frames in long scenes, that many seconds apart. ON_FRAME gets the number
+        of frames seen. InputError if PATH cannot be read.
         """
         from .steering.extract import find_scenes
         from .video.source import Source
 
-        return find_scenes(Source(Path(path)), every)
+        return find_scenes(Source(Path(path)), every, on_frame)
 
     def extract_references(
         self,
@@ -313,10 +322,12 @@ class Colorizer:
         folder: str | Path,
         every: float | None = None,
         stream: int | None = None,
+        on_frame: Callable[[int], None] = lambda _: None,
     ) -> "Extraction":
         """Write the chosen frames of each scene of a video, in color, to FOLDER.
 
-        STREAM is the file's number of its video stream (default: the best).
+        STREAM is the file's number of its video stream (default: the best). ON_FRAME gets the
+        number of frames in which scenes were looked for.
 
         See steering.extract.extract_references; raises InputError or OutputError.
         """
@@ -326,7 +337,8 @@ class Colorizer:
         def colored(gray: U8) -> U8:
             return self.image(gray)
 
-        return extract_references(Source(Path(path), stream=stream), Path(folder), colored, every)
+        source = Source(Path(path), stream=stream)
+        return extract_references(source, Path(folder), colored, every, on_frame)
 
     def close(self) -> None:
         """Give back the engine, once no thread uses it; a second time does nothing."""

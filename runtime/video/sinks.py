@@ -48,7 +48,13 @@ class FileSink:
 
         def join(work: WorkFolder) -> list[Notice]:
             return mux_segments(
-                work, run.source, run.container, self.target, choose, pictures_alone=alone
+                work,
+                run.source,
+                run.container,
+                self.target,
+                choose,
+                pictures_alone=alone,
+                check=run.check_cancel,
             )
 
         with written(run, self.target, self.target, choose, join, pictures_alone=alone) as writer:

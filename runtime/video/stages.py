@@ -50,7 +50,7 @@ def colored_pictures(
         pictures = run.watch.timed("decode", pictures)
         decoded = prefetch(pictures, 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.
-        ahead = prefetch(colorizer.colored(decoded), run.settings.batch)
+        ahead = prefetch(colorizer.colored(decoded), run.settings.batch, run.check_cancel)
         with closing(decoded), closing(ahead):
             try:
                 yield ahead
