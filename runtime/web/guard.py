@@ -1,0 +1,300 @@
+"""What every request passes before the page sees it: who asks, by which name, and for what."""
+
+import json
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "colorize-owner"
+"""Of a browser: what tells its photographs and films from those of others where no one logs in."""
+_SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")
+_COOKIE_SECONDS = 365 * 24 * 3600
+_MOST_SESSIONS = 10_000
+_MOST_JSON = 1 << 20  # bytes
+_MOST_BLOBS = 64 << 20  # bytes: what the editor sends of one layer
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""No browser fetches anything from elsewhere, whatever a script of the page may try."""
+_PAGE = re.compile(
+    r"/(|config/?|theme\.css|favicon\.ico|robots\.txt|manifest\.json|logout/?|login/?)"
+    r"|/(assets|static|svelte)/.+"
+    r"|/results/[A-Za-z0-9_-]{22}/[a-z0-9_-]{1,40}"
+)
+_API = re.compile(
+    r"/gradio_api/(info/?|openapi\.json|app_id/?|user/?|login_check/?|token/?|startup-events"
+    r"|theme\.css|heartbeat/[^/]+|queue/(join|data|status)|call/(v2/)?[^/]+(/[^/]+)?/?|run/[^/]+/?"
+    r"|upload|upload_progress|cancel|reset/?|component_server/?|file=.+)"
+)
+_BODILESS = frozenset(["GET", "HEAD", "OPTIONS"])
+
+
+class Vouches(Protocol):
+    """Says whether a request comes from somebody who has logged in."""
+
+    def __call__(self, cookies: dict[str, str]) -> bool:
+        """Return it for the COOKIES of the request."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is let through."""
+
+    names: frozenset[str]  # by which the page may be asked for
+    max_upload: int  # bytes a request
+    any_address: bool = False  # addresses that are numbers count as its names
+
+
+class Refusal(Exception):
+    """A request that is not answered, and with which status."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Guard:
+    """ASGI middleware: refuses foreign hosts, origins, routes, addresses and too much data."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, vouches: Vouches | None = None) -> None:
+        self._app, self._rules, self._vouches = app, rules, vouches
+        self._sessions: OrderedDict[str, str] = OrderedDict()  # whose cookie each one belongs to
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or say why not."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page has no web sockets
+            return
+        try:
+            await self._http(scope, receive, send)
+        except Refusal as refusal:
+            answer = PlainTextResponse(f"{refusal}\n", refusal.status)
+            await answer(scope, receive, _with_policy(send, None))
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        self._check_host(headers)
+        self._check_origin(scope["method"], headers)
+        path = scope["path"]
+        if not (_PAGE.fullmatch(path) or _API.fullmatch(path)):
+            raise Refusal(404, "there is no such page")
+        if path.startswith("/gradio_api/file="):
+            _check_file(path.removeprefix("/gradio_api/file="))
+        if re.search(r"[?&]deep_link=", f"?{scope['query_string'].decode('latin-1')}"):
+            raise Refusal(404, "there is no such page")
+        cookies = _cookies(headers)
+        if self._vouches is not None and not self._is_open(path) and not self._vouches(cookies):
+            raise Refusal(401, "log in first")
+        owner, fresh = cookies.get(COOKIE, ""), None
+        if not _SECRET.fullmatch(owner):
+            owner = ""
+            if path == "/":
+                fresh = secrets.token_urlsafe(32)
+        if scope["method"] not in _BODILESS:
+            receive = await self._checked_body(path, headers, owner, receive)
+        for name, value in _query(scope):
+            if name == "session_hash":
+                self._check_session(value, owner)
+        await self._app(scope, receive, _with_policy(send, fresh))
+
+    @staticmethod
+    def _is_open(path: str) -> bool:
+        """Whether PATH is answered before somebody logs in: the form for it, and what it needs."""
+        return not path.startswith(("/gradio_api/", "/results/", "/config")) or path.rstrip(
+            "/"
+        ) in (
+            "/gradio_api/app_id",
+            "/gradio_api/login_check",
+            "/gradio_api/startup-events",
+            "/gradio_api/theme.css",
+        )
+
+    def _check_host(self, headers: Headers) -> None:
+        given = headers.getlist("host")
+        name = host_of(given[0]) if len(given) == 1 else ""
+        if name in self._rules.names or (self._rules.any_address and is_address(name)):
+            return
+        raise Refusal(
+            421, "this page is not known by that name; ask for it by the address that it printed"
+        )
+
+    @staticmethod
+    def _check_origin(method: str, headers: Headers) -> None:
+        origin = headers.get("origin")
+        same = origin is None or origin.partition("://")[2] == headers.get("host")
+        if not same and method not in ("GET", "HEAD"):
+            raise Refusal(403, "another site asks for this")
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
+            method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        ):
+            raise Refusal(403, "another site asks for this")
+
+    async def _checked_body(
+        self, path: str, headers: Headers, owner: str, receive: Receive
+    ) -> Receive:
+        """Return RECEIVE of a body that is within its limit and names no address elsewhere."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if path == "/gradio_api/upload":
+            return _limited(receive, self._rules.max_upload + (1 << 16), headers)
+        if path.startswith("/gradio_api/component_server"):
+            if kind != "multipart/form-data":  # what the editor sends
+                raise Refusal(415, "send it as multipart/form-data")
+            return _limited(receive, _MOST_BLOBS, headers)
+        if path.startswith("/login"):
+            return _limited(receive, 1 << 14, headers)
+        if kind != "application/json":
+            raise Refusal(415, "send it as application/json")
+        body = await _whole(_limited(receive, _MOST_JSON, headers))
+        try:
+            content = json.loads(body or b"null")
+        except (ValueError, RecursionError):
+            raise Refusal(400, "the body is no JSON") from None
+        for name, value in _members(content):
+            if (
+                name in ("path", "url")
+                and isinstance(value, str)
+                and _is_elsewhere(value.removeprefix(f"http://{headers['host']}/"))
+            ):
+                raise Refusal(400, "files are uploaded; addresses are not fetched")
+            if name == "session_hash" and isinstance(value, str):
+                self._check_session(value, owner)
+        return _again(body, receive)
+
+    def _check_session(self, session: str, owner: str) -> None:
+        """Refuse the session of another browser's page."""
+        known = self._sessions.setdefault(session, owner)
+        self._sessions.move_to_end(session)
+        if len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        if known != owner:
+            raise Refusal(403, "this session is another browser's")
+
+
+def host_of(host: str) -> str:
+    """Return the name in a Host header, without its port, in lower case."""
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:\d{1,5})?", host.strip())
+    return found[1].strip("[]").rstrip(".").lower() if found else ""
+
+
+def is_address(name: str) -> bool:
+    """Whether NAME is an IP address, which nobody can rebind."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_file(path: str) -> None:
+    if _is_elsewhere(path) or "\0" in path:
+        raise Refusal(403, "there is no such file")
+
+
+def _is_elsewhere(text: str) -> bool:
+    return re.match(r"\s*(//|\\\\|[A-Za-z][A-Za-z0-9+.-]+:)", text) is not None
+
+
+def _cookies(headers: Headers) -> dict[str, str]:
+    try:
+        found = SimpleCookie("; ".join(headers.getlist("cookie")))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in found.items()}
+
+
+def _query(scope: Scope) -> Sequence[tuple[str, str]]:
+    from urllib.parse import parse_qsl
+
+    return parse_qsl(scope["query_string"].decode("latin-1"))
+
+
+def _members(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of each member of all objects in CONTENT."""
+    left = [content]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            yield from one.items()
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+
+
+def _limited(receive: Receive, most: int, headers: Headers) -> Receive:
+    """Return RECEIVE that refuses more than MOST bytes as soon as they are seen."""
+    said = headers.get("content-length", "0")
+    if said.isdecimal() and int(said) > most:
+        raise _too_much(most)
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise _too_much(most)
+        return message
+
+    return limited
+
+
+def _too_much(most: int) -> Refusal:
+    return Refusal(413, f"that is more than {most / 1e6:.0f} MB; --max-upload sets the limit")
+
+
+async def _whole(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return RECEIVE, before which BODY comes once more."""
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _with_policy(send: Send, owner: str | None) -> Send:
+    """Return SEND that adds what browsers must keep to, and the cookie OWNER if there is one."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Content-Security-Policy"] = _POLICY
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "no-referrer"
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            if owner is not None:
+                headers.append(
+                    "Set-Cookie",
+                    f"{COOKIE}={owner}; Path=/; Max-Age={_COOKIE_SECONDS}; HttpOnly; "
+                    "SameSite=Strict",
+                )
+        await send(message)
+
+    return sending
