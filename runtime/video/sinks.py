@@ -158,7 +158,12 @@ class FileWriter:
                 f"{work.path} ({work.size / 1e6:.0f} MB) for other references: --discard-work "
                 "removes them"
             )
-            run.tell(Notice(message, topic="output"))
+            figures = {
+                "segments": len(work.segments),
+                "reused": work.reused,
+                "kept_bytes": work.size,
+            }
+            run.tell(Notice(message, topic="output", figures=figures))
 
 
 @contextmanager

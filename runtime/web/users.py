@@ -129,5 +129,6 @@ def _parts(hashed: str) -> tuple[tuple[int, int, int], bytes, bytes] | None:
         texts = base64.b64decode(salt, validate=True), base64.b64decode(known, validate=True)
     except ValueError:
         return None
-    fits = kind == "scrypt" and (8, 1, 1) <= numbers and max(numbers) <= 1 << 20
+    n_fits = numbers[0] > 1 and numbers[0] & (numbers[0] - 1) == 0  # a power of two
+    fits = kind == "scrypt" and n_fits and min(numbers) > 0 and max(numbers) <= 1 << 20
     return (numbers, *texts) if fits and len(texts[1]) == _HASH_BYTES else None
