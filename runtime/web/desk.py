@@ -12,8 +12,10 @@ import numpy as np
 from ..color import U8
 from ..errors import ColorizeError, InputError
 from ..files import whole_file
+from ..steering.hints import Hints
 from .media import Library, Medium
-from .photos import Opened, Photos, Settings, layer_of, painted, save_layer, zipped
+from .painter import Stroke, layer_of_strokes
+from .photos import Opened, Photos, Settings, save_layer, zipped
 from .workspace import Workspace
 
 _MOST_OPEN = 200  # photographs of one owner that the page lists
@@ -28,7 +30,7 @@ class Desk:
         self.photos = photos
         self._folder, self._library = workspace.incoming, library
         self._open: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
-        self._layers: dict[str, bytes] = {}  # PNG of what is painted, by medium
+        self._strokes: dict[str, tuple[Stroke, ...]] = {}  # what is painted, by medium
         self._lock = threading.Lock()
 
     def take(self, uploaded: Path, owner: str) -> Medium:
@@ -42,10 +44,10 @@ class Desk:
             mine[medium.id] = None
             self._open.move_to_end(owner)
             while len(mine) > _MOST_OPEN:
-                self._layers.pop(mine.popitem(last=False)[0], None)
+                self._strokes.pop(mine.popitem(last=False)[0], None)
             while len(self._open) > _MOST_OWNERS:
                 for gone in self._open.popitem(last=False)[1]:
-                    self._layers.pop(gone, None)
+                    self._strokes.pop(gone, None)
         return medium
 
     def open_photos(self, owner: str) -> list[Medium]:
@@ -64,7 +66,7 @@ class Desk:
         """Take a photograph off the list."""
         with self._lock:
             self._open.get(owner, OrderedDict[str, None]()).pop(medium, None)
-            self._layers.pop(medium, None)
+            self._strokes.pop(medium, None)
 
     def find(self, medium: str, owner: str) -> Medium:
         """Return the photograph whose id is MEDIUM; InputError if OWNER has none such."""
@@ -74,33 +76,40 @@ class Desk:
             raise InputError("this photograph is no longer open; drop it again")
         return self._library.find(medium, owner)
 
-    def layers(self, medium: Medium) -> list[U8]:
-        """Return what is painted on MEDIUM, uint8 (h, w, 4) each."""
-        content = self._layers.get(medium.id)
-        return [] if content is None else [layer_of(content)]
+    def strokes(self, medium: Medium) -> tuple[Stroke, ...]:
+        """Return what is painted on MEDIUM, in pixels of its canvas."""
+        return self._strokes.get(medium.id, ())
 
-    def paint(self, medium: Medium, layers: Sequence[U8]) -> bool:
+    def paint(self, medium: Medium, strokes: tuple[Stroke, ...]) -> bool:
         """Keep what is painted on MEDIUM; return whether that is news."""
-        layers = [layer for layer in layers if layer[..., 3].any()]
-        before = self.layers(medium)
-        if len(before) == len(layers) and all(map(np.array_equal, before, layers)):
+        if strokes == self.strokes(medium):
             return False
-        if not layers:
-            self._layers.pop(medium.id, None)
-            return True
-        whole = layers[0].copy()
-        for layer in layers[1:]:
-            there = layer[..., 3] > 0
-            whole[there] = layer[there]
-        whole[whole[..., 3] == 0] = 0
-        _, png = cv2.imencode(".png", whole[..., [2, 1, 0, 3]], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        self._layers[medium.id] = png.tobytes()
+        self._strokes[medium.id] = strokes
         return True
+
+    def _layer(self, medium: Medium) -> U8:
+        """Return what is painted on MEDIUM as a layer, uint8 (h, w, 4)."""
+        height, width = self.photos.open(medium).canvas.shape
+        return layer_of_strokes(self.strokes(medium), (height, width))
+
+    def _hints(self, medium: Medium) -> Hints | None:
+        if not self.strokes(medium):
+            return None
+        layer = self._layer(medium)
+        return Hints.overlay(layer) if layer[..., 3].any() else None
 
     def seen(self, medium: Medium, settings: Settings) -> tuple[str, str, tuple[str, ...]]:
         """Return files of MEDIUM before and after, as the page shows them, and remarks."""
-        preview = self.photos.preview(medium, settings, painted(self.layers(medium)))
-        return self.picture(preview.before), self.picture(preview.after), preview.remarks
+        preview = self.photos.preview(medium, settings, self._hints(medium))
+        return self._before(medium), self.picture(preview.after), preview.remarks
+
+    def _before(self, medium: Medium) -> str:
+        """Return the file of MEDIUM as it was; always the same one, so that browsers keep it."""
+        file = self._folder / f"before-{medium.id}" / "seen.jpg"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._write(file, self.photos.open(medium).seen.codes)
+        return str(file)
 
     def thumbnail(self, medium: Medium) -> str:
         """Return a file of MEDIUM, small."""
@@ -110,6 +119,10 @@ class Desk:
         return self.picture(
             np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_AREA), np.uint8)
         )
+
+    def canvas(self, medium: Medium) -> str:
+        """Return a file of MEDIUM in gray, to paint on."""
+        return self.picture(np.dstack([self.photos.open(medium).canvas] * 3))
 
     def opened(self, medium: Medium) -> Opened:
         """Return MEDIUM as it is painted on."""
@@ -125,9 +138,7 @@ class Desk:
         for number, medium in enumerate(media):
             place = folder if len(media) == 1 else folder / f"{number:03}"
             try:
-                file, remarks = self.photos.finish(
-                    medium, settings, place, painted(self.layers(medium))
-                )
+                file, remarks = self.photos.finish(medium, settings, place, self._hints(medium))
             except ColorizeError as error:
                 if len(media) == 1:
                     raise
@@ -141,11 +152,16 @@ class Desk:
 
     def save_layer(self, medium: Medium) -> Path:
         """Write what is painted on MEDIUM, as colorize-run --hints takes it."""
-        return save_layer(medium, self.layers(medium), self._new_folder())
+        return save_layer(medium, self._layer(medium), self._new_folder())
 
     def picture(self, codes: U8) -> str:
         """Write sRGB (h, w, 3) as a file that the page shows."""
         file = self._new_folder() / "seen.jpg"
+        self._write(file, codes)
+        return str(file)
+
+    @staticmethod
+    def _write(file: Path, codes: U8) -> None:
         _, content = cv2.imencode(
             ".jpg",
             np.ascontiguousarray(codes[..., ::-1]),
@@ -153,7 +169,6 @@ class Desk:
         )
         with whole_file(file) as part:
             part.write_bytes(content.tobytes())
-        return str(file)
 
     def _new_folder(self) -> Path:
         """Make a folder that nobody can guess, deleted with the uploads."""

@@ -19,8 +19,7 @@ COOKIE = "colorize-owner"
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _COOKIE_SECONDS = 365 * 24 * 3600
 _MOST_SESSIONS = 10_000
-_MOST_JSON = 1 << 20  # bytes
-_MOST_BLOBS = 64 << 20  # bytes: what the editor sends of one layer
+_MOST_JSON = 4 << 20  # bytes: strokes, above all
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -36,7 +35,7 @@ _PAGE = re.compile(
 _API = re.compile(
     r"/gradio_api/(info/?|openapi\.json|app_id/?|user/?|login_check/?|token/?|startup-events"
     r"|theme\.css|heartbeat/[^/]+|queue/(join|data|status)|call/(v2/)?[^/]+(/[^/]+)?/?|run/[^/]+/?"
-    r"|upload|upload_progress|cancel|reset/?|component_server/?|file=.+)"
+    r"|upload|upload_progress|cancel|reset/?|file=.+)"
 )
 _BODILESS = frozenset(["GET", "HEAD", "OPTIONS"])
 
@@ -150,10 +149,6 @@ class Guard:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if path == "/gradio_api/upload":
             return _limited(receive, self._rules.max_upload + (1 << 16), headers)
-        if path.startswith("/gradio_api/component_server"):
-            if kind != "multipart/form-data":  # what the editor sends
-                raise Refusal(415, "send it as multipart/form-data")
-            return _limited(receive, _MOST_BLOBS, headers)
         if path.startswith("/login"):
             return _limited(receive, 1 << 14, headers)
         if kind != "application/json":

@@ -10,7 +10,7 @@ import gradio as gr
 from ..errors import ColorizeError, InputError
 from . import texts
 from .desk import Desk
-from .editor import HintEditor, shown
+from .painter import painter, read_painting, shown
 from .media import Medium
 from .owners import owner_of, told
 from .photos import Settings
@@ -58,10 +58,9 @@ class PhotoTab:
                     self.saturation = gr.Slider(
                         0, 2, 1, step=0.05, label=texts.SATURATION, elem_id="photo-saturation"
                     )
-                    self.refine = gr.Checkbox(False, label=texts.REFINE, info=texts.REFINE_INFO)
-                    self.size = gr.Slider(
-                        0, 1024, 0, step=32, label=texts.SIZE, info=texts.SIZE_INFO
-                    )
+                    self.refine = gr.Checkbox(False, label=texts.REFINE)
+                    self.size = gr.Slider(0, 1024, 0, step=32, label=texts.SIZE)
+                    gr.Markdown(texts.SIZE_INFO, elem_classes="note")
                     self.model = gr.Dropdown(
                         list(models.paths),
                         value=models.default,
@@ -72,14 +71,15 @@ class PhotoTab:
                 self.welcome = gr.Markdown(texts.PHOTO_WELCOME, elem_id="photo-welcome")
                 with gr.Row(visible=False, equal_height=False) as self.work:
                     with gr.Column(min_width=320):
-                        self.editor = HintEditor(
-                            label=texts.PAINT, height=560, elem_id="photo-editor"
+                        self.painter = painter(
+                            label=texts.PAINT,
+                            show_label=True,
+                            container=True,
+                            elem_id="photo-painter",
                         )
-                        with gr.Row():
-                            self.clear = gr.Button(texts.CLEAR, size="sm", elem_id="photo-clear")
-                            self.strokes = gr.Button(
-                                texts.SAVE_STROKES, size="sm", elem_id="photo-strokes"
-                            )
+                        self.strokes = gr.Button(
+                            texts.SAVE_STROKES, size="sm", elem_id="photo-strokes"
+                        )
                     with gr.Column(min_width=320):
                         self.slider = gr.ImageSlider(
                             label=texts.BEFORE_AFTER,
@@ -116,7 +116,7 @@ class PhotoTab:
             self.gallery,
             self.welcome,
             self.work,
-            self.editor,
+            self.painter,
             self.slider,
             self.save_all,
             self.results,
@@ -137,9 +137,9 @@ class PhotoTab:
             show_progress_on=[self.files],
         )
         self.gallery.select(told(self._choose), self._settings, self._shown, **quiet)
-        self.editor.change(
+        self.painter.painted(
             told(self._paint),
-            [self.current, self.editor, *self._settings],
+            [self.current, self.painter, *self._settings],
             [self.slider, self.remarks],
             trigger_mode="always_last",
             **quiet,
@@ -151,12 +151,6 @@ class PhotoTab:
             [self.current, *self._settings],
             [self.slider, self.remarks],
             trigger_mode="always_last",
-            **quiet,
-        )
-        self.clear.click(
-            told(self._clear),
-            [self.current, *self._settings],
-            [self.editor, self.slider, self.remarks],
             **quiet,
         )
         saving = {"outputs": [self.results, self.remarks], **quiet, "show_progress": "minimal"}
@@ -230,27 +224,40 @@ class PhotoTab:
             ),
             gr.Markdown(visible=False),
             gr.Row(visible=True),
-            shown(desk.opened(medium).seen.codes, desk.layers(medium)),
+            self._canvas(medium),
             (before, after),
             gr.Button(visible=several),
             gr.File(None, visible=False),
             texts.remarks(medium.name, remarks),
         ]
 
+    def _canvas(self, medium: Medium) -> Any:
+        height, width = self._desk.opened(medium).canvas.shape
+        return shown(
+            medium.id,
+            self._desk.canvas(medium),
+            (height, width),
+            medium.name,
+            self._desk.strokes(medium),
+        )
+
     def _paint(
         self,
         current: str,
-        layers: Any,
+        painting: Any,
         model: str,
         size: float,
         saturation: float,
         refine: bool,
         request: gr.Request,
     ) -> Any:
-        if not current or layers is None:
+        if not current or painting is None:
+            return gr.skip(), gr.skip()
+        given = read_painting(painting)
+        if given.id != current:  # sent before another photograph was chosen
             return gr.skip(), gr.skip()
         medium = self._desk.find(current, owner_of(request))
-        if not self._desk.paint(medium, layers):
+        if not self._desk.paint(medium, given.strokes):
             return gr.skip(), gr.skip()
         return self._seen(medium, _settings(model, size, saturation, refine))
 
@@ -271,22 +278,6 @@ class PhotoTab:
     def _seen(self, medium: Medium, settings: Settings) -> Any:
         before, after, remarks = self._desk.seen(medium, settings)
         return (before, after), texts.remarks(medium.name, remarks)
-
-    def _clear(
-        self,
-        current: str,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-    ) -> Any:
-        if not current:
-            return gr.skip(), gr.skip(), gr.skip()
-        medium = self._desk.find(current, owner_of(request))
-        self._desk.paint(medium, [])
-        picture = shown(self._desk.opened(medium).seen.codes, [])
-        return picture, *self._seen(medium, _settings(model, size, saturation, refine))
 
     def _save(
         self,

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..color import U8
 from ..colorizer import Colorizer
-from ..errors import ArgumentError, ColorizeError, InputError
+from ..errors import ArgumentError, ColorizeError
 from ..files import fitting, whole_file
 from ..inputs import MARK, OVERLAY_MARK
 from ..jobs import Job
@@ -27,7 +26,6 @@ from .media import Medium
 SEEN_SIDE = 1280
 """Long side, in pixels, at which the page shows photographs and strokes are painted."""
 _KEPT_PIXELS = 100_000_000  # of grays of opened photographs: a byte each
-_MOST_LAYER_PIXELS = 64_000_000
 _MODELS = 2  # loaded at once
 
 
@@ -47,6 +45,7 @@ class Opened:
 
     gray: U8  # (H, W), whole and upright
     seen: Photo  # 8-bit sRGB, upright, at most SEEN_SIDE
+    canvas: U8  # gray (h, w), as large, to paint on
     remarks: tuple[str, ...] = ()
 
 
@@ -162,37 +161,17 @@ def _opened(medium: Medium) -> Opened:
     if share < 1:
         size = max(1, round(width * share)), max(1, round(height * share))
         seen = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return Opened(photo.gray(), Photo(seen), photo.remarks)
+    small = Photo(seen)
+    return Opened(photo.gray(), small, small.gray(), photo.remarks)
 
 
-def painted(layers: Sequence[NDArray[np.uint8]]) -> Hints | None:
-    """Return the hints of painted layers, uint8 (h, w, 4) each; None if nothing is painted."""
-    hints = Hints()
-    for layer in layers:
-        if layer[..., 3].any():
-            hints += Hints.overlay(layer)
-    return hints if hints.strokes else None
-
-
-def layer_of(content: bytes, name: str = "the strokes") -> U8:
-    """Decode a painted layer to uint8 (h, w, 4), within the limits; InputError if it is none."""
-    photo = read_photo(Path(name), content, _MOST_LAYER_PIXELS)
-    if photo.alpha is None or photo.codes.dtype != np.uint8:
-        raise InputError(f"{name}: is no layer of 8 bits with transparency")
-    return np.dstack([photo.rgb, photo.alpha])
-
-
-def save_layer(medium: Medium, layers: Sequence[U8], folder: Path) -> Path:
-    """Write what is painted on MEDIUM to FOLDER, as colorize-run --hints takes it."""
-    if not any(layer[..., 3].any() for layer in layers):
+def save_layer(medium: Medium, layer: U8, folder: Path) -> Path:
+    """Write LAYER (h, w, 4), painted on MEDIUM, to FOLDER, as colorize-run --hints takes it."""
+    if not layer[..., 3].any():
         raise ArgumentError("nothing is painted; paint on the photograph first")
-    whole = layers[0].copy()
-    for layer in layers[1:]:
-        there = layer[..., 3] > 0
-        whole[there] = layer[there]
     stem = Path(medium.name).stem
     target = folder / f"{fitting(stem, f'{OVERLAY_MARK}.png')}{OVERLAY_MARK}.png"
-    write_photo(target, Photo(whole[..., :3], whole[..., 3]))
+    write_photo(target, Photo(np.ascontiguousarray(layer[..., :3]), layer[..., 3]))
     return target
 
 
