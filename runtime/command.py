@@ -1,4 +1,4 @@
-"""What the four commands share: errors as one line, exit codes, the check for extras."""
+"""What the commands share: errors as one line, exit codes, the check for extras."""
 
 import importlib.util
 import io

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from ..errors import ArgumentError, ColorizeError, InputError
 from ..files import WORK_SUFFIX, whole_file
 from ..inputs import MARK
+from ..video.options import VideoOptions
 from .media import Library, Medium, safe_suffix
 from .probing import check_film
 from .workspace import DAY, is_id, link_or_copy, new_id, remove_folder
@@ -45,6 +46,7 @@ class Settings:
     codec: str | None = None  # an FFmpeg encoder; None: the container's default
     crf: int | None = None
     preset: str | None = None
+    segment_frames: int = VideoOptions.segment_frames  # a film that is stopped loses at most these
 
     def __post_init__(self) -> None:
         """Raise ArgumentError for what cannot be meant; the encoder finds the rest."""
@@ -52,6 +54,8 @@ class Settings:
             raise ArgumentError(f"saturation is {self.saturation}; it must lie in 0..4")
         if self.size is not None and not 16 <= self.size <= 2048:
             raise ArgumentError(f"working size is {self.size}; it must lie in 16..2048")
+        if not 1 <= self.segment_frames <= 100_000:
+            raise ArgumentError(f"segments have {self.segment_frames} frames; give 1 to 100000")
         if self.container not in get_args(Container):
             known = ", ".join(get_args(Container))
             raise ArgumentError(f"container is {self.container!r}; it must be one of {known}")

@@ -18,6 +18,7 @@ from ..command import without_converter
 from ..errors import ColorizeError, OutputError
 from .pipe import Reporter
 
+_OPTIONS = ("codec", "crf", "preset", "stabilize", "segment_frames")
 _NICE = 5  # the page must answer while films are colored
 _WAIT = 120.0  # seconds for an earlier child, whose server died, to end
 
@@ -35,9 +36,7 @@ def color_film(task: dict[str, Any], reporter: Reporter) -> None:
         reporter.progress(**last)
 
     settings = task["settings"]
-    options = VideoOptions(
-        **{name: settings[name] for name in ("codec", "crf", "preset", "stabilize")}
-    )
+    options = VideoOptions(**{name: settings[name] for name in _OPTIONS})
     with Colorizer(
         task["model"],
         size=settings["size"],
