@@ -7,19 +7,25 @@ import gradio as gr
 
 from . import texts
 from .desk import Desk
+from .film_desk import FilmDesk
+from .film_tab import FilmTab
 from .photo_tab import PhotoTab
 
 STYLE = Path(__file__).with_name("page.css")
 
 
-def build(desk: Desk) -> gr.Blocks:
+def build(desk: Desk, films: FilmDesk) -> gr.Blocks:
     """Return the page; nothing of it is fetched from other servers."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, fill_width=True) as page:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(texts.PHOTO, id="photo"):
                 photo = PhotoTab(desk)
+            with gr.Tab(texts.FILM, id="film"):
+                film = FilmTab(films, desk)
         restore, inputs, outputs = photo.restoring
-        page.load(restore, inputs, outputs, api_visibility="private", show_progress="hidden")
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        page.load(restore, inputs, outputs, **quiet)
+        page.load(film.restore, None, film.restored, **quiet)
     page.queue(default_concurrency_limit=8, max_size=200)
     return page
 

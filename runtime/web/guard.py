@@ -4,11 +4,11 @@ import json
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -40,11 +40,8 @@ _API = re.compile(
 _BODILESS = frozenset(["GET", "HEAD", "OPTIONS"])
 
 
-class Vouches(Protocol):
-    """Says whether a request comes from somebody who has logged in."""
-
-    def __call__(self, cookies: dict[str, str]) -> bool:
-        """Return it for the COOKIES of the request."""
+UserOf = Callable[[Mapping[str, str]], str | None]
+"""Returns who has logged in with a request's cookies, if anybody has."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ class Refusal(Exception):
 class Guard:
     """ASGI middleware: refuses foreign hosts, origins, routes, addresses and too much data."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, vouches: Vouches | None = None) -> None:
-        self._app, self._rules, self._vouches = app, rules, vouches
+    def __init__(self, app: ASGIApp, rules: Rules, user_of: UserOf | None = None) -> None:
+        self._app, self._rules, self._user_of = app, rules, user_of
         self._sessions: OrderedDict[str, str] = OrderedDict()  # whose cookie each one belongs to
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +93,8 @@ class Guard:
         if re.search(r"[?&]deep_link=", f"?{scope['query_string'].decode('latin-1')}"):
             raise Refusal(404, "there is no such page")
         cookies = _cookies(headers)
-        if self._vouches is not None and not self._is_open(path) and not self._vouches(cookies):
+        user = None if self._user_of is None else self._user_of(cookies)
+        if self._user_of is not None and user is None and not self._is_open(path):
             raise Refusal(401, "log in first")
         owner, fresh = cookies.get(COOKIE, ""), None
         if not _SECRET.fullmatch(owner):

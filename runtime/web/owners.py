@@ -13,17 +13,21 @@ from .guard import COOKIE
 
 
 def owner_of(request: gr.Request) -> str:
-    """Return whose photographs and films a request is about.
-
-    Those of a user who has logged in, else of a browser, which is known by a cookie, else, for
-    programs, of a session. What is returned tells nobody the cookie.
-    """
-    username = getattr(request, "username", None)
-    if username:
-        return f"user:{username}"
+    """Return whose photographs and films a request of the page is about."""
     cookies = request.cookies if request.request is not None else {}
-    cookie = cookies.get(COOKIE)
-    kind, secret = ("browser", cookie) if cookie else ("session", request.session_hash or "")
+    return owner(
+        getattr(request, "username", None), cookies.get(COOKIE, ""), request.session_hash or ""
+    )
+
+
+def owner(user: str | None, cookie: str, session: str = "") -> str:
+    """Return who it is: a user who has logged in, else a browser, else a program's session.
+
+    A browser is known by its cookie; what is returned tells nobody the cookie.
+    """
+    if user:
+        return f"user:{user}"
+    kind, secret = ("browser", cookie) if cookie else ("session", session)
     return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
 
 

@@ -10,9 +10,9 @@ import gradio as gr
 from ..errors import ColorizeError, InputError
 from . import texts
 from .desk import Desk
-from .painter import painter, read_painting, shown
 from .media import Medium
 from .owners import owner_of, told
+from .painter import painter, read_painting, shown
 from .photos import Settings
 
 _Updates = list[Any]

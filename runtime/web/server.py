@@ -5,15 +5,19 @@ import os
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
+from ..command import without_converter
+from ..errors import ArgumentError, ColorizeError
 from ..models.catalog import DEFAULT_MODEL, bundled_models, find_model
+from .films import Films
+from .jobs import Jobs
+from .media import Library
 from .users import Users, generated_password
 from .workspace import Workspace, open_workspace
 
@@ -50,10 +54,13 @@ def serve(options: ServerOptions, say: Say) -> None:
     """
     models = known_models(options.model)
     with ExitStack() as stack:
+        stack.enter_context(without_converter())
         workspace = stack.enter_context(open_workspace(options.workspace))
         users = _users(options, workspace, say)
         listener = stack.enter_context(listen(options.host, options.port))
-        app = build_app(workspace, models, options, users)
+        jobs = Jobs(Library(workspace, options.media), models)
+        films = stack.enter_context(Films(jobs))
+        app = build_app(jobs, films, options, users)
         url = address(options.host, listener.getsockname()[1])
         _run(app, listener, url, options, say)
 
@@ -66,28 +73,39 @@ def known_models(name: str) -> dict[str, Path]:
     return {first: path} | {key: file for key, file in bundled.items() if key != first}
 
 
-def build_app(
-    workspace: Workspace,
-    models: dict[str, Path],
-    options: ServerOptions,
-    users: Users | None,
-) -> "FastAPI":
+def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | None) -> "FastAPI":
     """Return the page with all that guards it, as an ASGI application."""
+    workspace = jobs.library.workspace
     _quiet_gradio(workspace)
     import gradio as gr
-    from fastapi import FastAPI
+    from fastapi import FastAPI, Request
+    from starlette.responses import FileResponse, PlainTextResponse, Response
     from starlette.routing import Mount
 
     from .app import build, looks
     from .desk import Desk
-    from .guard import Guard, Rules
-    from .media import Library
+    from .film_desk import FilmDesk
+    from .guard import COOKIE, Guard, Rules
+    from .owners import owner
     from .photos import Models, Photos
 
-    library = Library(workspace, options.media)
+    models = {name: Path(path) for name, path in jobs.models.items()}
     photos = Photos(Models(models, next(iter(models))))
-    page = build(Desk(workspace, library, photos))
+    films_desk = FilmDesk(jobs, films, has_media=bool(options.media))
+    page = build(Desk(workspace, jobs.library, photos), films_desk)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/results/{job}/{what}")
+    def result(job: str, what: str, request: Request) -> Response:
+        user = user_of(request.cookies) if users is not None else None
+        try:
+            found = jobs.find(job, owner(user, request.cookies.get(COOKIE, "")))
+            file = films_desk.file_of(found, what)
+        except ColorizeError as error:
+            return PlainTextResponse(f"{error}\n", 404)
+        name = found.download_name if what == "download" else None
+        return FileResponse(file, filename=name)
+
     gr.mount_gradio_app(
         app,
         page,
@@ -110,16 +128,17 @@ def build_app(
     page.has_launched = True
     inner = next(route.app for route in app.routes if isinstance(route, Mount))
 
-    def logged_in(cookies: dict[str, str]) -> bool:
+    def user_of(cookies: Mapping[str, str]) -> str | None:
         names = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")
-        return any(cookies.get(name) in inner.tokens for name in names)
+        found = (inner.tokens.get(cookies[name]) for name in names if name in cookies)
+        return next((user for user in found if user is not None), None)
 
     rules = Rules(
         names=allowed_names(options.host, options.names),
         max_upload=options.max_upload,
         any_address=not _is_loopback(options.host),
     )
-    app.add_middleware(Guard, rules=rules, vouches=None if users is None else logged_in)
+    app.add_middleware(Guard, rules=rules, user_of=None if users is None else user_of)
     return app
 
 
@@ -154,7 +173,7 @@ def listen(host: str, port: int) -> socket.socket:
 def address(host: str, port: int) -> str:
     """Return the URL of the page."""
     bare = host.strip("[]")
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)  # noqa: S104  # compared
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bare, bare)
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
