@@ -55,7 +55,7 @@ BENCH = [
 # Only DDColor needs these; other colorizers are imported without.
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 WEB = [
-    "gradio>=6.10,<7",  # the page; all that it shows is in its wheel
+    "gradio>=6.31,<7",  # the page; all that it shows is in its wheel
     "starlette>=0.46,<2",  # Gradio's own; what stands before the page is made of it
     "uvicorn>=0.30,<1",
 ]

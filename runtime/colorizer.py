@@ -355,11 +355,8 @@ class Colorizer:
         from .steering.extract import extract_references
         from .video.source import Source
 
-        def colored(gray: U8) -> U8:
-            return self.image(gray)
-
         source = Source(Path(path), stream=stream)
-        return extract_references(source, Path(folder), colored, every, on_frame)
+        return extract_references(source, Path(folder), self.image, every, on_frame)
 
     def close(self) -> None:
         """Give back the engine, once no thread uses it; a second time does nothing."""

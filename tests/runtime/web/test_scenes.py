@@ -154,6 +154,7 @@ def _redness(video: Path) -> float:
     return float(np.mean([frame[..., 0] - frame[..., 1] for frame in frames]))
 
 
+@pytest.mark.slow
 def test_a_preview_shows_the_scene_with_its_reference(
     job: Job, looked_at: tuple[Job, list[SceneView], list[int]], tiny_model: Path
 ) -> None:
