@@ -53,11 +53,9 @@ def _when(jobs: Jobs, happened: Callable[[], bool]) -> None:
             changed.set()
         return job
 
-    jobs.update = watched  # type: ignore[assignment]  # of this object alone
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "update", watched)
         assert happened() or changed.wait(60)
-    finally:
-        del jobs.update  # type: ignore[method-assign]
 
 
 def _frames(jobs: Jobs, job: Job) -> int:

@@ -1,6 +1,6 @@
 """Scenes, reference frames and previews, as the page asks for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,12 +139,13 @@ def test_what_does_not_fit_is_refused_and_the_first_one_stays(job: Job, tmp_path
 
 def test_a_busy_job_cannot_be_painted(job: Job) -> None:
     running = replace(job, state="running")
-    for attempt in (
+    attempts: list[Callable[[], None]] = [
         lambda: set_picture(running, 20, _red()),
         lambda: set_strokes(running, 20, _red()),
         lambda: set_strokes(running, 20, _red(alpha=0)),
         lambda: remove_reference(running, 20),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(ArgumentError, match="cancel it before you paint"):
             attempt()
 
