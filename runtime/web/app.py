@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from . import texts
+from .api import Api
 from .desk import Desk
 from .film_desk import FilmDesk
 from .film_tab import FilmTab
@@ -16,12 +17,14 @@ STYLE = Path(__file__).with_name("page.css")
 
 def build(desk: Desk, films: FilmDesk) -> gr.Blocks:
     """Return the page; nothing of it is fetched from other servers."""
-    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title=texts.TITLE, analytics_enabled=False, fill_width=True)
+    with page:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(texts.PHOTO, id="photo"):
                 photo = PhotoTab(desk)
             with gr.Tab(texts.FILM, id="film"):
                 film = FilmTab(films, desk)
+        Api(desk, films).publish()
         restore, inputs, outputs = photo.restoring
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         page.load(restore, inputs, outputs, **quiet)

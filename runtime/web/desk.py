@@ -28,14 +28,14 @@ class Desk:
 
     def __init__(self, workspace: Workspace, library: Library, photos: Photos) -> None:
         self.photos = photos
-        self._folder, self._library = workspace.incoming, library
+        self._folder, self.library = workspace.incoming, library
         self._open: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
         self._strokes: dict[str, tuple[Stroke, ...]] = {}  # what is painted, by medium
         self._lock = threading.Lock()
 
     def take(self, uploaded: Path, owner: str) -> Medium:
         """Open an uploaded photograph; InputError says in one line why it cannot be."""
-        medium = self._library.receive(uploaded, uploaded.name, owner)
+        medium = self.library.receive(uploaded, uploaded.name, owner)
         if medium.kind != "photo":
             raise InputError(f"{medium.name}: is a film; open it under Film")
         self.photos.open(medium)
@@ -51,13 +51,13 @@ class Desk:
         return medium
 
     def open_photos(self, owner: str) -> list[Medium]:
-        """Return OWNER's photographs in the order in which they came; those deleted are left out."""
+        """Return OWNER's photographs in the order in which they came; deleted ones are left out."""
         with self._lock:
             ids = list(self._open.get(owner, ()))
         found = []
         for each in ids:
             try:
-                found.append(self._library.find(each, owner))
+                found.append(self.library.find(each, owner))
             except ColorizeError:  # uploads are deleted after a day
                 self.close(each, owner)
         return found
@@ -74,7 +74,7 @@ class Desk:
             known = medium in self._open.get(owner, ())
         if not known:
             raise InputError("this photograph is no longer open; drop it again")
-        return self._library.find(medium, owner)
+        return self.library.find(medium, owner)
 
     def strokes(self, medium: Medium) -> tuple[Stroke, ...]:
         """Return what is painted on MEDIUM, in pixels of its canvas."""
@@ -108,12 +108,12 @@ class Desk:
         file = self._folder / f"before-{medium.id}" / "seen.jpg"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._write(file, self.photos.open(medium).seen.codes)
+            self._write(file, self.photos.open(medium).seen.rgb)
         return str(file)
 
     def thumbnail(self, medium: Medium) -> str:
         """Return a file of MEDIUM, small."""
-        codes = self.photos.open(medium).seen.codes
+        codes = self.photos.open(medium).seen.rgb
         share = min(1.0, 240 / max(codes.shape[:2]))
         size = [max(1, round(side * share)) for side in codes.shape[1::-1]]
         return self.picture(
@@ -149,6 +149,12 @@ class Desk:
         if len(files) > 1:
             files.append(zipped(files, folder / "colorized.zip", lambda _: None))
         return files, said
+
+    def finish(
+        self, medium: Medium, settings: Settings, hints: Hints | None
+    ) -> tuple[Path, tuple[str, ...]]:
+        """Write one photograph in color; return the file and what to say."""
+        return self.photos.finish(medium, settings, self._new_folder(), hints)
 
     def save_layer(self, medium: Medium) -> Path:
         """Write what is painted on MEDIUM, as colorize-run --hints takes it."""

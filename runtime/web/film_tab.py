@@ -69,18 +69,17 @@ class FilmTab:
             )
 
     def _lay_out_work(self) -> None:
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=False):
             self.status = gr.Markdown("", elem_id="film-status")
-            self.run = gr.Button(texts.RUN, variant="primary", min_width=140, elem_id="film-run")
-            self.cancel = gr.Button(texts.CANCEL, min_width=140, elem_id="film-cancel")
-            self.delete = gr.Button(
-                texts.DELETE, variant="stop", min_width=140, elem_id="film-delete"
-            )
+            button: dict[str, Any] = {"scale": 0, "min_width": 150}
+            self.run = gr.Button(texts.RUN, variant="primary", elem_id="film-run", **button)
+            self.cancel = gr.Button(texts.CANCEL, elem_id="film-cancel", **button)
+            self.delete = gr.Button(texts.DELETE, variant="stop", elem_id="film-delete", **button)
         self.result = gr.HTML("", elem_id="film-result")
         self.gallery = gr.Gallery(
             label=texts.SCENES,
-            columns=8,
-            height=220,
+            columns=6,
+            height="auto",
             allow_preview=False,
             object_fit="cover",
             interactive=False,

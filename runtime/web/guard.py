@@ -53,7 +53,7 @@ class Rules:
     any_address: bool = False  # addresses that are numbers count as its names
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A request that is not answered, and with which status."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -77,7 +77,7 @@ class Guard:
             return
         try:
             await self._http(scope, receive, send)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             answer = PlainTextResponse(f"{refusal}\n", refusal.status)
             await answer(scope, receive, _with_policy(send, None))
 
@@ -87,15 +87,15 @@ class Guard:
         self._check_origin(scope["method"], headers)
         path = scope["path"]
         if not (_PAGE.fullmatch(path) or _API.fullmatch(path)):
-            raise Refusal(404, "there is no such page")
+            raise RefusalError(404, "there is no such page")
         if path.startswith("/gradio_api/file="):
             _check_file(path.removeprefix("/gradio_api/file="))
         if re.search(r"[?&]deep_link=", f"?{scope['query_string'].decode('latin-1')}"):
-            raise Refusal(404, "there is no such page")
+            raise RefusalError(404, "there is no such page")
         cookies = _cookies(headers)
         user = None if self._user_of is None else self._user_of(cookies)
         if self._user_of is not None and user is None and not self._is_open(path):
-            raise Refusal(401, "log in first")
+            raise RefusalError(401, "log in first")
         owner, fresh = cookies.get(COOKIE, ""), None
         if not _SECRET.fullmatch(owner):
             owner = ""
@@ -125,7 +125,7 @@ class Guard:
         name = host_of(given[0]) if len(given) == 1 else ""
         if name in self._rules.names or (self._rules.any_address and is_address(name)):
             return
-        raise Refusal(
+        raise RefusalError(
             421, "this page is not known by that name; ask for it by the address that it printed"
         )
 
@@ -134,11 +134,11 @@ class Guard:
         origin = headers.get("origin")
         same = origin is None or origin.partition("://")[2] == headers.get("host")
         if not same and method not in ("GET", "HEAD"):
-            raise Refusal(403, "another site asks for this")
+            raise RefusalError(403, "another site asks for this")
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
             method == "GET" and headers.get("sec-fetch-mode") == "navigate"
         ):
-            raise Refusal(403, "another site asks for this")
+            raise RefusalError(403, "another site asks for this")
 
     async def _checked_body(
         self, path: str, headers: Headers, owner: str, receive: Receive
@@ -150,19 +150,19 @@ class Guard:
         if path.startswith("/login"):
             return _limited(receive, 1 << 14, headers)
         if kind != "application/json":
-            raise Refusal(415, "send it as application/json")
+            raise RefusalError(415, "send it as application/json")
         body = await _whole(_limited(receive, _MOST_JSON, headers))
         try:
             content = json.loads(body or b"null")
         except (ValueError, RecursionError):
-            raise Refusal(400, "the body is no JSON") from None
+            raise RefusalError(400, "the body is no JSON") from None
         for name, value in _members(content):
             if (
                 name in ("path", "url")
                 and isinstance(value, str)
                 and _is_elsewhere(value.removeprefix(f"http://{headers['host']}/"))
             ):
-                raise Refusal(400, "files are uploaded; addresses are not fetched")
+                raise RefusalError(400, "files are uploaded; addresses are not fetched")
             if name == "session_hash" and isinstance(value, str):
                 self._check_session(value, owner)
         return _again(body, receive)
@@ -174,7 +174,7 @@ class Guard:
         if len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         if known != owner:
-            raise Refusal(403, "this session is another browser's")
+            raise RefusalError(403, "this session is another browser's")
 
 
 def host_of(host: str) -> str:
@@ -194,7 +194,7 @@ def is_address(name: str) -> bool:
 
 def _check_file(path: str) -> None:
     if _is_elsewhere(path) or "\0" in path:
-        raise Refusal(403, "there is no such file")
+        raise RefusalError(403, "there is no such file")
 
 
 def _is_elsewhere(text: str) -> bool:
@@ -245,15 +245,15 @@ def _limited(receive: Receive, most: int, headers: Headers) -> Receive:
     return limited
 
 
-def _too_much(most: int) -> Refusal:
-    return Refusal(413, f"that is more than {most / 1e6:.0f} MB; --max-upload sets the limit")
+def _too_much(most: int) -> RefusalError:
+    return RefusalError(413, f"that is more than {most / 1e6:.0f} MB; --max-upload sets the limit")
 
 
 async def _whole(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if message["type"] != "http.request" or not message.get("more_body"):
             return body
 

@@ -31,14 +31,18 @@ def owner(user: str | None, cookie: str, session: str = "") -> str:
     return f"{kind}:{hashlib.sha256(secret.encode()).hexdigest()[:32]}"
 
 
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return FUNCTION, whose failures that a user can mend are one line in the page."""
+def told(function: Callable[..., Any], *, plain: bool = False) -> Callable[..., Any]:
+    """Return FUNCTION, whose failures that a user can mend are one line in the page.
+
+    The page takes lines as HTML; PLAIN ones are for programs.
+    """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except ColorizeError as error:
-            raise gr.Error(escape(str(error)), duration=None, print_exception=False) from error
+            line = str(error) if plain else escape(str(error))
+            raise gr.Error(line, duration=None, print_exception=False) from error
 
     return call

@@ -46,7 +46,7 @@ class PhotoTab:
                 self.gallery = gr.Gallery(
                     label=texts.OPEN_PHOTOS,
                     columns=3,
-                    height=190,
+                    height="auto",
                     allow_preview=False,
                     object_fit="cover",
                     visible=False,

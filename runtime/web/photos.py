@@ -21,7 +21,7 @@ from ..photo.photo import Photo
 from ..photo.reader import read_photo
 from ..photo.writer import format_of, write_photo
 from ..steering.hints import Hints
-from .media import Medium
+from .media import Medium, said
 
 SEEN_SIDE = 1280
 """Long side, in pixels, at which the page shows photographs and strokes are painted."""
@@ -128,7 +128,7 @@ class Photos:
         colorizer, opened = self.models.get(settings), self.open(medium)
         [answer] = colorizer.answers([opened.gray], [hints])
         colored = colorizer.join(opened.seen, answer)
-        return Preview(opened.seen.codes, colored.codes, (*opened.remarks, *colored.remarks))
+        return Preview(opened.seen.rgb, colored.rgb, (*opened.remarks, *colored.remarks))
 
     def finish(
         self, medium: Medium, settings: Settings, folder: Path, hints: Hints | None = None
@@ -148,8 +148,7 @@ def naming(medium: Medium) -> Iterator[None]:
     try:
         yield
     except ColorizeError as error:
-        said = str(error).replace(str(medium.path), medium.name)
-        raise type(error)(said) from error
+        raise type(error)(said(error, {medium.path: medium.name})) from error
 
 
 def _opened(medium: Medium) -> Opened:

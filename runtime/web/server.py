@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..command import without_converter
 from ..errors import ArgumentError, ColorizeError
@@ -126,7 +126,7 @@ def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | N
     # Gradio checks the paths that clients send only once it "has launched", and mounting is not
     # launching: without this line any file of this machine could be asked for.
     page.has_launched = True
-    inner = next(route.app for route in app.routes if isinstance(route, Mount))
+    inner: Any = next(route.app for route in app.routes if isinstance(route, Mount))
 
     def user_of(cookies: Mapping[str, str]) -> str | None:
         names = (f"access-token-{inner.cookie_id}", f"access-token-unsecure-{inner.cookie_id}")

@@ -100,15 +100,21 @@ def film_result(job: Job) -> str:
     """Return the player of a finished film, and where to download it."""
     if job.state != "done":
         return ""
-    url, name = f"/results/{job.id}", escape(job.download_name)
+    name = escape(job.download_name)
     player = (
-        f'<video controls loop playsinline preload="metadata" src="{url}/film" '
+        f'<video controls loop playsinline preload="metadata" src="{result_url(job, "film")}" '
         f'aria-label="{name}"></video>'
     )
-    link = f'<a class="download" href="{url}/download" download="{name}">Download {name}</a>'
+    url = result_url(job, "download")
+    link = f'<a class="download" href="{url}" download="{name}">Download {name}</a>'
     if job.settings.container not in ("mp4", "webm", "mov"):
         player = "<p>Browsers do not play this container; download the film.</p>"
     return f'<div class="result">{player}{link}</div>'
+
+
+def result_url(job: Job, what: str) -> str:
+    """Return where WHAT of a film is on this server: film, download, before-KEY or after-KEY."""
+    return f"/results/{job.id}/{what}"
 
 
 def scene_caption(view: SceneView) -> str:
@@ -132,7 +138,7 @@ def clips(job: Job, view: SceneView, made: Preview) -> str:
     """Return a scene's preview: two clips that play together."""
     key = made.before.parent.name
     parts = [
-        f'<figure><video autoplay loop muted playsinline src="/results/{job.id}/{which}-{key}" '
+        f'<figure><video autoplay loop muted playsinline src="{result_url(job, f"{which}-{key}")}" '
         f'aria-label="Scene {view.number} {which}"></video>'
         f"<figcaption>{which.capitalize()}</figcaption></figure>"
         for which in ("before", "after")
