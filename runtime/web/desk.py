@@ -14,8 +14,8 @@ from ..errors import ColorizeError, InputError
 from ..files import whole_file
 from ..steering.hints import Hints
 from .media import Library, Medium
-from .painter import Stroke, layer_of_strokes
 from .photos import Opened, Photos, Settings, save_layer, zipped
+from .strokes import Stroke, layer_of_strokes
 from .workspace import Workspace
 
 _MOST_OPEN = 200  # photographs of one owner that the page lists

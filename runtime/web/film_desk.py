@@ -15,10 +15,10 @@ from ..photo.reader import read_photo
 from .films import Films
 from .jobs import Job, Jobs, Settings
 from .media import Medium
-from .painter import Stroke, layer_of_strokes, strokes_as_text, strokes_from
 from .photos import SEEN_SIDE
 from .previews import Preview, preview
 from .scenes import SceneView, find_scenes, known_scenes, remove_reference, set_picture, set_strokes
+from .strokes import Stroke, layer_of_strokes, strokes_as_text, strokes_from
 
 _PAINTED = "painted.json"  # in a job's folder: the strokes on each frame
 

@@ -12,8 +12,9 @@ from .desk import Desk
 from .film_desk import FilmDesk
 from .jobs import BUSY, Job, Settings
 from .owners import owner_of, told
-from .painter import painter, read_painting, shown
+from .painter import painter, shown
 from .scenes import SceneView, known_scenes
+from .strokes import read_painting
 
 _SCRIPT = Path(__file__).with_name("film_list.js")
 

@@ -12,8 +12,9 @@ from . import texts
 from .desk import Desk
 from .media import Medium
 from .owners import owner_of, told
-from .painter import painter, read_painting, shown
+from .painter import painter, shown
 from .photos import Settings
+from .strokes import read_painting
 
 _Updates = list[Any]
 
