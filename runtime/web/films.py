@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Self
 
 from ..errors import ColorizeError
-from .jobs import BUSY, Job, Jobs, Progress
+from .jobs import BUSY, PLAYABLE, Job, Jobs, Progress
 from .media import said
 from .pipe import CanceledError, Child
 from .probing import check_film
@@ -133,6 +133,7 @@ class Films:
             "model": str(self.jobs.model_of(job)),
             "source": str(job.source),
             "target": str(job.target),
+            "playable": str(job.folder / PLAYABLE),
             "references": str(job.references) if reference_frames(job) else None,
             "settings": asdict(job.settings),
         }
@@ -175,13 +176,11 @@ def follow(jobs: Jobs, job: Job, child: Child, clock: Callable[[], float] = time
     notices, saved = list[str](), clock()
     for event in child.events():
         if event["event"] == "progress":
-            progress = Progress(
-                **{name: event[name] for name in ("frames", "total", "resumed", "seconds")}
-            )
+            facts = {name: value for name, value in event.items() if name != "event"}
             now = clock()
             save = now >= saved + _SAVED_EVERY
             saved = now if save else saved
-            jobs.update(job.id, progress=progress, save=save)
+            jobs.update(job.id, progress=Progress(**facts), save=save)
         elif event["event"] == "notice" and len(notices) < _MOST_NOTICES:
             notices.append(said(event["message"], job.spoken))
             jobs.update(job.id, notices=tuple(notices))

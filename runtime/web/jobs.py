@@ -30,6 +30,8 @@ BUSY: tuple[State, ...] = ("queued", "running")
 _FILE = "job.json"
 _SOURCE = "source"  # the stem of a job's own link to an upload
 _TARGET = "colored"
+PLAYABLE = "playable.mp4"
+"""Name of the copy of a result in a job's folder that browsers play."""
 _MOST_JOBS = 500  # of one owner
 _UNKNOWN = "this film is not in the list any more"
 
@@ -69,6 +71,7 @@ class Progress:
     total: int | None = None  # None where the file does not tell
     resumed: int = 0  # of the frames, those that an earlier run had finished
     seconds: float = 0.0  # of this run
+    stage: Literal["color", "copy"] = "color"  # copy: what browsers play is made of the result
 
     @property
     def fps(self) -> float:
@@ -111,6 +114,12 @@ class Job:
     def target(self) -> Path:
         """Where the result is, once the job is done."""
         return self.folder / f"{_TARGET}.{self.settings.container}"
+
+    @property
+    def playable(self) -> Path:
+        """What browsers play: the result, or a copy where they do not know its codecs."""
+        copy = self.folder / PLAYABLE
+        return copy if copy.is_file() else self.target
 
     @property
     def download_name(self) -> str:

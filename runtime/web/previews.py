@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from .workspace import remove_folder
 
 _FACTS = "preview.json"
 _KEPT = 20  # previews of a job; the oldest go
-_OPTIONS = {"crf": "18", "preset": "veryfast"}
 _NO_COLOR = 128  # chroma of gray, in codes of 8 bits
 
 
@@ -154,48 +152,20 @@ def _write_clips(film: Path, before: Path, after: Path, check: Callable[[], None
     """Write FILM as browsers play it, without and with its color; return how many frames."""
     import av
 
+    from .playing import Clip, plain
+
     frames = 0
     with av.open(str(film)) as source:
         stream = source.streams.video[0]
-        clips = [_Clip(target, stream) for target in (before, after)]
+        gray, colored = (Clip(target, stream) for target in (before, after))
         for frame in source.decode(stream):
             check()
-            plain = frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p")
-            planes = plain.to_ndarray()
-            for clip, gray in zip(clips, (True, False), strict=True):
-                if gray:
-                    planes = planes.copy()
-                    planes[plain.height :] = _NO_COLOR
-                made = plain if not gray else av.VideoFrame.from_ndarray(planes, "yuv420p")
-                clip.add(made, frame.pts, frame.time_base)
+            picture = plain(frame)
+            planes = picture.to_ndarray()
+            planes[picture.height :] = _NO_COLOR
+            colored.add(picture, frame.pts, frame.time_base)
+            gray.add(av.VideoFrame.from_ndarray(planes, "yuv420p"), frame.pts, frame.time_base)
             frames += 1
-        for clip in clips:
+        for clip in (gray, colored):
             clip.close()
     return frames
-
-
-class _Clip:
-    """An MP4 file of H.264 that is being written."""
-
-    def __init__(self, target: Path, source: Any) -> None:
-        import av
-
-        self._file = av.open(str(target), "w", container_options={"movflags": "faststart"})
-        rate = source.average_rate or Fraction(25)
-        self._stream: Any = self._file.add_stream("libx264", rate=rate, options=_OPTIONS)
-        own, given = self._stream.codec_context, source.codec_context
-        own.width, own.height = given.width // 2 * 2, given.height // 2 * 2
-        own.pix_fmt, own.time_base = "yuv420p", source.time_base
-        own.color_range, own.colorspace = given.color_range, given.colorspace
-        if given.sample_aspect_ratio:
-            own.sample_aspect_ratio = given.sample_aspect_ratio
-
-    def add(self, frame: Any, pts: int | None, time_base: Fraction | None) -> None:
-        """Encode FRAME, shown at PTS in TIME_BASE."""
-        frame.pts, frame.time_base = pts, time_base
-        self._file.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Write what the encoder still holds."""
-        self._file.mux(self._stream.encode(None))
-        self._file.close()

@@ -6,6 +6,7 @@ It goes on after nobody's death but its task's: if the server dies, it stops as 
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from ..command import without_converter
 from ..errors import ColorizeError, OutputError
+from ..notices import Notice
 from .pipe import Reporter
 
 _OPTIONS = ("codec", "crf", "preset", "stabilize", "segment_frames")
@@ -53,7 +55,30 @@ def color_film(task: dict[str, Any], reporter: Reporter) -> None:
             cancel=reporter.cancel,
         )
     last["total"] = last["frames"] = report.frames
+    with suppress(KeyboardInterrupt):  # the film is whole: that is no reason to color it again
+        _copy_for_browsers(Path(task["target"]), Path(task["playable"]), report.frames, reporter)
     reporter.send("progress", **last)
+
+
+def _copy_for_browsers(film: Path, target: Path, total: int, reporter: Reporter) -> None:
+    """Make what browsers play of FILM, unless they play it as it is."""
+    from .playing import is_playable, write_playable
+
+    target.unlink(missing_ok=True)  # that of an earlier run
+    if is_playable(film):
+        return
+    began = time.monotonic()
+
+    def progress(frames: int) -> None:
+        reporter.check()
+        seconds = time.monotonic() - began
+        reporter.progress(frames=frames, total=total, seconds=seconds, stage="copy")
+
+    try:
+        write_playable(film, target, progress)
+    except (ColorizeError, OSError, ValueError) as error:  # FFmpeg's are of these, too
+        said = f"browsers cannot play it, and no copy for them could be made ({error})"
+        reporter.notice(Notice(said, topic="output", severity="warning"))
 
 
 def _tasks() -> dict[str, Callable[[dict[str, Any], Reporter], None]]:
