@@ -62,6 +62,8 @@ def color_film(task: dict[str, Any], reporter: Reporter) -> None:
 
 def _copy_for_browsers(film: Path, target: Path, total: int, reporter: Reporter) -> None:
     """Make what browsers play of FILM, unless they play it as it is."""
+    from av.error import FFmpegError
+
     from .playing import is_playable, write_playable
 
     target.unlink(missing_ok=True)  # that of an earlier run
@@ -76,7 +78,7 @@ def _copy_for_browsers(film: Path, target: Path, total: int, reporter: Reporter)
 
     try:
         write_playable(film, target, progress)
-    except (ColorizeError, OSError, ValueError) as error:  # FFmpeg's are of these, too
+    except (ColorizeError, FFmpegError, OSError, ValueError) as error:
         said = f"browsers cannot play it, and no copy for them could be made ({error})"
         reporter.notice(Notice(said, topic="output", severity="warning"))
 
