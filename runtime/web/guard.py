@@ -1,6 +1,7 @@
 """What every request passes before the page sees it: who asks, by which name, and for what."""
 
 import json
+import logging
 import re
 import secrets
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_log = logging.getLogger("uvicorn.error")  # the server's own
 COOKIE = "colorize-owner"
 """Of a browser: what tells its photographs and films from those of others where no one logs in."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22,64}")
@@ -79,7 +81,7 @@ class Guard:
             await self._http(scope, receive, send)
         except RefusalError as refusal:
             answer = PlainTextResponse(f"{refusal}\n", refusal.status)
-            await answer(scope, receive, _with_policy(send, None))
+            await answer(scope, receive, _Answer(send))
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -101,12 +103,21 @@ class Guard:
             owner = ""
             if path == "/":
                 fresh = secrets.token_urlsafe(32)
+        answer = _Answer(send, fresh)
         if scope["method"] not in _BODILESS:
-            receive = await self._checked_body(path, headers, owner, receive)
+            receive = await self._checked_body(path, headers, owner, receive, answer)
         for name, value in _query(scope):
             if name == "session_hash":
                 self._check_session(value, owner)
-        await self._app(scope, receive, _with_policy(send, fresh))
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            if answer.instead is None:
+                _log.exception("%s %s failed", scope["method"], path)
+                if not answer.begun:
+                    raise RefusalError(500, "that failed; the server's terminal says why") from None
+        if answer.instead is not None:
+            raise answer.instead
 
     @staticmethod
     def _is_open(path: str) -> bool:
@@ -141,17 +152,17 @@ class Guard:
             raise RefusalError(403, "another site asks for this")
 
     async def _checked_body(
-        self, path: str, headers: Headers, owner: str, receive: Receive
+        self, path: str, headers: Headers, owner: str, receive: Receive, answer: "_Answer"
     ) -> Receive:
         """Return RECEIVE of a body that is within its limit and names no address elsewhere."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if path == "/gradio_api/upload":
-            return _limited(receive, self._rules.max_upload + (1 << 16), headers)
+            return _limited(receive, self._rules.max_upload + (1 << 16), headers, answer)
         if path.startswith("/login"):
-            return _limited(receive, 1 << 14, headers)
+            return _limited(receive, 1 << 14, headers, answer)
         if kind != "application/json":
             raise RefusalError(415, "send it as application/json")
-        body = await _whole(_limited(receive, _MOST_JSON, headers))
+        body = await _whole(_limited(receive, _MOST_JSON, headers, answer))
         try:
             content = json.loads(body or b"null")
         except (ValueError, RecursionError):
@@ -227,8 +238,8 @@ def _members(content: Any) -> Iterator[tuple[str, Any]]:
             left.extend(one)
 
 
-def _limited(receive: Receive, most: int, headers: Headers) -> Receive:
-    """Return RECEIVE that refuses more than MOST bytes as soon as they are seen."""
+def _limited(receive: Receive, most: int, headers: Headers, answer: "_Answer") -> Receive:
+    """Return RECEIVE that ends after MOST bytes; ANSWER then says so, whatever is answered."""
     said = headers.get("content-length", "0")
     if said.isdecimal() and int(said) > most:
         raise _too_much(most)
@@ -239,7 +250,8 @@ def _limited(receive: Receive, most: int, headers: Headers) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
-            raise _too_much(most)
+            answer.instead = _too_much(most)
+            raise answer.instead
         return message
 
     return limited
@@ -272,22 +284,29 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _with_policy(send: Send, owner: str | None) -> Send:
-    """Return SEND that adds what browsers must keep to, and the cookie OWNER if there is one."""
+class _Answer:
+    """A `send` that adds what browsers must keep to, and the cookie of a new browser."""
 
-    async def sending(message: Message) -> None:
+    def __init__(self, send: Send, owner: str | None = None) -> None:
+        self.instead: RefusalError | None = None
+        """What is answered in place of what the application makes of a body that was cut."""
+        self._send, self._owner = send, owner
+        self.begun = False  # whether a client has got the start of it
+
+    async def __call__(self, message: Message) -> None:
+        if self.instead is not None and not self.begun:
+            return  # the guard answers
         if message["type"] == "http.response.start":
+            self.begun = True
             headers = MutableHeaders(scope=message)
             headers["Content-Security-Policy"] = _POLICY
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
-            if owner is not None:
+            if self._owner is not None:
                 headers.append(
                     "Set-Cookie",
-                    f"{COOKIE}={owner}; Path=/; Max-Age={_COOKIE_SECONDS}; HttpOnly; "
+                    f"{COOKIE}={self._owner}; Path=/; Max-Age={_COOKIE_SECONDS}; HttpOnly; "
                     "SameSite=Strict",
                 )
-        await send(message)
-
-    return sending
+        await self._send(message)

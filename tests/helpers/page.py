@@ -6,6 +6,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ class Server:
 
     url: str  # without a slash at its end
     workspace: Path
-    said: list[str]  # its lines until it was ready
+    said: list[str]  # its lines
     process: "subprocess.Popen[str]"
 
     def stop(self, number: int = signal.SIGINT) -> int:
@@ -35,7 +36,7 @@ class Server:
     def client(self, cookie: str | None = None, **settings: Any) -> httpx.Client:
         """Return an HTTP client with a browser's COOKIE of its own."""
         cookies = {"colorize-owner": cookie or secrets.token_urlsafe(24)}
-        return httpx.Client(base_url=self.url, cookies=cookies, timeout=120, **settings)
+        return httpx.Client(base_url=self.url, cookies=cookies, timeout=60, **settings)
 
 
 @contextmanager
@@ -59,6 +60,7 @@ def running_server(workspace: Path, *options: object, ready: bool = True) -> Ite
             assert time.monotonic() - began < _START, said
         url = next((line.split()[3] for line in said if "Colorize is at " in line), "")
         assert url or not ready, said
+        threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()
         yield Server(url.rstrip("/"), workspace, said, process)
     finally:
         if process.poll() is None:
@@ -82,6 +84,15 @@ class Answer:
     error: str | None
 
 
+def failing(client: httpx.Client, name: str, *arguments: Any) -> str:
+    """Call a function that must fail, and return the one line that says why."""
+    answer = call(client, name, [*arguments, *DEFAULTS.get(name, [])[len(arguments) :]])
+    assert answer.values is None, f"{name} answered {answer.values}"
+    assert answer.error is not None
+    assert answer.error not in ("None", ""), f"{name}: a failure that nobody foresaw"
+    return answer.error
+
+
 def call(client: httpx.Client, name: str, arguments: Sequence[Any]) -> Answer:
     """Call a public function of the page by its name."""
     begun = client.post(f"/gradio_api/call/{name}", json={"data": list(arguments)})
@@ -102,8 +113,16 @@ def call(client: httpx.Client, name: str, arguments: Sequence[Any]) -> Answer:
     raise AssertionError(f"{name}: no answer")
 
 
+DEFAULTS: dict[str, list[Any]] = {
+    "color_photo": [None, None, 1.0, 0, False, ""],
+    "add_film": [None, "", 1.0, 0, True, "mp4", ""],
+    "set_reference": ["", 0, None],
+}
+"""Of functions that take more than they must be given; over HTTP all are given."""
+
+
 def done(client: httpx.Client, name: str, *arguments: Any) -> Any:
     """Call a function that must not fail, and return its one value or all of them."""
-    answer = call(client, name, arguments)
+    answer = call(client, name, [*arguments, *DEFAULTS.get(name, [])[len(arguments) :]])
     assert answer.values is not None, f"{name}: {answer.error}"
     return answer.values[0] if len(answer.values) == 1 else answer.values
