@@ -100,7 +100,7 @@ class FilmDesk:
         kind, _, key = what.partition("-")
         path = None
         if what in ("film", "download") and job.state == "done":
-            path = job.target
+            path = job.playable if what == "film" else job.target
         elif kind in ("before", "after") and key.isalnum():
             path = job.previews / key / f"{kind}.mp4"
         if path is None or not path.is_file():

@@ -78,7 +78,8 @@ def state_of(job: Job) -> str:
     if job.state == "running":
         parts = [share or f"{now.frames} frames", f"{now.fps:.1f} frames/s" if now.fps else ""]
         parts.append(f"{duration(now.eta)} left" if now.eta is not None else "")
-        return "running: " + ", ".join(part for part in parts if part)
+        work = "copying for browsers" if now.stage == "copy" else "running"
+        return f"{work}: " + ", ".join(part for part in parts if part)
     if job.state == "queued":
         return f"waiting, number {job.position} in the queue"
     if job.state == "canceled":
@@ -107,8 +108,6 @@ def film_result(job: Job) -> str:
     )
     url = result_url(job, "download")
     link = f'<a class="download" href="{url}" download="{name}">Download {name}</a>'
-    if job.settings.container not in ("mp4", "webm", "mov"):
-        player = "<p>Browsers do not play this container; download the film.</p>"
     return f'<div class="result">{player}{link}</div>'
 
 
