@@ -44,7 +44,7 @@ def _read_size(_: click.Context, param: click.Parameter, value: str) -> int:
 )
 @click.option(
     "--media",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     multiple=True,
     metavar="DIR",
     help="Folder whose films and photographs every user of the page may open. Repeatable.",
