@@ -90,6 +90,13 @@ def _tasks() -> dict[str, Callable[[dict[str, Any], Reporter], None]]:
     return {"film": color_film, "scenes": look_for_scenes, "preview": make_preview}
 
 
+def _reason(error: BaseException) -> str:
+    """Return what ERROR says, without the advice on commands that a film's own error got."""
+    cause = error.__cause__
+    added = isinstance(cause, ColorizeError | MemoryError) and str(error).startswith(f"{cause};")
+    return str(cause if added else error)
+
+
 def main() -> int:
     """Do the task that stdin names and report on stdout; see pipe.py."""
     with suppress(ValueError):  # Ctrl-C is the server's: it tells its children
@@ -107,7 +114,7 @@ def main() -> int:
         error = OutputError("an earlier run is still at work on it; try again in a minute")
         reporter.send("failed", message=str(error))
     except (ColorizeError, MemoryError) as error:
-        reporter.send("failed", message=str(error) or "needs more memory than there is")
+        reporter.send("failed", message=_reason(error) or "needs more memory than there is")
     except Exception as error:
         traceback.print_exc()  # to the log, beside the job
         reporter.send("failed", message=f"{type(error).__name__}: {error}")

@@ -14,10 +14,11 @@ from helpers.video import content_of, parts_in, read_frames
 from helpers.web import ANN, LOSSLESS, job_for, jobs_of
 
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import InputError
+from colorize.runtime.errors import InputError, OutputError
 from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.web.films import Films
 from colorize.runtime.web.jobs import Job, Jobs
+from colorize.runtime.web.worker import _reason
 from colorize.runtime.web.workspace import Workspace, open_workspace
 
 WHOLE = 100  # frames of the sample film
@@ -285,3 +286,13 @@ def test_old_uploads_go_when_a_server_starts(jobs: Jobs, monkeypatch: pytest.Mon
     with Films(jobs):
         assert swept.wait(30)
     assert not old.exists()
+
+
+def test_advice_on_commands_is_left_out() -> None:
+    full, advised = OutputError("the disk is full"), "the disk is full; run the same command again"
+    error = OutputError(advised)
+    error.__cause__ = full
+    assert _reason(error) == "the disk is full"
+    assert _reason(full) == "the disk is full"
+    error.__cause__ = OSError("no space")
+    assert _reason(error) == advised
