@@ -22,6 +22,7 @@ from .pipe import Reporter
 
 _OPTIONS = ("codec", "crf", "preset", "stabilize", "segment_frames")
 _NICE = 5  # the page must answer while films are colored
+_OOM_SCORE, _FIRST_TO_GO = Path("/proc/self/oom_score_adj"), "500"
 _WAIT = 120.0  # seconds for an earlier child, whose server died, to end
 
 
@@ -105,6 +106,8 @@ def main() -> int:
     task = reporter.read_task()
     if hasattr(os, "nice"):
         os.nice(_NICE)
+    with suppress(OSError):  # where memory runs out, Linux ends this process, and not the server
+        _OOM_SCORE.write_text(_FIRST_TO_GO)
     try:
         with without_converter(), FileLock(Path(task["lock"]), timeout=_WAIT):
             _tasks()[task["task"]](task, reporter)

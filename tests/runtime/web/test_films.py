@@ -209,6 +209,22 @@ def test_a_child_that_dies_fails_its_film_alone(jobs: Jobs, clip: Path, small_vi
     assert done.progress.resumed >= 16
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_ctrl_c_is_for_the_server_to_pass_on(jobs: Jobs, clip: Path) -> None:
+    job = job_for(jobs, clip, **LOSSLESS)
+    with Films(jobs) as films:
+        films.queue(job.id, ANN)
+        _when(jobs, lambda: _frames(jobs, job) >= 20)
+        assert films._running is not None
+        child = films._running[1].pid
+        if sys.platform == "linux":
+            assert os.getpriority(os.PRIO_PROCESS, child) > os.getpriority(os.PRIO_PROCESS, 0)
+            assert int(Path(f"/proc/{child}/oom_score_adj").read_text()) >= 500
+        os.kill(child, signal.SIGINT)  # as a terminal sends it to both
+        assert films.wait(job.id, ANN, 60).state == "done"
+
+
 def test_what_goes_wrong_is_one_line_without_paths(jobs: Jobs, clip: Path) -> None:
     job = job_for(jobs, clip, container="webm", codec="libx264")
     with Films(jobs) as films:
