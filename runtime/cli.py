@@ -1,9 +1,7 @@
 """The command colorize-run: arguments only."""
 
 import math
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from .command import Command, completes, console, refuse_given
+from .command import Command, completes, console, refuse_given, without_converter
 from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
@@ -354,7 +352,7 @@ def main(
     from .colorizer import Colorizer  # engines load after the arguments proved good
 
     with (
-        _without_converter(),
+        without_converter(),
         Colorizer(
             model,
             backend=backend,
@@ -379,23 +377,6 @@ def main(
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
-
-
-@contextmanager
-def _without_converter() -> Iterator[None]:
-    """Make `import openvino` skip its model converter, which nothing here needs.
-
-    The converter takes half of the import's time and reports the start to OpenVINO's makers. Only
-    the command skips it: a program that uses the package may need the converter.
-    """
-    name = "openvino.tools.ovc"
-    known = name in sys.modules
-    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported"
-    try:
-        yield
-    finally:
-        if not known:
-            del sys.modules[name]
 
 
 def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:

@@ -1,9 +1,11 @@
 """The object that Python users hold: pictures in, pictures out."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, get_args
+from threading import Event
+from typing import TYPE_CHECKING, BinaryIO, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,13 @@ from .color import F32, U8, Depth, gray_to_lightness
 from .engines.base import Engine, Precision
 from .engines.memory_fallback import MemoryFallback
 from .engines.select import open_engine
+from .engines.video import VideoNetwork
 from .errors import ArgumentError, EngineError
 from .files import known_sha256, numbered_name
 from .models.catalog import DEFAULT_MODEL, find_model
 from .models.contract import ModelInfo
 from .notices import Notice, OnNotice, warn
+from .photo.arrays import as_photo, paired, pixels_of
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream
 from .resize import seen_shape, shrink
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from .steering.extract import Extraction, Scene
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
-    from .video.protocols import Batch
     from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
@@ -84,8 +87,7 @@ class Colorizer:
         where memory runs out (default: those of severity warning become Python warnings). Raises
         ModelError, EngineError or ArgumentError.
         """
-        if not 0 <= saturation <= 4:
-            raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+        _check_saturation(saturation)
         if precision not in get_args(Precision):
             known = ", ".join(get_args(Precision))
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
@@ -99,18 +101,34 @@ class Colorizer:
             except EngineError:
                 self.close()
                 raise
-        fixed = self.info.fixed_size
-        if fixed is not None and size is not None:
+        try:
+            self.size = _checked_size(self.info, size)
+        except ArgumentError:
             self.close()
-            raise ArgumentError(f"size is {size}; this model takes {fixed[1]}x{fixed[0]} alone")
-        self.size = self.info.native_size if size is None else size
-        if not self.info.size_multiple <= self.size <= MAX_SIZE:
-            self.close()
-            raise ArgumentError(
-                f"size is {self.size}; it must lie in {self.info.size_multiple}..{MAX_SIZE}"
-            )
+            raise
         self.saturation = saturation
         self.refine = refine
+
+    def adjusted(
+        self,
+        *,
+        size: int | None = None,
+        saturation: float | None = None,
+        refine: bool | None = None,
+    ) -> Self:
+        """Return a Colorizer with other settings on the same engine, which is this one's to close.
+
+        SIZE None is the model's own; other settings that are None stay as they are. Both may be
+        used side by side. ArgumentError for values out of range.
+        """
+        other = copy(self)
+        other.size = _checked_size(self.info, size)
+        if saturation is not None:
+            _check_saturation(saturation)
+            other.saturation = saturation
+        other.refine = self.refine if refine is None else refine
+        other._closed = True  # closing it must not take the engine away
+        return other
 
     @property
     def info(self) -> ModelInfo:
@@ -188,7 +206,7 @@ class Colorizer:
         which colors its things have. Raises ArgumentError for other arrays and for hints that do
         not fit, EngineError or ModelError if the network fails.
         """
-        photo = self.photo(_as_photo(rgb), hints=hints)
+        photo = self.photo(as_photo(rgb), hints=hints)
         self._notify(photo)
         return photo.codes.astype(rgb.dtype, copy=False)
 
@@ -211,12 +229,12 @@ class Colorizer:
         if isinstance(pictures, np.ndarray) and pictures.shape[2:] in ((), (3,)):
             raise ArgumentError(f"{pictures.shape} is one picture; give it to image()")
         steps = Steps[tuple[NDArray[Depth], Hints | None], Photo](
-            lambda pair: _pixels(pair[0]),
-            lambda pair: _as_photo(pair[0]),
+            lambda pair: pixels_of(pair[0]),
+            lambda pair: as_photo(pair[0]),
             lambda _, photo: photo,
             lambda pair: pair[1],
         )
-        for (picture, _), result in stream(self, _paired(pictures, hints), steps):
+        for (picture, _), result in stream(self, paired(pictures, hints), steps):
             photo = result.result()
             self._notify(photo)
             yield photo.codes.astype(picture.dtype, copy=False)
@@ -251,6 +269,7 @@ class Colorizer:
         *,
         references: "str | Path | Mapping[int, Reference] | None" = None,
         keep_segments: bool | None = None,
+        cancel: Event | None = None,
     ) -> "VideoReport":
         """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
@@ -260,7 +279,9 @@ class Colorizer:
 
         REFERENCES, a folder or what `steering.references.find_references` returns of one, give
         frames their colors, which are carried through their scenes. KEEP_SEGMENTS keeps what a run
-        with other references can use again (default: if there are references).
+        with other references can use again (default: if there are references). Once another thread
+        sets CANCEL, the call ends as by Ctrl-C: a KeyboardInterrupt, whose message tells how many
+        finished frames are kept for the same call to go on after.
         """
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
@@ -280,7 +301,7 @@ class Colorizer:
             "working size": str(self.size),
         }
         return colorize_video(
-            VideoNetwork(self, str(origin.path)),
+            self.network(str(origin.path)),
             origin,
             sink_of(target),
             VideoSettings(
@@ -294,19 +315,28 @@ class Colorizer:
             SceneSteering() if known is None else ReferenceSteering(known),
             on_progress=on_progress,
             on_notice=self._on_notice,
+            cancel=cancel,
         )
 
+    def network(self, source: str) -> VideoNetwork:
+        """Return the network for the frames of one video; notices speak of SOURCE."""
+        return VideoNetwork(self.shrink, self._fallback, source)
+
     @staticmethod
-    def scenes(path: str | Path, every: float | None = None) -> "list[Scene]":
+    def scenes(
+        path: str | Path,
+        every: float | None = None,
+        on_frame: Callable[[int], None] = lambda _: None,
+    ) -> "list[Scene]":
         """Return the scenes of a video, each with the frames that are best painted.
 
-        EVERY chooses more frames in long scenes, that many seconds apart. InputError if PATH cannot
-        be read.
+        EVERY chooses more frames in long scenes, that many seconds apart. ON_FRAME gets the number
+        of frames seen. InputError if PATH cannot be read.
         """
         from .steering.extract import find_scenes
         from .video.source import Source
 
-        return find_scenes(Source(Path(path)), every)
+        return find_scenes(Source(Path(path)), every, on_frame)
 
     def extract_references(
         self,
@@ -314,20 +344,20 @@ class Colorizer:
         folder: str | Path,
         every: float | None = None,
         stream: int | None = None,
+        on_frame: Callable[[int], None] = lambda _: None,
     ) -> "Extraction":
         """Write the chosen frames of each scene of a video, in color, to FOLDER.
 
-        STREAM is the file's number of its video stream (default: the best).
+        STREAM is the file's number of its video stream (default: the best). ON_FRAME gets the
+        number of frames in which scenes were looked for.
 
         See steering.extract.extract_references; raises InputError or OutputError.
         """
         from .steering.extract import extract_references
         from .video.source import Source
 
-        def colored(gray: U8) -> U8:
-            return self.image(gray)
-
-        return extract_references(Source(Path(path), stream=stream), Path(folder), colored, every)
+        source = Source(Path(path), stream=stream)
+        return extract_references(source, Path(folder), self.image, every, on_frame)
 
     def close(self) -> None:
         """Give back the engine, once no thread uses it; a second time does nothing."""
@@ -342,6 +372,22 @@ class Colorizer:
         self.close()
 
 
+def _check_saturation(saturation: float) -> None:
+    if not 0 <= saturation <= 4:
+        raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
+
+
+def _checked_size(info: ModelInfo, size: int | None) -> int:
+    """Return the working size that SIZE asks of a model; ArgumentError if it does not take it."""
+    fixed = info.fixed_size
+    if fixed is not None and size is not None:
+        raise ArgumentError(f"size is {size}; this model takes {fixed[1]}x{fixed[0]} alone")
+    wanted = info.native_size if size is None else size
+    if not info.size_multiple <= wanted <= MAX_SIZE:
+        raise ArgumentError(f"size is {wanted}; it must lie in {info.size_multiple}..{MAX_SIZE}")
+    return wanted
+
+
 def _checked(
     source: "Source", references: "str | Path | Mapping[int, Reference]"
 ) -> "Mapping[int, Reference]":
@@ -352,67 +398,3 @@ def _checked(
         raise ArgumentError("-: references need a file, which is read twice")
     found = references if isinstance(references, Mapping) else find_references(Path(references))
     return fitted_references(found, source)
-
-
-class VideoNetwork:
-    """The network for the frames of one video; where memory runs out, it stays smaller."""
-
-    def __init__(self, colorizer: Colorizer, source: str) -> None:
-        self._colorizer, self._source = colorizer, source
-        self._halvings = 0  # of the working size
-
-    def shrink(self, grays: Sequence[U8]) -> U8:
-        """Return GRAYS as the network sees them."""
-        return self._colorizer.shrink(grays)
-
-    def infer(self, batch: "Batch", hints: F32 | None, tell: OnNotice) -> F32:
-        """Return ab (N, h, w, 2) for BATCH."""
-        about = Notice(
-            f"from frame {batch.first} on",
-            topic="memory",
-            severity="warning",
-            source=self._source,
-            frame=batch.first,
-            time=batch.time,
-        )
-        fallback = self._colorizer._fallback
-        ab, self._halvings = fallback.infer(batch.small, self._halvings, about, tell, hints)
-        return ab
-
-
-def _as_photo(rgb: object) -> Photo:
-    """Return sRGB (H, W, 3) or gray (H, W) as a photograph; ArgumentError if it is neither."""
-    if (
-        not isinstance(rgb, np.ndarray)
-        or not rgb.size
-        or rgb.dtype not in (np.uint8, np.uint16)
-        or rgb.ndim not in (2, 3)
-        or rgb.shape[2:] not in ((), (3,))
-    ):
-        shown = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else repr(rgb)
-        raise ArgumentError(
-            f"a picture is {shown}; give uint8 or uint16 of shape (H, W, 3) or (H, W)"
-        )
-    return Photo(np.dstack([rgb] * 3) if rgb.ndim == 2 else rgb)
-
-
-def _paired(
-    pictures: Iterable[NDArray[Depth]], hints: Iterable[Hints | None] | None
-) -> Iterator[tuple[NDArray[Depth], Hints | None]]:
-    if hints is None:
-        for picture in pictures:
-            yield picture, None
-        return
-    given = iter(hints)
-    for picture in pictures:
-        try:
-            each = next(given)
-        except StopIteration:
-            raise ArgumentError("fewer hints than pictures; give None for no hints") from None
-        yield picture, each
-    for _ in given:
-        raise ArgumentError("more hints than pictures")
-
-
-def _pixels(rgb: NDArray[Any]) -> int:
-    return int(np.prod(np.shape(rgb)[:2]))

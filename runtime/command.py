@@ -1,4 +1,4 @@
-"""What the four commands share: errors as one line, exit codes, the check for extras."""
+"""What the commands share: errors as one line, exit codes, the check for extras."""
 
 import importlib.util
 import io
@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -74,6 +75,23 @@ def require_extra(extra: str, modules: Sequence[str]) -> None:
             f"needs {', '.join(missing)}: pip install 'colorize-toolkit[{extra}]' "
             f"(in a clone: pip install '.[{extra}]')"
         )
+
+
+@contextmanager
+def without_converter() -> Iterator[None]:
+    """Make `import openvino` skip its model converter, which nothing here needs.
+
+    The converter takes half of the import's time and reports the start to OpenVINO's makers. Only
+    the commands skip it: a program that uses the package may need the converter.
+    """
+    name = "openvino.tools.ovc"
+    known = name in sys.modules
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # "cannot be imported"
+    try:
+        yield
+    finally:
+        if not known:
+            del sys.modules[name]
 
 
 def options_given(names: Collection[str]) -> Iterator[str]:

@@ -59,11 +59,16 @@ def kind_of(path: Path) -> Kind | None:
     try:
         open_video(path).close()
     except InputError:
-        suffix = path.suffix.lower()
-        if suffix not in PHOTO_SUFFIXES | _NAMED_LIKE_FILMS:
-            return None
-        return "photo" if suffix in PHOTO_SUFFIXES else "film"
+        return kind_by_name(path)
     return "film"
+
+
+def kind_by_name(path: Path) -> Kind | None:
+    """Return what the suffix of PATH says that it is, without a look into it."""
+    suffix = path.suffix.lower()
+    if suffix in PHOTO_SUFFIXES:
+        return "photo"
+    return "film" if suffix in _NAMED_LIKE_FILMS else None
 
 
 def find_inputs(

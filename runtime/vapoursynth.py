@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from .color import F32, U8, Codes, rgb_to_gray
-from .colorizer import Colorizer, VideoNetwork
+from .colorizer import Colorizer
 from .engines.base import Precision
 from .errors import ArgumentError, MissingExtraError
 from .models.catalog import DEFAULT_MODEL
@@ -214,7 +214,7 @@ class _Colors:
     ) -> None:
         self._look, self._clip = look, look.clip
         self._references = references
-        self._network = VideoNetwork(colorizer, "clip")
+        self._network = colorizer.network("clip")
         rate = Fraction(self._clip.fps) or Fraction(25)
         self._run = Run(
             source=Source(Path("clip")),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -58,14 +59,15 @@ def colorize_video(
     guide: Guide | None = None,
     on_progress: Callable[[VideoProgress], None] = lambda _: None,
     on_notice: OnNotice = lambda _: None,
+    cancel: Event | None = None,
 ) -> VideoReport:
     """Write SOURCE in color to SINK, with the colors that NETWORK gives and GUIDE knows.
 
     STEERING tells scenes apart and has the last word on colors.
 
     The decoded luma plane goes through bit for bit; frame count, timestamps and all else that the
-    sink can hold are kept. ON_NOTICE gets each of the report's notices as it arises.
-    Raises InputError, OutputError or ArgumentError.
+    sink can hold are kept. ON_NOTICE gets each of the report's notices as it arises. CANCEL, set by
+    another thread, ends the run as Ctrl-C does. Raises InputError, OutputError or ArgumentError.
     """
     began, watch = time.monotonic(), Stopwatch()
     tell = NoticeLog(str(source.path), on_notice)
@@ -84,6 +86,7 @@ def colorize_video(
             tell=tell,
             watch=watch,
             stretch=Stretch.of(source, settings.options),
+            cancel=cancel or Event(),
         )
         if run.stretch.frames is not None:
             total = promised = run.stretch.frames

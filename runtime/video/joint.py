@@ -1,6 +1,6 @@
 """From segments to the finished file: rehearsed before the work, joined after it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from av.container import InputContainer
 from ..errors import ArgumentError, OutputError
 from ..files import flush
 from ..notices import Notice
+from .clock import AnyPacket
 from .codecs import encoder_settings
 from .encoder import EncoderChoice, encoded_trial
 from .fitting import can_be_read
@@ -105,10 +106,12 @@ def mux_segments(
     choose: EncoderChoice,
     *,
     pictures_alone: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Notice]:
     """Write the segments of WORK and the other streams of SOURCE, which is OPENED, to TARGET.
 
-    PICTURES_ALONE leaves those streams out, without a word.
+    PICTURES_ALONE leaves those streams out, without a word. CHECK is called before each frame; what
+    it raises leaves TARGET as it was.
 
     Return what of it is not as in the source.
     """
@@ -122,6 +125,11 @@ def mux_segments(
     options, layout = choose(work.segments[0].layout)
     carried = work.segments[-1].end.flaws.carried
     part = work.path / f".joined{target.suffix}"  # on the target's disk, and gone with the folder
+
+    def checked(packets: Iterable[AnyPacket]) -> Iterator[AnyPacket]:
+        for packet in packets:
+            check()
+            yield packet
 
     def join(container: InputContainer, without: Collection[int]) -> list[Notice]:
         video = source.video(container)
@@ -137,7 +145,7 @@ def mux_segments(
             pictures_alone=pictures_alone,
         )
         try:
-            muxer.write(muxer.film(work.segments))
+            muxer.write(checked(muxer.film(work.segments)))
         finally:
             muxer.close()
         return muxer.notices

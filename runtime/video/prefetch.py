@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -46,10 +46,13 @@ class _End:
         self.error = error
 
 
-def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
+def prefetch(
+    items: Iterable[Item], depth: int, check: Callable[[], None] = lambda: None
+) -> Generator[Item]:
     """Yield ITEMS, made in a thread at most DEPTH ahead; its errors are raised here.
 
-    Closing the generator stops the thread.
+    So is what CHECK raises, which is called before each item and while one is waited for. Closing
+    the generator stops the thread.
     """
     ready: queue.Queue[Item | _End] = queue.Queue(depth)
     unwanted = threading.Event()
@@ -73,10 +76,18 @@ def prefetch(items: Iterable[Item], depth: int) -> Generator[Item]:
             error = raised
         put(_End(error))
 
+    def taken() -> Item | _End:
+        while True:
+            check()
+            try:
+                return ready.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while not isinstance(entry := ready.get(), _End):
+        while not isinstance(entry := taken(), _End):
             yield entry
         if entry.error is not None:
             raise entry.error

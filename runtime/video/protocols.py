@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 from av.container import InputContainer
@@ -37,6 +38,12 @@ class Run:
     watch: Stopwatch
     stretch: Stretch = field(default_factory=Stretch)
     folder: Path | None = None  # for what is kept until the end; None: the system's
+    cancel: Event = field(default_factory=Event)  # set by another thread: the run is to end
+
+    def check_cancel(self) -> None:
+        """Raise KeyboardInterrupt, as Ctrl-C does, once the run is to end."""
+        if self.cancel.is_set():
+            raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)

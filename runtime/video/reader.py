@@ -3,9 +3,10 @@
 import hashlib
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -192,6 +193,31 @@ class VideoReader:
         path = self._source.path
         raise InputError(f"{path}: its frames are not those of the earlier run any more")
 
+    def pictures_from(self, frame: int, times: Sequence[int]) -> Iterator[Picture]:
+        """Yield FRAME, counted from 0, and those that follow, of a video shown at TIMES.
+
+        What lies long before is not decoded where the file has an index.
+        """
+        due = times[frame] if frame else 0
+        with self._source.again(self._container) as container:
+            decoding = _Decoding(self._source, container)
+            if frame and decoding.seek_time(due):
+                pictures = self._until(decoding.pictures(), due)
+                first = next(pictures, None)
+                if first is not None and first.pts == due:
+                    yield first
+                    yield from pictures
+                    return
+        yield from islice(self.pictures(), frame, None)
+
+    def _until(self, pictures: Iterator[Picture], due: int) -> Iterator[Picture]:
+        """Yield the PICTURES that are shown at DUE or later."""
+        for picture in pictures:
+            if picture.pts >= due:
+                yield picture
+            elif self._cancelled:
+                return
+
     def _reached(self, pictures: Iterator[Picture], position: Position) -> bool:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
         for picture in pictures:
@@ -231,13 +257,16 @@ class _Decoding:
 
     def seek(self, position: Position) -> bool:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
-        names = self._container.format.name.split(",")
-        base = self._video.time_base
-        if position.flaws.any or not set(names) & set(_SEEKABLE) or base is None:
+        return not position.flaws.any and self.seek_time(position.pts)
+
+    def seek_time(self, pts: int) -> bool:
+        """Go to some frame before PTS; False if seeking cannot be trusted in this file."""
+        names, base = self._container.format.name.split(","), self._video.time_base
+        if not set(names) & set(_SEEKABLE) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
         try:
-            back = position.pts - int(_SEEK_BACK_SECONDS / base)
+            back = pts - int(_SEEK_BACK_SECONDS / base)
             self._container.seek(back, stream=self._video)
         except (av.error.FFmpegError, OSError):
             return False

@@ -1,6 +1,6 @@
 """Numbered frames, as film scans come: read as a film, written as one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -65,7 +65,8 @@ class SequenceSink:
             return choose_encoder(_STORED, options, layout)
 
         def finish(work: WorkFolder) -> list[Notice]:
-            _write(work, self.target, run.source.first_number + run.stretch.first)
+            first = run.source.first_number + run.stretch.first
+            _write(work, self.target, first, run.check_cancel)
             return _lost(work, run)
 
         with written(run, self.target, _STORED, choose, finish, pictures_alone=True) as writer:
@@ -93,13 +94,14 @@ def _lost(work: WorkFolder, run: Run) -> list[Notice]:
     return warned + [Notice(text, topic="output", severity="warning") for text in sorted(lost)]
 
 
-def _write(work: WorkFolder, target: Path, first: int) -> None:
-    """Write the frames of WORK to TARGET, numbered from FIRST on."""
+def _write(work: WorkFolder, target: Path, first: int, check: Callable[[], None]) -> None:
+    """Write the frames of WORK to TARGET, numbered from FIRST on; CHECK may end it before them."""
     folder = work.path / "frames"
     try:
         folder.mkdir(exist_ok=True)
         count = 0
         for frame in _decoded(work):
+            check()
             path = folder / numbered(target, first + count).name
             _save(frame, work.segments[0].layout, path)
             flush(path)  # before the segments go: the power may fail right after

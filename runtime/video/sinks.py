@@ -48,7 +48,13 @@ class FileSink:
 
         def join(work: WorkFolder) -> list[Notice]:
             return mux_segments(
-                work, run.source, run.container, self.target, choose, pictures_alone=alone
+                work,
+                run.source,
+                run.container,
+                self.target,
+                choose,
+                pictures_alone=alone,
+                check=run.check_cancel,
             )
 
         with written(run, self.target, self.target, choose, join, pictures_alone=alone) as writer:
@@ -152,7 +158,12 @@ class FileWriter:
                 f"{work.path} ({work.size / 1e6:.0f} MB) for other references: --discard-work "
                 "removes them"
             )
-            run.tell(Notice(message, topic="output"))
+            figures = {
+                "segments": len(work.segments),
+                "reused": work.reused,
+                "kept_bytes": work.size,
+            }
+            run.tell(Notice(message, topic="output", figures=figures))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from itertools import islice
 
 from ..errors import ArgumentError
 from .options import VideoOptions
-from .reader import Picture, shown_times
+from .reader import Picture, Position, VideoReader, shown_times
 from .source import Source
 
 
@@ -18,6 +18,7 @@ class Stretch:
     first: int = 0  # frame, counted from 0 in the whole video
     frames: int | None = None  # how many; None: to the end
     pts: int = 0  # when the first is shown, in the source's time base; 0 if all are colored
+    times: tuple[int, ...] = ()  # when each frame of the whole video is shown; empty if all are
 
     @classmethod
     def of(cls, source: Source, options: VideoOptions) -> "Stretch":
@@ -39,8 +40,19 @@ class Stretch:
                 f"{source.path}: none of its frames begins so late; its last is at "
                 f"{seconds[-1]:.3f} seconds"
             )
-        return cls(first=chosen[0], frames=len(chosen), pts=times[chosen[0]])
+        first = chosen[0]
+        return cls(first=first, frames=len(chosen), pts=times[first], times=tuple(times))
 
-    def after(self, pictures: Iterator[Picture], begin: int) -> Iterator[Picture]:
-        """Return PICTURES of the whole video from frame BEGIN on, up to the end of the stretch."""
-        return islice(pictures, begin, None if self.frames is None else self.first + self.frames)
+    def ahead(self, reader: VideoReader, after: Position | None, begin: int) -> Iterator[Picture]:
+        """Return what READER has after AFTER, from frame BEGIN of the whole video on, to its end.
+
+        BEGIN is 0 where AFTER is given: a stretch is colored in one go.
+        """
+        return reader.pictures(after) if begin == 0 else reader.pictures_from(begin, self.times)
+
+    def pictures(
+        self, reader: VideoReader, after: Position | None, begin: int
+    ) -> Iterator[Picture]:
+        """Return them up to the end of the stretch."""
+        most = None if self.frames is None else self.first + self.frames - begin
+        return islice(self.ahead(reader, after, begin), most)

@@ -83,12 +83,12 @@ def test_ort_and_gpu_exclude_each_other(setup_arguments: dict[str, Any]) -> None
 def test_all_holds_every_extra_but_gpu(setup_arguments: dict[str, Any]) -> None:
     extras = setup_arguments["extras_require"]
     everything = set(extras["all"])
-    for name in ("train", "export", "import", "bench", "ort"):
+    for name in ("web", "train", "export", "import", "bench", "ort"):
         assert set(extras[name]) <= everything, name
     assert not _names(extras["all"]) & (_names(extras["gpu"]) - _names(extras["ort"]))
 
 
-def test_four_commands_are_installed(setup_arguments: dict[str, Any]) -> None:
+def test_five_commands_are_installed(setup_arguments: dict[str, Any]) -> None:
     scripts = dict(
         entry.split(" = ") for entry in setup_arguments["entry_points"]["console_scripts"]
     )
@@ -97,6 +97,7 @@ def test_four_commands_are_installed(setup_arguments: dict[str, Any]) -> None:
         "colorize-export": "colorize.export.cli:main",
         "colorize-run": "colorize.runtime.cli:main",
         "colorize-bench": "colorize.bench.cli:main",
+        "colorize-web": "colorize.runtime.web.cli:main",
     }
 
 

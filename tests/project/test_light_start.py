@@ -98,6 +98,33 @@ def test_help_of_run_loads_no_heavy_library(in_subprocess: Run) -> None:
     assert not {"torch", "cv2", "openvino", "av", "onnxruntime"} & set(run.stderr.split())
 
 
+def test_help_of_the_web_page_loads_no_heavy_library(in_subprocess: Run) -> None:
+    code = LOADED.format(floor="runtime.web").replace(
+        '"torch", ', '"torch", "gradio", "starlette", '
+    )
+    run = in_subprocess("-c", code)
+    assert "Usage: " in run.stdout
+    assert run.stderr.split()[0] == "0"
+    heavy = {"torch", "cv2", "openvino", "av", "onnxruntime", "gradio", "starlette"}
+    assert not heavy & set(run.stderr.split())
+
+
+WITHOUT = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "gradio" else find(name, *more)
+from colorize.runtime.web.cli import main
+main(["--no-browser"])
+"""
+
+
+def test_the_web_page_names_the_extra_that_it_needs(in_subprocess: Run) -> None:
+    run = in_subprocess("-c", WITHOUT)
+    assert run.returncode == 2
+    assert run.stderr.startswith("colorize-web: needs gradio: pip install 'colorize-toolkit[web]'")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_refused_arguments_load_no_engine(in_subprocess: Run, tmp_path: Path) -> None:
     code = LOADED.format(floor="runtime").replace('"--help"', repr(str(tmp_path / "none.png")))
     run = in_subprocess("-c", code)

@@ -38,6 +38,7 @@ COMMANDS = ("run", "train", "export", "bench")
 FLOORS = ("runtime", "train", "export", "bench")
 MODULES = {
     "colorize-run": "colorize.runtime.cli",
+    "colorize-web": "colorize.runtime.web.cli",
     **{f"colorize-{name}": f"colorize.{name}.cli" for name in COMMANDS[1:]},
 }
 MAINS = [

@@ -1,0 +1,64 @@
+"""Copies of films that browsers play."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers.video import MakeFilm, plane_of, read_frames, times_of, with_streams
+
+from colorize.runtime.web.playing import is_playable, write_playable
+
+
+@pytest.fixture
+def master(make_video: MakeFilm, tmp_path: Path) -> Path:
+    """A film as archives keep it: FFV1 of 10 bits in 4:2:2, uneven sides, and PCM sound."""
+    picture = make_video(tmp_path / "picture.mkv", fmt="yuv422p10le", size=(66, 49))
+    return with_streams(
+        picture, tmp_path / "master.mkv", ["pcm_s24le"], None, codec="ffv1", fmt="yuv422p10le"
+    )
+
+
+def test_a_master_becomes_what_browsers_play(master: Path, tmp_path: Path) -> None:
+    assert not is_playable(master)
+    copy, seen = tmp_path / "copy.mp4", list[int]()
+    write_playable(master, copy, seen.append)
+    assert is_playable(copy)
+    before, after = read_frames(master), read_frames(copy)
+    assert seen == list(range(1, 11))
+    assert times_of(after) == times_of(before)
+    with av.open(str(copy)) as container:
+        video, sound = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.pix_fmt) == ("h264", "yuv420p")
+        assert sound.codec_context.name == "aac"
+        loud = [frame.to_ndarray() for frame in container.decode(sound)]
+    assert sum(part.shape[1] for part in loud) == pytest.approx(24_000, abs=2048)
+    assert np.abs(np.concatenate(loud, axis=1)).max() > 0.1
+    darker = plane_of(before[0])[:48].astype(float) / 4 - plane_of(after[0])
+    assert np.abs(darker).mean() < 3
+
+
+def test_films_that_browsers_play_are_left_alone(clip: Path, small_video: Path) -> None:
+    assert is_playable(clip)
+    assert is_playable(small_video)
+
+
+@pytest.mark.parametrize(
+    ("codec", "fmt", "suffix"),
+    [("libx264", "yuv444p", "mp4"), ("mpeg4", "yuv420p", "mp4"), ("libx264", "yuv420p", "mkv")],
+)
+def test_other_films_are_not_taken_for_playable(
+    make_video: MakeFilm, tmp_path: Path, codec: str, fmt: str, suffix: str
+) -> None:
+    film = make_video(tmp_path / f"film.{suffix}", codec=codec, fmt=fmt)
+    assert not is_playable(film)
+
+
+def test_what_is_stopped_leaves_no_copy(master: Path, tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_playable(master, tmp_path / "copy.mp4", stop)
+    assert not list(tmp_path.glob("*copy*"))
+    assert not list(tmp_path.glob(".*"))
