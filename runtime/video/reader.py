@@ -4,7 +4,7 @@ import hashlib
 import heapq
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -45,6 +45,20 @@ class Flaws:
     def in_frames(self) -> int:
         """How many frames may decode otherwise another time."""
         return self.damaged + self.repeated + self.repaired
+
+    def rebased(self, counted: "Flaws", known: "Flaws") -> "Flaws":
+        """Return them as they are if there were KNOWN ones where they begin, in place of COUNTED."""
+        carried = tuple(sorted({*known.carried, *self.carried}))
+        if counted == known:
+            return replace(self, carried=carried)
+        sums = {
+            each.name: getattr(self, each.name)
+            + getattr(known, each.name)
+            - getattr(counted, each.name)
+            for each in fields(self)
+            if each.name != "carried"
+        }
+        return Flaws(**sums, carried=carried)
 
     @property
     def any(self) -> bool:
@@ -90,8 +104,19 @@ class Position:
 
     frames: int  # up to and with this one
     pts: int
-    luma_sha256: str
+    luma_sha256: str  # "": unknown: its time alone tells it
     flaws: Flaws
+
+    def is_same(self, other: "Position") -> bool:
+        """Tell whether the frames after both are the same, as far as their own place tells."""
+        if (self.frames, self.pts) != (other.frames, other.pts):
+            return False
+        # Damage is not filled with the same pixels in every run.
+        damaged = self.flaws.in_frames or other.flaws.in_frames
+        alike = [
+            (flaws.misdated, flaws.rescaled, flaws.jumps) for flaws in (self.flaws, other.flaws)
+        ]
+        return alike[0] == alike[1] and bool(damaged or self.luma_sha256 == other.luma_sha256)
 
     @classmethod
     def of(cls, frames: int, picture: Picture) -> "Position":
@@ -159,6 +184,11 @@ def frame_step(video: VideoStream) -> Fraction:
     return 1 / (rate_of(video) * (video.time_base or Fraction(1, av.time_base)))
 
 
+def is_seekable(container: InputContainer) -> bool:
+    """Tell whether a frame in CONTAINER is found without decoding all that come before it."""
+    return bool(set(container.format.name.split(",")) & set(_SEEKABLE))
+
+
 class VideoReader:
     """Decodes one video: all of it, or what follows the last frame of an earlier run."""
 
@@ -198,7 +228,8 @@ class VideoReader:
             if picture.pts >= position.pts:
                 # A decoder with threads does not fill damage with the same pixels in every run.
                 damaged = position.flaws.in_frames > 0
-                same = damaged or luma_hash(picture.luma) == position.luma_sha256
+                known = position.luma_sha256
+                same = damaged or not known or luma_hash(picture.luma) == known
                 return picture.pts == position.pts and same
             if self._cancelled:
                 break
@@ -231,9 +262,8 @@ class _Decoding:
 
     def seek(self, position: Position) -> bool:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
-        names = self._container.format.name.split(",")
         base = self._video.time_base
-        if position.flaws.any or not set(names) & set(_SEEKABLE) or base is None:
+        if position.flaws.any or not is_seekable(self._container) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
         try:

@@ -21,10 +21,11 @@ from .codecs import choose_encoder
 from .frames import FrameLayout, samples
 from .options import VideoOptions, VideoSettings
 from .protocols import Run, Sink
-from .segments import WorkFolder, stored_packets
+from .segments import stored_packets
 from .side_data import FIELDS, upright
 from .sinks import FileSink, FileWriter, written
 from .source import Source
+from .work_folder import WorkFolder
 from .y4m import Y4MSink
 
 _STORED = Path("frames.mkv")  # how frames wait: without loss

@@ -18,8 +18,8 @@ from .muxer import RefusedError
 from .options import VideoSettings
 from .protocols import ColoredPicture, Run, Start
 from .recorder import Recorder
-from .segments import WorkFolder
 from .source import Source, open_sound
+from .work_folder import WorkFolder
 
 
 @dataclass(frozen=True)
