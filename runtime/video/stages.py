@@ -10,6 +10,7 @@ import numpy as np
 from ..color import F32, U8, gray_to_lightness
 from .chroma import Scratch, SteadyRounding, chroma_planes
 from .frames import FrameLayout, Plane, gray_of
+from .picture import Picture
 from .prefetch import prefetch
 from .protocols import (
     Batch,
@@ -22,7 +23,7 @@ from .protocols import (
     State,
     Steering,
 )
-from .reader import Picture, VideoReader
+from .reader import VideoReader
 from .side_data import as_stored, upright
 from .stabilizer import Stabilizer
 

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from ..errors import InputError, OutputError
 from ..files import WORK_SUFFIX, fitting, sha256, whole_file
 from ..notices import Notice
+from .picture import Flaws
 from .protocols import Start
-from .reader import Flaws
 from .segments import FORMAT, Seam, Segment, after
 
 _MANIFEST = "manifest.json"
@@ -44,7 +44,7 @@ class WorkFolder:
         self.reused_frames = 0
         self._stored: dict[int, Segment] = {}  # on the disk, not yet known to be of use
         self._new = set[int]()  # of those, the ones that this run's helpers made
-        self._target = target
+        self.target = target
         self._identity = {**identity, "format of segments": str(FORMAT)}
         key = sha256(json.dumps(self._identity, sort_keys=True).encode())[:_KEY_DIGITS]
         end = f".{key}{WORK_SUFFIX}"
@@ -91,10 +91,10 @@ class WorkFolder:
             else:
                 self._load()
         except Timeout as error:
-            raise OutputError(f"{self._target}: another run is writing it") from error
+            raise OutputError(f"{self.target}: another run is writing it") from error
         except OSError as error:
             reason = error.strerror or error
-            raise OutputError(f"{self._target}: cannot write there ({reason})") from error
+            raise OutputError(f"{self.target}: cannot write there ({reason})") from error
         except BaseException:  # a signal: nobody will call __exit__
             if self._lock.is_locked:
                 self.__exit__()
@@ -164,7 +164,7 @@ class WorkFolder:
         """Know segment NUMBER, which a helper made and whose files are here; OutputError if not."""
         segment = Segment.load(self.packets_path(number))
         if segment is None:
-            raise OutputError(f"{self._target}: segment {number} was not stored whole")
+            raise OutputError(f"{self.target}: segment {number} was not stored whole")
         self._stored[number] = segment
         self._new.add(number)
 
@@ -211,7 +211,7 @@ class WorkFolder:
 
     def _others(self) -> list[Path]:
         try:
-            beside = sorted(self._target.parent.iterdir())
+            beside = sorted(self.target.parent.iterdir())
         except OSError:
             return []
         return [
