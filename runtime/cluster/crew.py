@@ -51,8 +51,8 @@ class _Worker:
 class Crew:
     """The workers of one run, each with an open Colorizer."""
 
-    def __init__(self, equipment: Equipment, say: Say) -> None:
-        """Start a worker a core of the cluster, or a GPU where EQUIPMENT is for one."""
+    def __init__(self, equipment: Equipment, say: Say, *, most: int | None = None) -> None:
+        """Start a worker a core of the cluster, or a GPU where EQUIPMENT is for one; at most MOST."""
         self._say, self._own, self._device = say, facts(), equipment.device
         self._equipment = ray.put(equipment)
         self._deaths = 0
@@ -64,6 +64,7 @@ class Crew:
         self.size = int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
         if self.size == 0:
             raise EngineError(f"the cluster has no {resource}s; --list-devices --cluster shows it")
+        self.size = min(self.size, most or self.size)
         self._workers = [self._hired() for _ in range(self.size)]
 
     def _hired(self) -> _Worker:
