@@ -201,7 +201,7 @@ class _FilmRun:
                 stages = {
                     **message.stages,
                     "workers": message.seconds,
-                    "lead-in": message.lead_in,
+                    "lead in": message.lead_in,
                 }
                 for name, seconds in stages.items():
                     self._run.watch.seconds[name] = self._run.watch.seconds.get(name, 0) + seconds

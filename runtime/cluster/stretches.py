@@ -11,7 +11,7 @@ import numpy as np
 
 from ..color import F32
 from ..colorizer import Colorizer, VideoNetwork
-from ..errors import InputError, OutOfMemoryError
+from ..errors import EngineError, InputError, OutOfMemoryError, OutputError
 from ..files import source_identity
 from ..notices import Notice, OnNotice
 from ..video.frames import FrameLayout
@@ -42,6 +42,14 @@ def colored_stretch(
     for path, seen in task.seen.items():
         own = task.source.identity if path == task.source.path else partial(source_identity, path)
         check_seen(path, own, seen, node)
+    try:
+        yield from _made(task, colorizer, folder)
+    except OutputError as error:  # where segments wait here, not where the film will be
+        raise EngineError(f"{node}: no room for a segment in {folder} ({error})") from error
+    yield Finished()
+
+
+def _made(task: FilmTask, colorizer: Colorizer, folder: Path) -> Iterator[Message]:
     began, notices = time.monotonic(), list[Notice]()
     with task.source.open() as container, TemporaryDirectory(dir=folder) as scratch:
         video = task.source.video(container)
@@ -59,7 +67,6 @@ def colored_stretch(
         start = _start(task, run)
         if not isinstance(start, LeadIn):
             yield Unfit(start)
-            yield Finished()
             return
         made = _StretchMaker(task, run, Path(scratch))
         for message in made.messages(start, FullSizeNetwork(colorizer, str(task.source.path))):
@@ -69,7 +76,6 @@ def colored_stretch(
         yield Spent(run.watch.seconds, time.monotonic() - began, made.colored_from - began)
         if made.ended:
             yield FilmEnds(made.tail)
-    yield Finished()
 
 
 def _start(task: FilmTask, run: Run) -> LeadIn | str:

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.crew import NearCrew
 from helpers.scenes import scene, write_film
 
+from colorize.runtime.cluster.crew import Crew
+from colorize.runtime.cluster.run import equipment_of
 from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.notices import Notice
@@ -16,17 +20,13 @@ from colorize.runtime.notices import Notice
 LENGTHS = (26, 33, 20, 30, 27, 18, 35, 31)
 """Frames of the film's scenes."""
 
-ray = pytest.importorskip("ray", reason="the extra cluster is not installed")
-
-from colorize.runtime.cluster.crew import Crew  # noqa: E402
-from colorize.runtime.cluster.run import equipment_of  # noqa: E402
-
 Hire = Callable[..., AbstractContextManager[Crew]]
 
 
 @pytest.fixture(scope="session")
 def cluster(own_cache: None) -> Iterator[Any]:
     """A node with four cores on this machine, whatever it has; this process has joined it."""
+    import ray
     from ray.cluster_utils import Cluster
 
     facts = {"num_cpus": 4, "object_store_memory": 100 << 20, "include_dashboard": False}
@@ -52,8 +52,6 @@ def hire(cluster: Any, colorizer: Colorizer, said: list[str]) -> Hire:
 
     @contextmanager
     def crew(most: int, **changed: Any) -> Iterator[Crew]:
-        from dataclasses import replace
-
         def say(line: Notice | str) -> None:
             said.append(str(line))
 
@@ -62,6 +60,16 @@ def hire(cluster: Any, colorizer: Colorizer, said: list[str]) -> Hire:
             yield made
         finally:
             made.close()
+
+    return crew
+
+
+@pytest.fixture
+def near(colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., NearCrew]:
+    """`near(2)`: two workers in this process."""
+
+    def crew(size: int, **faults: Any) -> NearCrew:
+        return NearCrew(colorizer, tmp_path_factory.mktemp("workers"), size, **faults)
 
     return crew
 
@@ -84,6 +92,6 @@ def film(frames: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def still(frames: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of 80 frames without a cut."""
-    pictures = [np.roll(frames[0], index // 2, axis=1) for index in range(80)]
+    """A film of 160 frames without a cut."""
+    pictures = [np.roll(frames[0], index // 2, axis=1) for index in range(160)]
     return write_film(tmp_path_factory.mktemp("still") / "still.mkv", pictures)
