@@ -13,7 +13,8 @@ from ..notices import Notice
 from .tasks import Equipment, Facts, Failed, FilmTask, Finished, Message, PhotoTask
 from .worker import ColorizeWorker, facts, node_name
 
-_PATIENCE = 60.0  # seconds in which no worker comes before the run gives up
+_PATIENCE = 30.0  # seconds in which no worker comes before the user is told
+_TIMES = 20  # that the user is told before the run gives up
 _CLOSING = 5.0  # seconds for workers to tidy up
 _MOST_DEATHS = 10  # beyond three a worker
 
@@ -52,7 +53,10 @@ class Crew:
     """The workers of one run, each with an open Colorizer."""
 
     def __init__(self, equipment: Equipment, say: Say, *, most: int | None = None) -> None:
-        """Start a worker a core of the cluster, or a GPU where EQUIPMENT is for one; at most MOST."""
+        """Start a worker for each of the cluster's cores, or its GPUs if EQUIPMENT is for one.
+
+        MOST is the most workers that are started. EngineError if there is nothing to compute on.
+        """
         self._say, self._own, self._device = say, facts(), equipment.device
         self._equipment = ray.put(equipment)
         self._deaths = 0
@@ -124,13 +128,15 @@ class Crew:
     def _next_ready(self) -> _Worker:
         asked = {worker.asked: worker for worker in self._workers if worker.asked is not None}
         at_work = any(worker.node for worker in asked.values())
-        ready, _ = ray.wait(list(asked), timeout=None if at_work else _PATIENCE)
-        if not ready:
-            raise EngineError(
-                f"none of {len(asked)} workers has started within {_PATIENCE:.0f} seconds: the "
-                "cluster has no free cores or memory for them"
-            )
-        return asked[ready[0]]
+        for _ in range(_TIMES):
+            ready, _ = ray.wait(list(asked), timeout=None if at_work else _PATIENCE)
+            if ready:
+                return asked[ready[0]]
+            self._say("waits for the cluster: no worker has started; does other work fill it?")
+        raise EngineError(
+            f"no worker has started within {_TIMES * _PATIENCE:.0f} seconds: the cluster has no "
+            "free cores or memory; ray status tells who uses them"
+        )
 
     def _answer(self, worker: _Worker) -> Message | Lost | None:
         """Return what WORKER gave; None where that was nothing for the task."""

@@ -1,5 +1,6 @@
 """One small Ray cluster for all tests of a run, and films with cuts."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -25,19 +26,19 @@ Hire = Callable[..., AbstractContextManager[Crew]]
 
 @pytest.fixture(scope="session")
 def cluster(own_cache: None) -> Iterator[Any]:
-    """A node with four cores on this machine, whatever it has; this process has joined it."""
+    """A node with two cores on this machine, whatever it has; this process has joined it."""
     import ray
     from ray.cluster_utils import Cluster
 
-    facts = {"num_cpus": 4, "object_store_memory": 100 << 20, "include_dashboard": False}
+    facts = {"num_cpus": 2, "object_store_memory": 100 << 20, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         made = Cluster(initialize_head=True, head_node_args=facts)
-        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
         yield made
         ray.shutdown()
-        made.shutdown()
+        made.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

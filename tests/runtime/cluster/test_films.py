@@ -23,6 +23,7 @@ from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.engines.memory_fallback import MemoryFallback
 from colorize.runtime.errors import EngineError, InputError, OutOfMemoryError, OutputError
+from colorize.runtime.steering.scenes import CutDetector
 from colorize.runtime.video.colorize import VideoReport
 from colorize.runtime.video.options import VideoOptions
 
@@ -264,10 +265,8 @@ def test_a_stretch_that_begins_otherwise_than_the_one_before_ended_is_made_again
         lead_in_detector(self, gray)
         return True
 
-    lead_in_detector = lead_in.CutDetector.is_cut
-    monkeypatch.setattr(
-        lead_in, "CutDetector", type("Wrong", (lead_in.CutDetector,), {"is_cut": wrong})
-    )
+    lead_in_detector = CutDetector.is_cut
+    monkeypatch.setattr(lead_in, "CutDetector", type("Wrong", (CutDetector,), {"is_cut": wrong}))
     report = made_by(near(3), colorizer, film, tmp_path / "out.mkv")
     assert content_of(tmp_path / "out.mkv") == content_of(alone)
     assert any("are colored once more" in message for message in messages_of(report))
@@ -306,9 +305,9 @@ def test_numbered_frames_and_trials_are_made_by_workers_too(
 def test_a_source_that_workers_do_not_see_is_refused_with_the_nodes_name(
     film: Path, colorizer: Colorizer, near: Near, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from colorize.runtime.cluster import stretches, worker
+    from colorize.runtime.cluster import photo_worker, stretches, worker
 
-    seen = stretches.check_seen
+    seen = photo_worker.check_seen
 
     def elsewhere(path: Path, look: Any, known: str, node: str) -> None:
         def missing() -> str:
@@ -318,9 +317,7 @@ def test_a_source_that_workers_do_not_see_is_refused_with_the_nodes_name(
 
     monkeypatch.setattr(stretches, "check_seen", elsewhere)
     monkeypatch.setattr(worker, "node_name", lambda: "attic")
-    with pytest.raises(
-        InputError, match=r"the node attic does not see it \(.*No such file.*all nodes"
-    ):
+    with pytest.raises(InputError, match=r"node attic does not see it \(.*No such file.*all nodes"):
         made_by(near(2), colorizer, film, tmp_path / "out.mkv")
     assert left_in(tmp_path) == []
 
