@@ -25,11 +25,12 @@ _QUIET = {
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str, cores: int | None = None) -> Iterator[None]:
     """Join the cluster at ADDRESS for as long as the context lasts.
 
     ADDRESS is local, for one that is started here and ends with the context, auto, for the one that
     runs here, or HOST:PORT, or ray://HOST:PORT. A program that has joined one already stays in it.
+    CORES is how many a local one has (default: those that this process may use).
     MissingExtraError without Ray, EngineError where nothing answers, or other versions run.
     """
     require_extra("cluster", ["ray"])
@@ -42,7 +43,7 @@ def connected(address: str) -> Iterator[None]:
         return
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**_arguments(address), log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _refusal(address, error) from error
     finally:
@@ -54,10 +55,10 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _arguments(address: str) -> dict[str, Any]:
+def _arguments(address: str, cores: int | None) -> dict[str, Any]:
     if address == "local":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        cores = cores or 1
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = cores or own or 1
         store = max(_STORE_BYTES * cores, _LEAST_STORE)
         return {"address": "local", "num_cpus": cores, "object_store_memory": store}
     if address != "auto":

@@ -97,6 +97,11 @@ class Crew:
                     worker.asked = worker.actor.more.options(name=worker.name).remote()
                 yield Event(context, message)
 
+    def gather(self) -> None:
+        """Wait until all workers are there, before any has a task."""
+        while any(not worker.node for worker in self._workers):
+            self._answer(self._next_ready())
+
     def abandon(self, context: object) -> None:
         """Take no interest any more in the task that was given with CONTEXT."""
         for worker in self._workers:

@@ -37,12 +37,14 @@ def cluster_run_all(address: str, colorizer: Colorizer, say: Say) -> Iterator[Ru
     with connected(address):
         crew = Crew(equipment_of(colorizer), say)
         try:
-            yield _Runner(crew, say).run_all
+            yield Runner(crew, say).run_all
         finally:
             crew.close()
 
 
-class _Runner:
+class Runner:
+    """Does jobs with the workers of CREW."""
+
     def __init__(self, crew: Crew, say: Say) -> None:
         self._crew, self._say = crew, say
 

@@ -189,11 +189,11 @@ class _StretchMaker:
                     rehearsed=True,
                 )
                 with closing(recorder):
-                    done = 0
+                    done, every = 0, max(run.settings.batch, run.settings.segment_frames // 8)
                     for item in items:
                         recorder.add(item)
                         done += 1
-                        if done % run.settings.batch == 0:
+                        if done % every == 0:
                             yield Reached(done)
                         yield from outbox.sent()
                         if done == most:

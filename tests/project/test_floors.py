@@ -17,7 +17,7 @@ ROOMS = {  # in each floor: each may use those before it; a room is a folder or 
     "losses loop run cli",
     "export": "listing proof graphs tensorrt jobs foreign cli",
     "bench": "options machine settings training_speed quality speed video compare_runs bounds "
-    "report measure run cli",
+    "cluster report measure run cli",
 }
 HEAVY = {"torch", "torchvision", "lightning", "lightning_fabric", "onnx", "onnxscript"}
 
