@@ -61,6 +61,7 @@ WEB = [
 ]
 HEIF = ["pillow-heif>=1,<2"]
 RAW = ["rawpy>=0.24,<1"]  # LibRaw: develops what cameras write
+CLUSTER = ["ray[default]>=2.50,<3"]
 DOCS = [
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.6,<10",
@@ -84,6 +85,7 @@ EXTRAS = {
         "nvidia-ml-py>=12,<14",
     ],
     "docs": DOCS,
+    "cluster": CLUSTER,
     "vapoursynth": ["vapoursynth>=74; python_version >= '3.12'"],  # has no wheels for 3.11
     "all": sorted({*WEB, *TRAIN, *EXPORT, *IMPORT, *BENCH, *ORT}),
     "dev": [
@@ -101,6 +103,7 @@ EXTRAS = {
         *WEB,
         *HEIF,
         *RAW,
+        *CLUSTER,
         *DOCS,
     ],
 }

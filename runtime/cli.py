@@ -1,7 +1,8 @@
 """The command colorize-run: arguments only."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,27 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from .command import Command, completes, console, refuse_given, without_converter
+from .command import (
+    Command,
+    completes,
+    console,
+    refuse_given,
+    require_extra,
+    without_converter,
+)
 from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
 from .inputs import PIPE
-from .jobs import Job, extraction_folders, plan, with_hints, with_references
+from .jobs import (
+    Job,
+    RunAll,
+    extraction_folders,
+    plan,
+    run_all,
+    with_hints,
+    with_references,
+)
 from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
@@ -214,6 +230,12 @@ def _encoders() -> Iterable[str]:
     "--duration", callback=_read_time, metavar="TIME", help="Video, for trials: how much to color."
 )
 @click.option(
+    "--cluster",
+    metavar="local|auto|ADDRESS",
+    help="Color on a Ray cluster: one that is started here with a worker a core or GPU, the one "
+    "that runs here, or that at HOST:PORT or ray://HOST:PORT.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Color nothing: list what would be done, and what time and room it would take.",
@@ -253,6 +275,7 @@ def main(
     discard_work: bool,
     start: float | None,
     duration: float | None,
+    cluster: str | None,
     dry_run: bool,
 ) -> int:
     """Add color to photographs and videos.
@@ -272,12 +295,19 @@ def main(
     if list_models:
         return 0 if print_models(model, as_json=as_json) else SOME_FAILED
     if list_devices:
-        print_devices(as_json=as_json)
+        if cluster is None:
+            print_devices(as_json=as_json)
+        else:
+            from .cluster.devices import print_node_devices
+
+            print_node_devices(cluster, as_json=as_json)
         return 0
     if not inputs:
         raise click.UsageError("Missing argument 'INPUT...'.")
     if as_json and output == PIPE:
         raise ArgumentError("--json writes to stdout, and so does -o -; name a file with -o")
+    if cluster is not None:
+        _check_cluster(cluster, (*inputs, output))
     terminal = console()
     outcomes = JsonLines() if as_json else Names()
 
@@ -362,6 +392,7 @@ def main(
             saturation=saturation,
             refine=refine,
             cuda_graph=cuda_graph,
+            threads=None if cluster is None else 1,  # as each of the workers
             on_notice=say,
         ) as colorizer,
     ):
@@ -372,11 +403,37 @@ def main(
             return _dry_run(jobs, colorizer, options)
         if options.is_trial:
             say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
-        outcomes.start(model, colorizer, len(jobs))
-        code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped)
+        with _runner(cluster, colorizer, say) as runner:
+            outcomes.start(model, colorizer, len(jobs))
+            code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped, runner)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
     return code
+
+
+def _check_cluster(address: str, paths: Iterable[Path | None]) -> None:
+    """Raise ArgumentError or MissingExtraError for what cannot be done on a cluster."""
+    if not address:
+        raise ArgumentError("--cluster: is empty; give local, auto or an address")
+    if PIPE in paths:
+        raise ArgumentError("--cluster takes files: a pipe reaches one machine alone")
+    refused = ("show", "dry_run", "extract_references")
+    refuse_given(refused, "does not go with --cluster")
+    require_extra("cluster", ["ray"])
+
+
+@contextmanager
+def _runner(
+    cluster: str | None, colorizer: "Colorizer", say: Callable[[Notice | str], None]
+) -> Iterator[RunAll]:
+    """Yield what does the jobs: this process, or the workers of a cluster."""
+    if cluster is None:
+        yield run_all
+        return
+    from .cluster.run import cluster_run_all
+
+    with cluster_run_all(cluster, colorizer, say) as runner:
+        yield runner
 
 
 def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .steering.extract import Extraction, Scene
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
+    from .video.sinks import SegmentMaker
     from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
@@ -75,6 +76,7 @@ class Colorizer:
         saturation: float = 1.0,
         refine: bool = False,
         cuda_graph: bool = False,
+        threads: int | None = None,
         on_notice: OnNotice = warn,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
@@ -83,16 +85,17 @@ class Colorizer:
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
         photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
-        alone can. ON_NOTICE gets what the user should know as it arises, such as a smaller size
-        where memory runs out (default: those of severity warning become Python warnings). Raises
-        ModelError, EngineError or ArgumentError.
+        alone can. THREADS is how many cores an engine on the CPU may use. ON_NOTICE gets what the
+        user should know as it arises, such as a smaller size where memory runs out (default: those
+        of severity warning become Python warnings). Raises ModelError, EngineError or
+        ArgumentError.
         """
         _check_saturation(saturation)
         if precision not in get_args(Precision):
             known = ", ".join(get_args(Precision))
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
         self._closed = False
-        self.engine: Engine = open_engine(find_model(model), backend, precision, device)
+        self.engine: Engine = open_engine(find_model(model), backend, precision, device, threads)
         self._fallback = MemoryFallback(self.engine)
         self._on_notice = on_notice
         if cuda_graph:
@@ -108,6 +111,7 @@ class Colorizer:
             raise
         self.saturation = saturation
         self.refine = refine
+        self.cuda_graph = cuda_graph
 
     def adjusted(
         self,
@@ -270,6 +274,7 @@ class Colorizer:
         references: "str | Path | Mapping[int, Reference] | None" = None,
         keep_segments: bool | None = None,
         cancel: Event | None = None,
+        helpers: "SegmentMaker | None" = None,
     ) -> "VideoReport":
         """Colorize a video; sound is copied, luma passed on unchanged: see video.colorize.
 
@@ -281,7 +286,8 @@ class Colorizer:
         frames their colors, which are carried through their scenes. KEEP_SEGMENTS keeps what a run
         with other references can use again (default: if there are references). Once another thread
         sets CANCEL, the call ends as by Ctrl-C: a KeyboardInterrupt, whose message tells how many
-        finished frames are kept for the same call to go on after.
+        finished frames are kept for the same call to go on after. HELPERS, such
+        as the workers of `cluster.films.FilmWorkers`, make the segments elsewhere.
         """
         from .steering.follow import ReferenceSteering, SceneSteering
         from .steering.references import digests
@@ -313,6 +319,7 @@ class Colorizer:
                 keep_segments=kept,
             ),
             SceneSteering() if known is None else ReferenceSteering(known),
+            helpers=helpers,
             on_progress=on_progress,
             on_notice=self._on_notice,
             cancel=cancel,

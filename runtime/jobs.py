@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .steering.hints import Hints
     from .video.colorize import VideoProgress
     from .video.options import VideoOptions
+    from .video.sinks import SegmentMaker
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ class Job:
         colorizer: "Colorizer",
         options: "VideoOptions",
         on_progress: Callable[["VideoProgress"], None],
+        helpers: "SegmentMaker | None" = None,
     ) -> list[Notice]:
         """Do it and return what is to be said at its end; COLORIZER tells the rest as it arises.
 
-        A file is what its content says, not its name.
+        A file is what its content says, not its name. HELPERS make the segments of a video.
         """
         from .photo.reader import is_photo
         from .video.y4m import SIGNATURE, Prefixed
@@ -57,14 +59,14 @@ class Job:
             if content == SIGNATURE:
                 self._refuse_hints()
                 video = cast(BinaryIO, Prefixed(content, sys.stdin.buffer))
-                return self._video(colorizer, video, options, on_progress)
+                return self._video(colorizer, video, options, on_progress, helpers)
             content += sys.stdin.buffer.read()
         if is_photo(self.source, content):
             return self._photo(colorizer, content)
         self._refuse_hints()
         if content is not None:
             raise InputError("-: standard input is neither a picture known here nor y4m")
-        return self._video(colorizer, video, options, on_progress)
+        return self._video(colorizer, video, options, on_progress, helpers)
 
     def _video(
         self,
@@ -72,6 +74,7 @@ class Job:
         source: Path | BinaryIO,
         options: "VideoOptions",
         on_progress: Callable[["VideoProgress"], None],
+        helpers: "SegmentMaker | None",
     ) -> list[Notice]:
         target = sys.stdout.buffer if self.target == PIPE else self.target
         report = colorizer.video(
@@ -81,6 +84,7 @@ class Job:
             on_progress,
             references=self.references,
             keep_segments=self.references is not None and not self.discard_work,
+            helpers=helpers,
         )
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.stages.items())
         frames = report.frames - report.resumed
@@ -162,7 +166,11 @@ class Job:
             sys.stdout.buffer.write(whole.getbuffer())
         else:
             lost = write_photo(self.target, photo)
-        messages = [*photo.remarks, *lost]
+        return self.lost(photo, lost)
+
+    def lost(self, photo: "Photo", remarks: Sequence[str]) -> list[Notice]:
+        """Return what is to be said of PHOTO, of whose writing there are REMARKS."""
+        messages = [*photo.remarks, *remarks]
         if photo.pictures > 1:
             messages.append(f"only the first of its {photo.pictures} pictures was colored")
         return [Notice(said, topic="output", source=str(self.source)) for said in messages]
@@ -179,11 +187,8 @@ def run_all(
     Photographs that follow each other are streamed; ON_PROGRESS returns what gets the progress of a
     video.
     """
-    from .photo.reader import is_photo, pixels_of
+    from .photo.reader import pixels_of
     from .photo.stream import Steps, stream
-
-    def streamed(job: Job) -> bool:
-        return job.source != PIPE and is_photo(job.source)
 
     steps = Steps[Job, list[Notice]](
         lambda job: pixels_of(job.source),
@@ -191,17 +196,47 @@ def run_all(
         lambda job, photo: job.write(photo),
         Job.hints,
     )
-    for photos, group in groupby(jobs, streamed):
+    for photos, group in groupby(jobs, is_streamed):
         if photos:
             yield from stream(colorizer, group, steps)
-            continue
-        for job in group:
-            done: Future[list[Notice]] = Future()
-            try:
-                done.set_result(job.run(colorizer, options, on_progress(job)))
-            except Exception as error:  # the caller's to judge, as that of a photograph
-                done.set_exception(error)
-            yield job, done
+        else:
+            yield from run_each(group, colorizer, options, on_progress)
+
+
+def is_streamed(job: Job) -> bool:
+    """Tell whether JOB is a photograph in a file, which may be done together with others."""
+    from .photo.reader import is_photo
+
+    return job.source != PIPE and is_photo(job.source)
+
+
+def run_each(
+    jobs: Iterable[Job],
+    colorizer: "Colorizer",
+    options: "VideoOptions",
+    on_progress: Callable[[Job], Callable[["VideoProgress"], None]],
+    helpers: "SegmentMaker | None" = None,
+) -> Iterator[tuple[Job, "Future[list[Notice]]"]]:
+    """Do the jobs one by one, as `run_all` does films; HELPERS make their segments."""
+    for job in jobs:
+        done: Future[list[Notice]] = Future()
+        try:
+            done.set_result(job.run(colorizer, options, on_progress(job), helpers))
+        except Exception as error:  # the caller's to judge, as that of a photograph
+            done.set_exception(error)
+        yield job, done
+
+
+RunAll = Callable[
+    [
+        Iterable[Job],
+        "Colorizer",
+        "VideoOptions",
+        Callable[[Job], Callable[["VideoProgress"], None]],
+    ],
+    Iterator[tuple[Job, "Future[list[Notice]]"]],
+]
+"""What does jobs, as `run_all` does."""
 
 
 def with_references(

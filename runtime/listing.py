@@ -2,11 +2,16 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from .errors import ModelError
 from .models.catalog import ModelSummary, listed_models
+
+if TYPE_CHECKING:
+    from .engines.base import EngineDevice
 
 
 def print_models(name: str, *, as_json: bool = False) -> bool:
@@ -64,19 +69,37 @@ def print_devices(*, as_json: bool = False) -> None:
     """Print a table on a terminal, else one line a device."""
     from .engines.select import engine_devices
 
-    rows = [
-        (backend, found.device, found.name, found.problem)
-        for backend, devices in engine_devices().items()
-        for found in devices
-    ]
+    rows = device_rows(engine_devices())
     if as_json:
-        names = ("backend", "device", "hardware", "problem")
-        devices = [
-            dict(zip(names, (*row[:2], *(text or None for text in row[2:])), strict=True))
-            for row in rows
-        ]
-        click.echo(json.dumps({"devices": devices}, indent=2))
+        click.echo(json.dumps({"devices": device_fields(rows)}, indent=2))
         return
+    print_rows(rows)
+
+
+Row = tuple[str, str, str, str]
+"""Backend, device, hardware, problem."""
+
+
+def device_rows(found: Mapping[str, "Sequence[EngineDevice]"]) -> list[Row]:
+    """Return what is listed of devices by backend."""
+    return [
+        (backend, each.device, each.name, each.problem)
+        for backend, devices in found.items()
+        for each in devices
+    ]
+
+
+def device_fields(rows: Sequence[Row]) -> list[dict[str, str | None]]:
+    """Return the ROWS as they stand in JSON."""
+    names = ("backend", "device", "hardware", "problem")
+    return [
+        dict(zip(names, (*row[:2], *(text or None for text in row[2:])), strict=True))
+        for row in rows
+    ]
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print a table on a terminal, else one line a device."""
     if sys.stdout.isatty():
         _print_table(rows)
         return
@@ -86,7 +109,7 @@ def print_devices(*, as_json: bool = False) -> None:
         click.echo(f"{place}{hardware}: {f'no: {problem}' if problem else 'yes'}")
 
 
-def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

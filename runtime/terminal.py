@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from .errors import ColorizeError
 from .finished import FinishedJobs
-from .jobs import Job, run_all
+from .jobs import Job, RunAll, run_all
 from .notices import Notice
 from .outcomes import Names
 from .video.options import VideoOptions
@@ -54,8 +54,9 @@ def run_jobs(
     finished: FinishedJobs,
     outcomes: Names,
     skipped: int,
+    run_all: RunAll = run_all,
 ) -> int:
-    """Do JOBS, SKIPPED of which an earlier run did, and return the exit code.
+    """Do JOBS, SKIPPED of which an earlier run did, by RUN_ALL; return the exit code.
 
     The error of a job that alone was asked for is raised.
     """

@@ -32,9 +32,9 @@ from .steering.references import Reference, find_references
 from .steering.scenes import CutDetector
 from .video.frames import FrameLayout, Plane, gray_of, layout_of
 from .video.options import VideoOptions, VideoSettings
+from .video.picture import Flaws, Picture, Position
 from .video.prefetch import Stopwatch
 from .video.protocols import FrameSteering, Run, Start
-from .video.reader import Flaws, Picture, Position
 from .video.source import Source, StreamFacts
 from .video.stages import FrameColorizer
 

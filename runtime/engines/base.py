@@ -39,9 +39,16 @@ class Engine(ABC):
     memory_signs: tuple[str, ...] = ("bad_alloc",)  # parts of the library's out-of-memory messages
 
     @abstractmethod
-    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
+    def __init__(
+        self,
+        model: Path,
+        precision: Precision = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         """Load MODEL on DEVICE: auto, cpu, cuda, cuda:N, gpu or npu.
 
+        THREADS is how many of the CPU's cores it may use (default: all); a GPU needs none.
         ModelError if it breaks the contract; EngineError if it cannot run there, in that precision.
         """
 

@@ -41,7 +41,13 @@ class OnnxRuntimeEngine(Engine):
         "ALLOC_FAILED",  # CUBLAS_STATUS_ALLOC_FAILED and its like
     )
 
-    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
+    def __init__(
+        self,
+        model: Path,
+        precision: Precision = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.model = model
         kind, _, number = device.replace("auto", "cpu").partition(":")
         if kind not in _PROVIDERS or (kind == "cpu" and number):
@@ -52,7 +58,7 @@ class OnnxRuntimeEngine(Engine):
         self._ordinal = 0 if kind == "cpu" else _usable_gpu(kind, number)
         self.device = "CPU" if kind == "cpu" else f"{kind}:{self._ordinal}"
         self._memory = "cpu" if kind == "cpu" else "cuda"
-        self._session = _open_session(model, kind, self._ordinal)
+        self._session = _open_session(model, kind, self._ordinal, threads)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.info = ModelInfo.from_metadata(metadata, str(model))
         check_signature(
@@ -162,10 +168,13 @@ def _preload() -> None:
         onnxruntime.preload_dlls()
 
 
-def _open_session(model: Path, kind: str, ordinal: int) -> onnxruntime.InferenceSession:
+def _open_session(
+    model: Path, kind: str, ordinal: int, threads: int | None = None
+) -> onnxruntime.InferenceSession:
     provider = _PROVIDERS[kind]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _SILENT
+    options.intra_op_num_threads = threads or 0
     providers: list[Any] = [provider]
     if kind == "cuda":
         # TF32, which is the default, rounds to 10 bits of mantissa: the proofs do not cover it.

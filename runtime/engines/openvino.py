@@ -37,7 +37,13 @@ class OpenVINOEngine(Engine):
         "max size of memory object",
     )
 
-    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
+    def __init__(
+        self,
+        model: Path,
+        precision: Precision = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         self.model = model
         self._core = shared_core()
         self._place = _place(self._core, device)
@@ -59,6 +65,8 @@ class OpenVINOEngine(Engine):
         self._config = (
             {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         )
+        if threads is not None and self._place == "CPU":
+            self._config["INFERENCE_NUM_THREADS"] = str(threads)
         self._unhinted = without_hints(self._network) if self.info.takes_hints else None
         self.omits_hints = self._unhinted is not None
         self._requests: dict[tuple[str, bool], list[openvino.InferRequest]] = {}

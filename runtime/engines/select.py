@@ -42,9 +42,15 @@ _ON_DEMAND = (("openvino", "gpu"), ("openvino", "npu"), ("onnxruntime", "tensorr
 
 
 def open_engine(
-    model: Path, backend: str = "auto", precision: Precision = "auto", device: str = "auto"
+    model: Path,
+    backend: str = "auto",
+    precision: Precision = "auto",
+    device: str = "auto",
+    threads: int | None = None,
 ) -> Engine:
     """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used, and the fix.
+
+    THREADS as Engine has it.
 
     If the choice is left to `auto`, the engine's `why` says how it was made.
     """
@@ -52,7 +58,7 @@ def open_engine(
     refuse_two_onnxruntimes()
     if len(candidates) == 1:
         [(name, _)] = candidates
-        return engine_class(name)(model, precision, device)
+        return engine_class(name)(model, precision, device, threads)
     if device.startswith("cuda"):
         cuda.find_device(device)  # one clear reason, instead of one from each backend
     gpus = cuda.devices()
@@ -61,7 +67,8 @@ def open_engine(
         if kind == "cuda" and device == "auto" and not gpus:
             continue
         try:
-            engine = engine_class(name)(model, precision, kind if device == "auto" else device)
+            place = kind if device == "auto" else device
+            engine = engine_class(name)(model, precision, place, threads)
         except EngineError as error:
             refusals.append(f"{name}: {str(error).removeprefix(f'backend {name} ')}")
             continue

@@ -11,7 +11,8 @@ from ..files import REFERENCE_NAME, SCENES_NAME, reference_name, whole_file
 from ..photo.photo import Photo
 from ..photo.writer import write_photo
 from ..video.frames import gray_of
-from ..video.reader import Picture, VideoReader
+from ..video.picture import Picture
+from ..video.reader import VideoReader
 from ..video.side_data import upright
 from ..video.source import Source
 from .scenes import CutDetector, detail

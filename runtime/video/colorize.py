@@ -8,12 +8,13 @@ from threading import Event
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from ..files import is_pattern
 from ..notices import Notice, NoticeLog, OnNotice
 from .options import VideoSettings
 from .prefetch import Stopwatch
 from .protocols import Guide, Network, Run, Sink, Steering
+from .sinks import FileWriter, SegmentMaker
 from .source import (
     Source,
     StreamFacts,
@@ -57,13 +58,15 @@ def colorize_video(
     steering: Steering,
     *,
     guide: Guide | None = None,
+    helpers: SegmentMaker | None = None,
     on_progress: Callable[[VideoProgress], None] = lambda _: None,
     on_notice: OnNotice = lambda _: None,
     cancel: Event | None = None,
 ) -> VideoReport:
     """Write SOURCE in color to SINK, with the colors that NETWORK gives and GUIDE knows.
 
-    STEERING tells scenes apart and has the last word on colors.
+    STEERING tells scenes apart and has the last word on colors. HELPERS make the segments of a file
+    in place of NETWORK.
 
     The decoded luma plane goes through bit for bit; frame count, timestamps and all else that the
     sink can hold are kept. ON_NOTICE gets each of the report's notices as it arises. CANCEL, set by
@@ -93,11 +96,18 @@ def colorize_video(
         with sink.open(run) as writer:
             run = replace(run, folder=writer.folder)
 
-            def progress() -> None:
+            def progress(frames: int | None = None) -> None:
+                done = writer.frames if frames is None else frames
                 seconds = time.monotonic() - began
-                on_progress(VideoProgress(writer.frames, total, seconds, resumed=writer.resumed))
+                on_progress(VideoProgress(done, total, seconds, resumed=writer.resumed))
 
-            more = True
+            more = helpers is None
+            flaws = writer.start.flaws
+            if helpers is not None:
+                if not isinstance(writer, FileWriter):
+                    raise ArgumentError("-: helpers write no stream; name a file as output")
+                writer.take(helpers, steering, progress)
+                flaws = writer.start.flaws
             while more:
                 start, more = writer.start, False
                 flaws = start.flaws

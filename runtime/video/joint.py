@@ -18,8 +18,8 @@ from .muxer import TIMECODE, Muxer, RefusedError, given_sound, lost_tags
 from .options import VideoOptions
 from .protocols import Run
 from .room import check_room, free_room
-from .segments import WorkFolder
 from .source import Source
+from .work_folder import WorkFolder
 
 _REHEARSED = 60  # packets of each stream
 

@@ -16,8 +16,8 @@ from ..color import F32, U8
 from ..notices import OnNotice
 from .frames import FrameLayout, Plane
 from .options import VideoSettings
+from .picture import Flaws, Picture, Position
 from .prefetch import Stopwatch
-from .reader import Flaws, Picture, Position
 from .source import Source, StreamFacts
 from .stretch import Stretch
 

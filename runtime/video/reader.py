@@ -1,10 +1,9 @@
 """Reads a video: frames in the order of showing, across damage, from any of them on."""
 
-import hashlib
 import heapq
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -16,9 +15,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from ..notices import Notice
 from .clock import AnyPacket, Clock
-from .frames import FrameLayout, Plane, layout_of, luma_of
+from .frames import FrameLayout, layout_of, luma_of
+from .picture import Flaws, Picture, Position, luma_hash
 from .side_data import CAPTIONS, kinds_of
 from .source import Source, is_untimed, path_of, rate_of
 
@@ -28,86 +27,6 @@ _SEEK_BACK_SECONDS = 10  # beyond open groups of pictures, whose first frames ne
 _OF_ASF = ("wmv", "msmpeg4", "vc1")  # codecs
 _MOST_TRIES = 100  # to continue reading behind damage
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
-
-
-@dataclass(frozen=True)
-class Flaws:
-    """What was wrong with a video up to some frame, and was bridged."""
-
-    damaged: int = 0  # packets that could not be decoded
-    repeated: int = 0  # frames lost in them, in whose place the one before is repeated
-    repaired: int = 0  # frames with damage inside, which the decoder filled
-    misdated: int = 0  # frames whose time was not after the one before
-    rescaled: int = 0  # frames of another size or format than the first
-    jumps: int = 0  # of the clock, taken out of picture and sound
-    carried: tuple[str, ...] = ()  # what frames carried beside their picture; no flaw in itself
-
-    @property
-    def in_frames(self) -> int:
-        """How many frames may decode otherwise another time."""
-        return self.damaged + self.repeated + self.repaired
-
-    @property
-    def any(self) -> bool:
-        """Whether there was one."""
-        return replace(self, carried=()) != Flaws()
-
-    @property
-    def notices(self) -> list[Notice]:
-        """They, for the user."""
-        said = []
-        if self.damaged:
-            said.append(
-                f"{self.damaged} damaged packets were skipped; "
-                f"{self.repeated} frames lost with them repeat the one before"
-            )
-        if self.repaired:
-            said.append(f"{self.repaired} frames had damage inside that the decoder filled")
-        if self.misdated:
-            said.append(f"{self.misdated} frames had times out of order, which were corrected")
-        if self.rescaled:
-            said.append(f"{self.rescaled} frames of another size were scaled to that of the first")
-        if self.jumps:
-            said.append(f"its clock jumps, {self.jumps} times in all; the jumps were taken out")
-        return [Notice(message, topic="source", severity="warning") for message in said]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A decoded frame on its way."""
-
-    luma: Plane  # (H, W), code values
-    pts: int  # in the source's time base
-    duration: int  # the same; 0 if the source does not tell
-    interlaced: bool
-    layout: FrameLayout
-    flaws: Flaws
-    carrier: av.VideoFrame | None = None  # with the marks and the side data that encoders take
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """A frame in the film, by its place, time and content: where an earlier run had come to."""
-
-    frames: int  # up to and with this one
-    pts: int
-    luma_sha256: str
-    flaws: Flaws
-
-    @classmethod
-    def of(cls, frames: int, picture: Picture) -> "Position":
-        """Return the position of PICTURE, the film's FRAMES-th."""
-        return cls(
-            frames=frames,
-            pts=picture.pts,
-            luma_sha256=luma_hash(picture.luma),
-            flaws=picture.flaws,
-        )
-
-
-def luma_hash(luma: Plane) -> str:
-    """Return the SHA-256 of a luma plane."""
-    return hashlib.sha256(luma.tobytes()).hexdigest()
 
 
 def read_packets(
@@ -158,6 +77,11 @@ def shown_times(container: InputContainer, video: VideoStream) -> list[int]:
 def frame_step(video: VideoStream) -> Fraction:
     """Return how long a frame of VIDEO is shown on average, in its time base."""
     return 1 / (rate_of(video) * (video.time_base or Fraction(1, av.time_base)))
+
+
+def is_seekable(container: InputContainer) -> bool:
+    """Tell whether a frame in CONTAINER is found without decoding all that come before it."""
+    return bool(set(container.format.name.split(",")) & set(_SEEKABLE))
 
 
 class VideoReader:
@@ -224,7 +148,8 @@ class VideoReader:
             if picture.pts >= position.pts:
                 # A decoder with threads does not fill damage with the same pixels in every run.
                 damaged = position.flaws.in_frames > 0
-                same = damaged or luma_hash(picture.luma) == position.luma_sha256
+                known = position.luma_sha256
+                same = damaged or not known or luma_hash(picture.luma) == known
                 return picture.pts == position.pts and same
             if self._cancelled:
                 break
@@ -261,8 +186,8 @@ class _Decoding:
 
     def seek_time(self, pts: int) -> bool:
         """Go to some frame before PTS; False if seeking cannot be trusted in this file."""
-        names, base = self._container.format.name.split(","), self._video.time_base
-        if not set(names) & set(_SEEKABLE) or base is None:
+        base = self._video.time_base
+        if not is_seekable(self._container) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
         try:

@@ -18,10 +18,11 @@ from .frames import build_frame
 from .interlacing import as_progressive
 from .joint import rehearse
 from .options import VideoOptions
+from .picture import Position
 from .protocols import ColoredPicture, Run, State
-from .reader import Position
-from .segments import Origin, Segment, WorkFolder, state_digest
+from .segments import Origin, Seam, Segment, state_digest
 from .source import StreamFacts
+from .work_folder import WorkFolder
 
 
 class Recorder:
@@ -35,32 +36,25 @@ class Recorder:
         run: Run,
         *,
         pictures_alone: bool = False,
+        rehearsed: bool = False,
     ) -> None:
-        self._alone = pictures_alone
-        self.frames = work.frames
+        """REHEARSED: it is known already that the container takes all that will come."""
+        self._alone, self._rehearsed = pictures_alone, rehearsed
         self._work, self._target, self._choose, self._run = work, target, choose, run
-        self._number = len(work.segments)
+        self._seam = work.tail
+        self.frames = self._seam.frames
         self._writer: SegmentWriter | None = None
         self._last: ColoredPicture | None = None
-        self._begin, self._fields = self._state_before(), self._fields_before()
         self._cuts: list[int] = []
         self._ending = ThreadPoolExecutor(1)
         self._finishing: Future[Segment] | None = None
 
-    def _state_before(self) -> str:
-        segments = self._work.segments
-        return segments[-1].origin.end if segments else state_digest({})
-
-    def _fields_before(self) -> bool:
-        segments = self._work.segments
-        return segments[-1].interlaced if segments else False
-
     def add(self, item: ColoredPicture) -> bool:
         """Encode the next frame; False if `begin_again` finds those that follow finished."""
         if self._writer is None:
-            packets = self._work.begin_segment(self._number)
+            packets = self._work.begin_segment(self._seam.number)
             options, layout = self._choose(item.picture.layout)
-            if self._number == 0:
+            if self._seam.number == 0 and not self._rehearsed:
                 rehearse(
                     self._run,
                     self._work.path,
@@ -69,11 +63,10 @@ class Recorder:
                     layout,
                     pictures_alone=self._alone,
                 )
-            facts, fields = self._run.facts, self._fields
+            facts, fields = self._run.facts, self._seam.interlaced
             self._writer = SegmentWriter(
                 packets, self._target, options, item, facts, interlaced=fields
             )
-            self._number += 1
         self._writer.encode(item)
         if item.begins_scene:
             self._cuts.append(self.frames)
@@ -82,14 +75,14 @@ class Recorder:
         if self._writer.frames < self._work.segment_frames:
             return True
         self._end_segment()
-        return not self._work.is_reusable(self._number, self.frames, self._begin)
+        return not self._work.is_reusable(self._seam)
 
     def begin_again(self) -> None:
         """Go on after the segments that an earlier run finished."""
         self._collect()
         self._work.reuse()
-        self.frames, self._number = self._work.frames, len(self._work.segments)
-        self._begin, self._fields = self._state_before(), self._fields_before()
+        self._seam = self._work.tail
+        self.frames = self._seam.frames
 
     def _end_segment(self) -> None:
         if self._writer is None or self._last is None:
@@ -97,14 +90,19 @@ class Recorder:
         self._collect()
         end = Position.of(self.frames, self._last.picture)
         origin = Origin(
-            begin=self._begin,
+            after=self._seam,
             end=state_digest(self._last.state),
             cuts=tuple(self._cuts),
             references=self._work.references,
         )
-        self._fields = self._writer.interlaced
         self._finishing = self._ending.submit(self._writer.finish, end, origin, self._last.state)
-        self._writer, self._begin, self._cuts = None, origin.end, []
+        self._seam = Seam(
+            number=self._seam.number + 1,
+            position=end,
+            state=origin.end,
+            interlaced=self._writer.interlaced,
+        )
+        self._writer, self._cuts = None, []
 
     def _collect(self) -> None:
         finishing, self._finishing = self._finishing, None

@@ -17,14 +17,14 @@ from ..errors import ArgumentError, OutputError
 from ..files import flush, numbered, numbered_files, numbered_name
 from ..notices import Notice
 from ..resize import enlarge
-from .codecs import choose_encoder
 from .frames import FrameLayout, samples
-from .options import VideoOptions, VideoSettings
+from .options import VideoSettings
 from .protocols import Run, Sink
-from .segments import WorkFolder, stored_packets
+from .segments import stored_packets
 from .side_data import FIELDS, upright
 from .sinks import FileSink, FileWriter, written
 from .source import Source
+from .work_folder import WorkFolder
 from .y4m import Y4MSink
 
 _STORED = Path("frames.mkv")  # how frames wait: without loss
@@ -59,17 +59,14 @@ class SequenceSink:
     @contextmanager
     def open(self, run: Run) -> Iterator[FileWriter]:
         """Yield what writes the frames; what ends the context early says how to resume."""
-
-        def choose(layout: FrameLayout) -> tuple[VideoOptions, FrameLayout]:
-            options = replace(run.settings.options, codec="ffv1")
-            return choose_encoder(_STORED, options, layout)
+        options = replace(run.settings.options, codec="ffv1")
 
         def finish(work: WorkFolder) -> list[Notice]:
             first = run.source.first_number + run.stretch.first
             _write(work, self.target, first, run.check_cancel)
             return _lost(work, run)
 
-        with written(run, self.target, _STORED, choose, finish, pictures_alone=True) as writer:
+        with written(run, self.target, _STORED, options, finish, pictures_alone=True) as writer:
             yield writer
 
 

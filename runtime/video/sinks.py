@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import ArgumentError, ColorizeError, OutputError
 from ..notices import Notice
@@ -15,11 +16,33 @@ from .frames import FrameLayout
 from .identity import video_identity
 from .joint import mux_segments
 from .muxer import RefusedError
-from .options import VideoSettings
-from .protocols import ColoredPicture, Run, Start
+from .options import VideoOptions, VideoSettings
+from .protocols import ColoredPicture, Run, Start, Steering
 from .recorder import Recorder
-from .segments import WorkFolder
 from .source import Source, open_sound
+from .work_folder import WorkFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """One video whose segments others make."""
+
+    run: Run
+    work: WorkFolder
+    steering: Steering
+    stored: Path  # whose suffix is the container that the segments are for
+    options: VideoOptions  # of the encoder
+    pictures_alone: bool  # nothing else of the source will be in it
+
+
+class SegmentMaker(Protocol):
+    """Makes the segments of a video elsewhere: on other machines."""
+
+    def make(self, film: Film, on_frames: Callable[[int], None]) -> None:
+        """Bring the segments that are missing into the film's work folder.
+
+        ON_FRAMES is told how many frames there are, those included that are not yet in a segment.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,9 +67,10 @@ class FileSink:
     def open(self, run: Run) -> Iterator["FileWriter"]:
         """Yield what writes the file; what ends the context early says how to resume."""
         alone = run.settings.options.is_trial
-        choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
+        options = run.settings.options
 
         def join(work: WorkFolder) -> list[Notice]:
+            choose = chooser(self.target, options)
             return mux_segments(
                 work,
                 run.source,
@@ -57,8 +81,13 @@ class FileSink:
                 check=run.check_cancel,
             )
 
-        with written(run, self.target, self.target, choose, join, pictures_alone=alone) as writer:
+        with written(run, self.target, self.target, options, join, pictures_alone=alone) as writer:
             yield writer
+
+
+def chooser(stored: Path, options: VideoOptions) -> EncoderChoice:
+    """Return what chooses the encoder for the container STORED and OPTIONS."""
+    return cache(lambda layout: choose_encoder(stored, options, layout))
 
 
 @contextmanager
@@ -66,15 +95,15 @@ def written(
     run: Run,
     target: Path,
     stored: Path,
-    choose: EncoderChoice,
+    options: VideoOptions,
     finish: Callable[[WorkFolder], list[Notice]],
     *,
     pictures_alone: bool,
 ) -> Iterator["FileWriter"]:
     """Yield what writes RUN to TARGET: in segments whose form is that of the container STORED.
 
-    FINISH makes TARGET of them and returns what is not as in the source; PICTURES_ALONE says that
-    no other stream of the source will be in it.
+    OPTIONS are those of the encoder. FINISH makes TARGET of them and returns what is not as in the
+    source; PICTURES_ALONE says that no other stream of the source will be in it.
     """
     settings = run.settings
     work = WorkFolder(
@@ -90,9 +119,21 @@ def written(
         if work.frames and not settings.keep_segments:
             message = f"resumes after {work.frames} finished frames"
             run.tell(Notice(message, topic="resume", frame=work.frames))
+        choose = chooser(stored, options)
         recorder = Recorder(work, stored, choose, run, pictures_alone=pictures_alone)
+
+        def film(steering: Steering) -> Film:
+            return Film(
+                run=run,
+                work=work,
+                steering=steering,
+                stored=stored,
+                options=options,
+                pictures_alone=pictures_alone,
+            )
+
         with closing(recorder):
-            yield FileWriter(run, work, recorder, choose, finish)
+            yield FileWriter(run, work, recorder, choose, finish, film)
 
 
 class FileWriter:
@@ -105,9 +146,10 @@ class FileWriter:
         recorder: Recorder,
         choose: EncoderChoice,
         finish: Callable[[WorkFolder], list[Notice]],
+        film: Callable[[Steering], Film],
     ) -> None:
         self._run, self._work, self._recorder = run, work, recorder
-        self._choose, self._finish = choose, finish
+        self._choose, self._finish, self._film = choose, finish, film
 
     @property
     def start(self) -> Start:
@@ -140,6 +182,13 @@ class FileWriter:
                 return True
             self._recorder.begin_again()
             return False
+
+    def take(
+        self, helpers: SegmentMaker, steering: Steering, on_frames: Callable[[int], None]
+    ) -> None:
+        """Take all segments that are missing from HELPERS."""
+        helpers.make(self._film(steering), on_frames)
+        self._recorder.begin_again()
 
     def finish(self) -> None:
         """Make the file, and tell what is not as in the source."""

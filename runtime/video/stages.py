@@ -10,6 +10,7 @@ import numpy as np
 from ..color import F32, U8, gray_to_lightness
 from .chroma import Scratch, SteadyRounding, chroma_planes
 from .frames import FrameLayout, Plane, gray_of
+from .picture import Picture
 from .prefetch import prefetch
 from .protocols import (
     Batch,
@@ -22,7 +23,7 @@ from .protocols import (
     State,
     Steering,
 )
-from .reader import Picture, VideoReader
+from .reader import VideoReader
 from .side_data import as_stored, upright
 from .stabilizer import Stabilizer
 
@@ -91,11 +92,12 @@ class FrameColorizer:
             for _ in self._color(batch, begin):  # for what is remembered of them
                 begin += 1
         while batch := list(islice(rest, settings.batch)):
-            if settings.options.stabilize and frames % settings.segment_frames == 0:
+            finished = self._start.frames + frames
+            if settings.options.stabilize and finished % settings.segment_frames == 0:
                 # What OpenCV's flow keeps of earlier frames, and the rounding, are not stored with
                 # a segment: the codes of a frame at full size would double it.
                 self._stabilizer, self._rounding = Stabilizer(self._state), SteadyRounding()
-            yield from self._color(batch, stretch.first + self._start.frames + frames)
+            yield from self._color(batch, stretch.first + finished)
             frames += len(batch)
 
     def _color(self, pictures: Sequence[Picture], first: int) -> Iterator[ColoredPicture]:

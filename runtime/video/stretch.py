@@ -7,7 +7,8 @@ from itertools import islice
 
 from ..errors import ArgumentError
 from .options import VideoOptions
-from .reader import Picture, Position, VideoReader, shown_times
+from .picture import Picture, Position
+from .reader import VideoReader, shown_times
 from .source import Source
 
 

@@ -31,7 +31,13 @@ class TensorRTEngine(Engine):
 
     name = "tensorrt"
 
-    def __init__(self, model: Path, precision: Precision = "auto", device: str = "auto") -> None:
+    def __init__(
+        self,
+        model: Path,
+        precision: Precision = "auto",
+        device: str = "auto",
+        threads: int | None = None,  # noqa: ARG002  # an Engine's
+    ) -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.
         problem = cuda.absence() if device == "auto" else ""

@@ -47,7 +47,11 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         def engine_class(name: str) -> Any:
             class Fake(Engine):
                 def __init__(
-                    self, model: Path, precision: Precision = "auto", device: str = "auto"
+                    self,
+                    model: Path,
+                    precision: Precision = "auto",
+                    device: str = "auto",
+                    threads: int | None = None,
                 ) -> None:
                     if name in refusals and device != "cpu":
                         raise EngineError(refusals[name])

@@ -16,7 +16,8 @@ from colorize.runtime.video.clock import AnyPacket
 from colorize.runtime.video.colorize import VideoProgress, VideoReport
 from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.recorder import SegmentWriter
-from colorize.runtime.video.segments import Segment, WorkFolder
+from colorize.runtime.video.segments import Segment
+from colorize.runtime.video.work_folder import WorkFolder
 
 pytestmark = pytest.mark.usefixtures("repeating_encoders")
 

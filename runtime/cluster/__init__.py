@@ -1,0 +1,1 @@
+"""More than one machine: films and photographs, colored by workers of a Ray cluster."""

@@ -1,0 +1,102 @@
+"""Joining a Ray cluster, or starting one here; what is wrong is told in one line."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..command import require_extra
+from ..errors import ArgumentError, EngineError
+
+TIMEOUT = 30.0
+"""Seconds for a cluster to answer."""
+_STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is less
+_LEAST_STORE = 256 << 20
+_PORT = 6379  # of Ray's own control service
+_CLIENT = "ray://"
+# Ray reports its start to its makers unless told not to.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def connected(address: str, cores: int | None = None) -> Iterator[None]:
+    """Join the cluster at ADDRESS for as long as the context lasts.
+
+    ADDRESS is local, for one that is started here and ends with the context, auto, for the one that
+    runs here, or HOST:PORT, or ray://HOST:PORT. A program that has joined one already stays in it.
+    CORES is how many a local one has (default: those that this process may use).
+    MissingExtraError without Ray, EngineError where nothing answers, or other versions run.
+    """
+    require_extra("cluster", ["ray"])
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise _refusal(address, error) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray's own would leave no time to tidy up
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _arguments(address: str, cores: int | None) -> dict[str, Any]:
+    if address == "local":
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = cores or own or 1
+        store = max(_STORE_BYTES * cores, _LEAST_STORE)
+        return {"address": "local", "num_cpus": cores, "object_store_memory": store}
+    if address != "auto":
+        _await_answer(address)
+    return {"address": address}
+
+
+def _await_answer(address: str) -> None:
+    """Wait until something that speaks gRPC, as Ray does, answers at ADDRESS; EngineError if not.
+
+    Ray's own attempts would take minutes, and end the process.
+    """
+    place = address.removeprefix(_CLIENT)
+    if ":" not in place:
+        raise ArgumentError(
+            f"--cluster {address}: is no address; give local, auto, HOST:{_PORT} or ray://HOST:10001"
+        )
+    import grpc
+
+    channel = grpc.insecure_channel(place)
+    try:
+        grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
+    except grpc.FutureTimeoutError as error:
+        raise EngineError(
+            f"--cluster {address}: nothing answered within {TIMEOUT:.0f} seconds; is the cluster "
+            "running (ray status), and is the port open?"
+        ) from error
+    finally:
+        channel.close()
+
+
+def _refusal(address: str, error: Exception) -> EngineError:
+    """Return the line about an ERROR of Ray's."""
+    reason = " ".join(str(error).split())
+    if address == "auto":
+        return EngineError(
+            "--cluster auto: no Ray cluster runs on this machine; start one with: ray start --head"
+        )
+    if "ersion mismatch" in reason:
+        reason = f"has other versions: {reason}; install the same on all nodes"
+    return EngineError(f"--cluster {address}: {reason}")
