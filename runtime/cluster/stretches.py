@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from ..color import F32
-from ..colorizer import Colorizer, VideoNetwork
+from ..colorizer import Colorizer
+from ..engines.video import VideoNetwork
 from ..errors import EngineError, InputError, OutOfMemoryError, OutputError
 from ..files import source_identity
 from ..notices import Notice, OnNotice
@@ -69,7 +70,8 @@ def _made(task: FilmTask, colorizer: Colorizer, folder: Path) -> Iterator[Messag
             yield Unfit(start)
             return
         made = _StretchMaker(task, run, Path(scratch))
-        for message in made.messages(start, FullSizeNetwork(colorizer, str(task.source.path))):
+        network = FullSizeNetwork(colorizer.network(str(task.source.path)))
+        for message in made.messages(start, network):
             yield from _drained(notices)
             yield message
         yield from _drained(notices)
@@ -99,14 +101,18 @@ def _drained(notices: list[Notice]) -> Iterator[Notice]:
         yield notices.pop(0)
 
 
-class FullSizeNetwork(VideoNetwork):
+class FullSizeNetwork:
     """The network at the working size that was asked for, or none: all workers answer alike."""
+
+    def __init__(self, network: VideoNetwork) -> None:
+        self._network = network
+        self.shrink = network.shrink
 
     def infer(self, batch: Batch, hints: F32 | None, tell: OnNotice) -> F32:
         """Return ab (N, h, w, 2) for BATCH; OutOfMemoryError where only a smaller size would do."""
         notices = list[Notice]()
-        ab = super().infer(batch, hints, notices.append)
-        if self._halvings:
+        ab = self._network.infer(batch, hints, notices.append)
+        if self._network.halvings:
             raise OutOfMemoryError(
                 f"out of memory at frame {batch.first}: give workers more, or a smaller --size"
             )
@@ -167,7 +173,7 @@ class _StretchMaker:
         self.colored_from = time.monotonic()
         """When the first frame came that belongs to the stretch."""
 
-    def messages(self, lead: LeadIn, network: VideoNetwork) -> Iterator[Message]:
+    def messages(self, lead: LeadIn, network: FullSizeNetwork) -> Iterator[Message]:
         """Color what follows LEAD and yield the segments."""
         task, run = self._task, self._run
         first = task.first * run.settings.segment_frames

@@ -19,7 +19,7 @@ class VideoNetwork:
     ) -> None:
         """SHRINK is a Colorizer's; SOURCE is named in notices."""
         self._shrink, self._fallback, self._source = shrink, fallback, source
-        self._halvings = 0  # of the working size
+        self.halvings = 0  # of the working size
 
     def shrink(self, grays: Sequence[U8]) -> U8:
         """Return GRAYS as the network sees them."""
@@ -35,5 +35,5 @@ class VideoNetwork:
             frame=batch.first,
             time=batch.time,
         )
-        ab, self._halvings = self._fallback.infer(batch.small, self._halvings, about, tell, hints)
+        ab, self.halvings = self._fallback.infer(batch.small, self.halvings, about, tell, hints)
         return ab

@@ -11,6 +11,7 @@ from helpers.video import MakeFilm, content_of
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.video import reader as module
 from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.video.picture import Picture
 
 FRAMES = 1000
 
@@ -32,7 +33,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """`decoded()`: how many pictures were decoded until now."""
     count, picture = 0, module._Decoding._picture
 
-    def counted(self: module._Decoding, *arguments: object) -> module.Picture:
+    def counted(self: module._Decoding, *arguments: object) -> Picture:
         nonlocal count
         count += 1
         return picture(self, *arguments)  # type: ignore[arg-type]  # passed on as they come
