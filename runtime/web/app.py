@@ -13,6 +13,7 @@ from .film_tab import FilmTab
 from .photo_tab import PhotoTab
 
 STYLE = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
 
 
 def build(desk: Desk, films: FilmDesk) -> gr.Blocks:
@@ -42,4 +43,12 @@ def looks() -> dict[str, Any]:
         font=fonts,
         font_mono=("ui-monospace", "Consolas", "monospace"),
     )
-    return {"theme": theme, "css_paths": [STYLE]}
+    theme.set(  # white words on the lighter teal are hard to read
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_cancel_background_fill="*neutral_600",
+        button_cancel_background_fill_hover="*neutral_700",
+    )
+    return {"theme": theme, "css_paths": [STYLE], "js": SCRIPT.read_text(encoding="utf-8")}

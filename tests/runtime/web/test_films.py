@@ -79,6 +79,7 @@ def test_a_film_is_colored_as_the_command_does(jobs: Jobs, clip: Path, whole: Pa
     assert jobs_of(jobs.library.workspace, Path()).find(job.id, ANN) == done  # it is on the disk
 
 
+@pytest.mark.slow
 def test_a_canceled_film_goes_on_after_its_segments(jobs: Jobs, clip: Path, whole: Path) -> None:
     job = job_for(jobs, clip, **LOSSLESS)
     with Films(jobs) as films:
