@@ -206,6 +206,7 @@ class Run:
             parent=self._start.parent,
             figures=figures,
             encoder_weights=self._start.encoder_weights,
+            extended_hints=self.config.hints,
         )
         card = model_card(f"{self.config.arch} {self.config.preset}", origin)
         checkpoint = Checkpoint(

@@ -60,7 +60,7 @@ def export_onnx(
         license=checkpoint.origin.license,
         toolkit_version=version("colorize-toolkit"),
         takes_hints=checkpoint.takes_hints,
-        extended_hints=checkpoint.takes_hints,  # train.listening does so
+        extended_hints=checkpoint.origin.extended_hints,
     )
     # In the file and not only beside it: without these names nobody can prove it again.
     layers = {FLOAT32_LAYERS: " ".join(kept)} if kept else {}

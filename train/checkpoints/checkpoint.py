@@ -38,6 +38,7 @@ class Origin:
     crop_size: int = 0  # side of the training crops; 0: the native size
     saturation: float = 1.0  # by which a* and b* were multiplied after the training
     encoder_weights: str = ""  # which published weights the encoder, or the parent's, began with
+    extended_hints: bool = False  # whether it was trained with them: see runtime/models/contract.py
 
     def to_json(self) -> dict[str, Any]:
         """Return it as checkpoints and model files store it."""
