@@ -12,7 +12,7 @@ import numpy as np
 from ..color import U8
 from ..errors import ColorizeError, InputError
 from ..files import whole_file
-from ..steering.hints import Hints
+from ..steering.hints import Hints, Overlay
 from .media import Library, Medium
 from .photos import Opened, Photos, Settings, save_layer, zipped
 from .strokes import Stroke, layer_of_strokes
@@ -96,7 +96,9 @@ class Desk:
         if not self.strokes(medium):
             return None
         layer = self._layer(medium)
-        return Hints.overlay(layer) if layer[..., 3].any() else None
+        if not layer[..., 3].any():
+            return None
+        return Hints((Overlay(layer[..., :3], layer[..., 3], "the strokes"),))
 
     def seen(self, medium: Medium, settings: Settings) -> tuple[str, str, tuple[str, ...]]:
         """Return files of MEDIUM before and after, as the page shows them, and remarks."""

@@ -46,7 +46,7 @@ class PhotoTab:
                 )
                 self.gallery = gr.Gallery(
                     label=texts.OPEN_PHOTOS,
-                    columns=3,
+                    columns=2,
                     height="auto",
                     allow_preview=False,
                     object_fit="cover",
