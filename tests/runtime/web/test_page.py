@@ -254,14 +254,15 @@ def test_a_film_is_painted_previewed_canceled_resumed_and_played(
     import av
 
     with av.open(str(tmp_path / "colored.mp4")) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        decoded = container.decode(video=0)
+        frames = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in decoded]
     assert len(frames) == 100
     with Colorizer() as colorizer:
         for at, x in ((5, 287), (50, 260), (95, 233)):  # where the painted spot is by then
             spot = (slice(120, 145), slice(x - 15, x + 15))
+            pair = (np.asarray(colorizer.image(frames[at]), np.uint8), frames[at])
             plain, red = (
-                rgb_to_lab(np.ascontiguousarray(rgb[spot]))[..., 1].mean()
-                for rgb in (colorizer.image(frames[at]), frames[at])
+                rgb_to_lab(np.ascontiguousarray(rgb[spot]))[..., 1].mean() for rgb in pair
             )
             assert red > plain + 8, "the stroke's color is carried through the scene"
 
