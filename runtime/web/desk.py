@@ -136,27 +136,28 @@ class Desk:
         A failure of one of several is said; that of a single one is raised.
         """
         folder = self._new_folder()
+        work = [(each, self.save_layer(each) if self._hints(each) else None) for each in media]
         files, said = list[Path](), list[str]()
-        for number, medium in enumerate(media):
-            place = folder if len(media) == 1 else folder / f"{number:03}"
-            try:
-                file, remarks = self.photos.finish(medium, settings, place, self._hints(medium))
-            except ColorizeError as error:
-                if len(media) == 1:
-                    raise
-                said.append(str(error))
-                continue
-            files.append(file)
-            said += [f"{medium.name}: {remark}" for remark in remarks]
+        for done in self.photos.finish(work, settings, folder):
+            if done.file is None and len(media) == 1:
+                raise InputError(done.said[0])
+            if done.file is None:
+                said += done.said
+            else:
+                files.append(done.file)
+                said += [f"{done.medium.name}: {remark}" for remark in done.said]
         if len(files) > 1:
-            files.append(zipped(files, folder / "colorized.zip", lambda _: None))
+            files.append(zipped(files, folder / "colorized.zip"))
         return files, said
 
     def finish(
-        self, medium: Medium, settings: Settings, hints: Hints | None
+        self, medium: Medium, settings: Settings, layer: Path | None
     ) -> tuple[Path, tuple[str, ...]]:
         """Write one photograph in color; return the file and what to say."""
-        return self.photos.finish(medium, settings, self._new_folder(), hints)
+        [done] = self.photos.finish([(medium, layer)], settings, self._new_folder())
+        if done.file is None:
+            raise InputError(done.said[0])
+        return done.file, done.said
 
     def save_layer(self, medium: Medium) -> Path:
         """Write what is painted on MEDIUM, as colorize-run --hints takes it."""
