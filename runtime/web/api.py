@@ -8,7 +8,6 @@ from gradio import FileData
 from gradio.events import api as publish
 
 from ..errors import ArgumentError, InputError
-from ..steering.hints import Hints
 from . import photos, texts
 from .desk import Desk
 from .film_desk import FilmDesk
@@ -65,12 +64,10 @@ class Api:
             saturation=_number(saturation),
             refine=bool(refine),
         )
-        given = None
+        layer = None
         if hints is not None:
-            layer = self._desk.library.receive(_path(hints), _path(hints).name, owner)
-            with photos.naming(layer):
-                given = Hints.file(layer.path)
-        file, said = self._desk.finish(medium, settings, given)
+            layer = self._desk.library.receive(_path(hints), _path(hints).name, owner).path
+        file, said = self._desk.finish(medium, settings, layer)
         return _sent(file), list(said)
 
     def list_media(self) -> list[dict[str, Any]]:

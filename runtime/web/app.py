@@ -43,7 +43,8 @@ def looks() -> dict[str, Any]:
         font=fonts,
         font_mono=("ui-monospace", "Consolas", "monospace"),
     )
-    theme.set(  # white words on the lighter teal are hard to read
+    theme.set(  # words on Gradio's own lighter tones are hard to read
+        body_text_color_subdued="*neutral_500",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

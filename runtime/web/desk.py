@@ -12,7 +12,7 @@ import numpy as np
 from ..color import U8
 from ..errors import ColorizeError, InputError
 from ..files import whole_file
-from ..steering.hints import Hints
+from ..steering.hints import Hints, Overlay
 from .media import Library, Medium
 from .photos import Opened, Photos, Settings, save_layer, zipped
 from .strokes import Stroke, layer_of_strokes
@@ -96,7 +96,9 @@ class Desk:
         if not self.strokes(medium):
             return None
         layer = self._layer(medium)
-        return Hints.overlay(layer) if layer[..., 3].any() else None
+        if not layer[..., 3].any():
+            return None
+        return Hints((Overlay(layer[..., :3], layer[..., 3], "the strokes"),))
 
     def seen(self, medium: Medium, settings: Settings) -> tuple[str, str, tuple[str, ...]]:
         """Return files of MEDIUM before and after, as the page shows them, and remarks."""
@@ -134,27 +136,28 @@ class Desk:
         A failure of one of several is said; that of a single one is raised.
         """
         folder = self._new_folder()
+        work = [(each, self.save_layer(each) if self._hints(each) else None) for each in media]
         files, said = list[Path](), list[str]()
-        for number, medium in enumerate(media):
-            place = folder if len(media) == 1 else folder / f"{number:03}"
-            try:
-                file, remarks = self.photos.finish(medium, settings, place, self._hints(medium))
-            except ColorizeError as error:
-                if len(media) == 1:
-                    raise
-                said.append(str(error))
-                continue
-            files.append(file)
-            said += [f"{medium.name}: {remark}" for remark in remarks]
+        for done in self.photos.finish(work, settings, folder):
+            if done.file is None and len(media) == 1:
+                raise InputError(done.said[0])
+            if done.file is None:
+                said += done.said
+            else:
+                files.append(done.file)
+                said += [f"{done.medium.name}: {remark}" for remark in done.said]
         if len(files) > 1:
-            files.append(zipped(files, folder / "colorized.zip", lambda _: None))
+            files.append(zipped(files, folder / "colorized.zip"))
         return files, said
 
     def finish(
-        self, medium: Medium, settings: Settings, hints: Hints | None
+        self, medium: Medium, settings: Settings, layer: Path | None
     ) -> tuple[Path, tuple[str, ...]]:
         """Write one photograph in color; return the file and what to say."""
-        return self.photos.finish(medium, settings, self._new_folder(), hints)
+        [done] = self.photos.finish([(medium, layer)], settings, self._new_folder())
+        if done.file is None:
+            raise InputError(done.said[0])
+        return done.file, done.said
 
     def save_layer(self, medium: Medium) -> Path:
         """Write what is painted on MEDIUM, as colorize-run --hints takes it."""

@@ -197,40 +197,18 @@ class FilmTab:
             raise InputError("choose a film first")
         return self._desk.jobs.find(job, owner_of(request))
 
-    def _take(
-        self,
-        path: str | None,
-        model: Any,
-        size: Any,
-        saturation: Any,
-        stabilize: Any,
-        container: Any,
-        request: gr.Request,
-    ) -> list[Any]:
+    def _take(self, request: gr.Request, path: str | None, *chosen: Any) -> list[Any]:
         if path is None:
             return [gr.skip()] * (1 + len(self._shown))
         owner = owner_of(request)
-        job = self._desk.take(
-            Path(path), _settings(model, size, saturation, stabilize, container), owner
-        )
+        job = self._desk.take(Path(path), _settings(*chosen), owner)
         return [None, *self._show(job, self._desk.jobs.of(owner))]
 
-    def _take_listed(
-        self,
-        medium: str | None,
-        model: Any,
-        size: Any,
-        saturation: Any,
-        stabilize: Any,
-        container: Any,
-        request: gr.Request,
-    ) -> list[Any]:
+    def _take_listed(self, request: gr.Request, medium: str | None, *chosen: Any) -> list[Any]:
         if not medium:
             raise InputError("choose a film first")
         owner = owner_of(request)
-        job = self._desk.take_listed(
-            medium, _settings(model, size, saturation, stabilize, container), owner
-        )
+        job = self._desk.take_listed(medium, _settings(*chosen), owner)
         return self._show(job, self._desk.jobs.of(owner))
 
     def _choose(self, sent: Any, request: gr.Request) -> list[Any]:
@@ -351,20 +329,15 @@ class FilmTab:
 
     def _preview(
         self,
+        request: gr.Request,
         job: str,
         scene: int,
-        model: Any,
-        size: Any,
-        saturation: Any,
-        stabilize: Any,
-        container: Any,
-        request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
+        *chosen: Any,
     ) -> str:
         found = self._find(job, request)
         if found.state not in BUSY:
-            chosen = _settings(model, size, saturation, stabilize, container)
-            found = self._desk.jobs.configure(job, chosen, found.owner)
+            found = self._desk.jobs.configure(job, _settings(*chosen), found.owner)
         view = self._desk.scene(found, scene)
 
         def on_progress(frames: int, total: int | None) -> None:
@@ -372,19 +345,9 @@ class FilmTab:
 
         return texts.clips(found, view, self._desk.preview(found, view, on_progress))
 
-    def _run(
-        self,
-        job: str,
-        model: Any,
-        size: Any,
-        saturation: Any,
-        stabilize: Any,
-        container: Any,
-        request: gr.Request,
-    ) -> list[Any]:
+    def _run(self, request: gr.Request, job: str, *chosen: Any) -> list[Any]:
         found = self._find(job, request)
-        chosen = _settings(model, size, saturation, stabilize, container)
-        self._desk.jobs.configure(job, chosen, found.owner)
+        self._desk.jobs.configure(job, _settings(*chosen), found.owner)
         found = self._desk.films.queue(job, found.owner)
         return self._stated(found, self._desk.jobs.of(found.owner))
 

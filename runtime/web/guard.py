@@ -106,6 +106,8 @@ class Guard:
         answer = _Answer(send, fresh)
         if scope["method"] not in _BODILESS:
             receive = await self._checked_body(path, headers, owner, receive, answer)
+        if path.startswith("/gradio_api/heartbeat/"):
+            self._check_session(path.rpartition("/")[2], owner)
         for name, value in _query(scope):
             if name == "session_hash":
                 self._check_session(value, owner)

@@ -46,7 +46,7 @@ class PhotoTab:
                 )
                 self.gallery = gr.Gallery(
                     label=texts.OPEN_PHOTOS,
-                    columns=3,
+                    columns=2,
                     height="auto",
                     allow_preview=False,
                     object_fit="cover",
@@ -159,31 +159,17 @@ class PhotoTab:
         self.save_all.click(told(self._save_all), self._settings, **saving)
         self.strokes.click(told(self._save_strokes), [self.current], **saving)
 
-    def restore(self, *settings: Any, request: gr.Request) -> _Updates:
+    def restore(self, request: gr.Request, *chosen: Any) -> _Updates:
         """Show what was open before a reload of the page."""
         mine = self._desk.open_photos(owner_of(request))
-        return self._show(mine[-1] if mine else None, mine, settings)
+        return self._show(mine[-1] if mine else None, mine, chosen)
 
     @property
     def restoring(self) -> tuple[Callable[..., Any], list[Any], list[Any]]:
         """What the page calls when it is loaded, with its inputs and outputs."""
+        return self.restore, self._settings, self._shown
 
-        def restore(
-            model: str, size: float, saturation: float, refine: bool, request: gr.Request
-        ) -> _Updates:
-            return self.restore(model, size, saturation, refine, request=request)
-
-        return restore, self._settings, self._shown
-
-    def _take(
-        self,
-        paths: list[str] | None,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-    ) -> _Updates:
+    def _take(self, request: gr.Request, paths: list[str] | None, *chosen: Any) -> _Updates:
         owner, newest = owner_of(request), None
         for path in paths or ():
             try:
@@ -193,21 +179,13 @@ class PhotoTab:
         if newest is None:
             return [None, *[gr.skip()] * len(self._shown)]
         mine = self._desk.open_photos(owner)
-        return [None, *self._show(newest, mine, (model, size, saturation, refine))]
+        return [None, *self._show(newest, mine, chosen)]
 
-    def _choose(
-        self,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-        event: gr.SelectData,
-    ) -> _Updates:
+    def _choose(self, request: gr.Request, event: gr.SelectData, *chosen: Any) -> _Updates:
         mine = self._desk.open_photos(owner_of(request))
         if not isinstance(event.index, int) or not 0 <= event.index < len(mine):
             raise InputError("this photograph is no longer open; drop it again")
-        return self._show(mine[event.index], mine, (model, size, saturation, refine))
+        return self._show(mine[event.index], mine, chosen)
 
     def _show(self, medium: Medium | None, mine: Sequence[Medium], settings: Any) -> _Updates:
         if medium is None:
@@ -242,16 +220,7 @@ class PhotoTab:
             self._desk.strokes(medium),
         )
 
-    def _paint(
-        self,
-        current: str,
-        painting: Any,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-    ) -> Any:
+    def _paint(self, request: gr.Request, current: str, painting: Any, *chosen: Any) -> Any:
         if not current or painting is None:
             return gr.skip(), gr.skip()
         given = read_painting(painting)
@@ -260,43 +229,25 @@ class PhotoTab:
         medium = self._desk.find(current, owner_of(request))
         if not self._desk.paint(medium, given.strokes):
             return gr.skip(), gr.skip()
-        return self._seen(medium, _settings(model, size, saturation, refine))
+        return self._seen(medium, _settings(*chosen))
 
-    def _recolor(
-        self,
-        current: str,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-    ) -> Any:
+    def _recolor(self, request: gr.Request, current: str, *chosen: Any) -> Any:
         if not current:
             return gr.skip(), gr.skip()
         medium = self._desk.find(current, owner_of(request))
-        return self._seen(medium, _settings(model, size, saturation, refine))
+        return self._seen(medium, _settings(*chosen))
 
     def _seen(self, medium: Medium, settings: Settings) -> Any:
         before, after, remarks = self._desk.seen(medium, settings)
         return (before, after), texts.remarks(medium.name, remarks)
 
-    def _save(
-        self,
-        current: str,
-        model: str,
-        size: float,
-        saturation: float,
-        refine: bool,
-        request: gr.Request,
-    ) -> Any:
+    def _save(self, request: gr.Request, current: str, *chosen: Any) -> Any:
         medium = self._desk.find(current, owner_of(request))
-        return self._saved([medium], _settings(model, size, saturation, refine))
+        return self._saved([medium], _settings(*chosen))
 
-    def _save_all(
-        self, model: str, size: float, saturation: float, refine: bool, request: gr.Request
-    ) -> Any:
+    def _save_all(self, request: gr.Request, *chosen: Any) -> Any:
         mine = self._desk.open_photos(owner_of(request))
-        return self._saved(mine, _settings(model, size, saturation, refine))
+        return self._saved(mine, _settings(*chosen))
 
     def _saved(self, media: Sequence[Medium], settings: Settings) -> Any:
         files, said = self._desk.save(media, settings)

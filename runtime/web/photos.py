@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from ..colorizer import Colorizer
 from ..errors import ArgumentError, ColorizeError
 from ..files import fitting, whole_file
 from ..inputs import MARK, OVERLAY_MARK
-from ..jobs import Job
+from ..jobs import Job, run_all
 from ..photo.photo import Photo
 from ..photo.reader import read_photo
 from ..photo.writer import format_of, write_photo
 from ..steering.hints import Hints
+from ..video.options import VideoOptions
 from .media import Medium, said
 
 SEEN_SIDE = 1280
@@ -131,15 +132,42 @@ class Photos:
         return Preview(opened.seen.rgb, colored.rgb, (*opened.remarks, *colored.remarks))
 
     def finish(
-        self, medium: Medium, settings: Settings, folder: Path, hints: Hints | None = None
-    ) -> tuple[Path, tuple[str, ...]]:
-        """Write MEDIUM in color to FOLDER, as colorize-run does; return the file and remarks."""
-        colorizer = self.models.get(settings)
-        target = folder / _result_name(medium.name)
-        job = Job(medium.path, target, overwrite=True)
-        with naming(medium):
-            notices = job.write(colorizer.photo(job.read(), hints=hints))
-        return target, tuple(notice.message for notice in notices)
+        self, work: Sequence[tuple[Medium, Path | None]], settings: Settings, folder: Path
+    ) -> Iterator["Finished"]:
+        """Write photographs in color to FOLDER, each with the layer painted on it, if any.
+
+        They are streamed as colorize-run streams them, and the files are the same.
+        """
+        colorizer, several = self.models.get(settings), len(work) > 1
+        jobs = [
+            Job(
+                medium.path,
+                (folder / f"{number:03}" if several else folder) / _result_name(medium.name),
+                overwrite=True,
+                overlay=layer,
+            )
+            for number, (medium, layer) in enumerate(work)
+        ]
+        ran = run_all(jobs, colorizer, VideoOptions(), lambda _: lambda _: None)
+        for (medium, layer), (job, future) in zip(work, ran, strict=True):
+            names = {medium.path: medium.name} | ({layer: "the strokes"} if layer else {})
+            error = future.exception()
+            if error is None:
+                remarks = tuple(said(notice.message, names) for notice in future.result())
+                yield Finished(medium, job.target, remarks)
+            elif isinstance(error, ColorizeError):
+                yield Finished(medium, None, (said(error, names),))
+            else:
+                raise error
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a photograph."""
+
+    medium: Medium
+    file: Path | None  # None: it could not be colored, and `said` has one line that says why
+    said: tuple[str, ...]
 
 
 @contextmanager
@@ -181,13 +209,12 @@ def _result_name(name: str) -> str:
     return f"{fitting(source.stem, end)}{end}"
 
 
-def zipped(files: Sequence[Path], target: Path, on_file: Callable[[int], None]) -> Path:
-    """Write FILES, which are compressed already, to one archive; ON_FILE gets how many are in."""
+def zipped(files: Sequence[Path], target: Path) -> Path:
+    """Write FILES, which are compressed already, to one archive."""
     from zipfile import ZIP_STORED, ZipFile
 
     with whole_file(target) as part, ZipFile(part, "w", ZIP_STORED) as archive:
         for number, file in enumerate(files, start=1):
             name = file.name if file.name not in archive.namelist() else f"{number}_{file.name}"
             archive.write(file, name)
-            on_file(number)
     return target

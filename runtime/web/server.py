@@ -1,11 +1,12 @@
 """The server of the page: one process, one port, and who may ask it for what."""
 
+import asyncio
 import errno
 import os
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -111,7 +112,7 @@ def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | N
         page,
         path="/",
         server_name=options.host,
-        auth=users,
+        auth=None if users is None else _patient(users),
         allowed_paths=[],
         max_file_size=options.max_upload,
         footer_links=["api", "settings"],
@@ -140,6 +141,17 @@ def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | N
     )
     app.add_middleware(Guard, rules=rules, user_of=None if users is None else user_of)
     return app
+
+
+def _patient(users: Users) -> Callable[[str, str], Awaitable[bool]]:
+    """Return USERS for Gradio: guesses wait for each other, and the page for none of them."""
+    turn = asyncio.Semaphore(1)
+
+    async def login(name: str, password: str) -> bool:
+        async with turn:
+            return await asyncio.to_thread(users, name, password)
+
+    return login
 
 
 def allowed_names(host: str, more: Sequence[str] = ()) -> frozenset[str]:

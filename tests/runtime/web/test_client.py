@@ -1,7 +1,9 @@
 """The page as a program: what docs/web.md shows is run, and gives what colorize-run gives."""
 
 import re
+import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import run_command
-from helpers.page import Server, done, upload
+from helpers.page import Server, done, running_server, upload
 from PIL import Image
 
 from colorize.runtime.cli import main as colorize_run
@@ -129,4 +131,26 @@ def _first_frame(film: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     import av
 
     with av.open(str(film)) as container:
-        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+        frame = next(container.decode(video=0))
+        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def test_a_film_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
+    cookie = secrets.token_urlsafe(24)
+    with running_server(tmp_path / "work") as server, server.client(cookie) as client:
+        film = done(client, "add_film", upload(client, SAMPLES / "clip.mp4"))
+        done(client, "run_film", film["id"])
+        while done(client, "film", film["id"])["state"] == "queued":
+            pass
+        server.stop(signal.SIGKILL)
+    with running_server(tmp_path / "work") as server, server.client(cookie) as client:
+        [found] = done(client, "list_films")
+        assert found["id"] == film["id"]
+        while (found := done(client, "film", film["id"]))["state"] in ("queued", "running"):
+            pass
+        assert (found["state"], found["error"]) == ("done", None)
+        (tmp_path / "colored.mp4").write_bytes(client.get(found["result"]).content)
+        assert _size_of(tmp_path / "colored.mp4") == _size_of(SAMPLES / "clip.mp4")
+        ranged = client.get(found["result"], headers={"Range": "bytes=0-99"})
+        assert (ranged.status_code, len(ranged.content)) == (206, 100), "players seek"
+        assert server.stop(signal.SIGTERM) == 0

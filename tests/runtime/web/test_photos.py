@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 from PIL import Image
 
+from colorize.runtime.cli import main as colorize_run
 from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.errors import ArgumentError, InputError
 from colorize.runtime.models.catalog import MODELS, SAMPLES
@@ -70,10 +72,11 @@ def test_a_stroke_makes_the_bowl_red_and_the_file_is_the_commands(
     gained = rgb_to_lab(after[bowl])[..., 1].mean() - rgb_to_lab(before[bowl])[..., 1].mean()
     assert gained > 15
     [file], _ = desk.save([medium], PLAIN)
-    layer = Hints.file(desk.save_layer(medium))
-    other, _ = desk.photos.finish(medium, PLAIN, tmp_path, layer)
+    target = tmp_path / "by_command.jpg"
+    told = (medium.path, "-o", target, "--hints", desk.save_layer(medium))
+    assert run_command(colorize_run, *told).returncode == 0
     assert file.name == "fig_bowl_colorized.jpg"
-    assert file.read_bytes() == other.read_bytes()
+    assert file.read_bytes() == target.read_bytes()
 
 
 @pytest.mark.slow
