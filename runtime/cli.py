@@ -230,6 +230,12 @@ def _encoders() -> Iterable[str]:
     "that runs here, or that at HOST:PORT or ray://HOST:PORT.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --cluster: the most workers. Default: one for each of its cores, or GPUs.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Color nothing: list what would be done, and what time and room it would take.",
@@ -270,6 +276,7 @@ def main(
     start: float | None,
     duration: float | None,
     cluster: str | None,
+    workers: int | None,
     dry_run: bool,
 ) -> int:
     """Add color to photographs and videos.
@@ -300,7 +307,9 @@ def main(
         raise click.UsageError("Missing argument 'INPUT...'.")
     if as_json and output == PIPE:
         raise ArgumentError("--json writes to stdout, and so does -o -; name a file with -o")
-    if cluster is not None:
+    if cluster is None:
+        refuse_given(["workers"], "goes with --cluster")
+    else:
         _check_cluster(cluster, (*inputs, output))
     terminal = console()
     outcomes = JsonLines() if as_json else Names()
@@ -397,7 +406,7 @@ def main(
             return _dry_run(jobs, colorizer, options)
         if options.is_trial:
             say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
-        with _runner(cluster, colorizer, say) as runner:
+        with _runner(cluster, workers, colorizer, say) as runner:
             outcomes.start(model, colorizer, len(jobs))
             code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped, runner)
     if show and click.launch(str(jobs[0].target)) != 0:
@@ -435,7 +444,10 @@ def _check_cluster(address: str, paths: Iterable[Path | None]) -> None:
 
 @contextmanager
 def _runner(
-    cluster: str | None, colorizer: "Colorizer", say: Callable[[Notice | str], None]
+    cluster: str | None,
+    workers: int | None,
+    colorizer: "Colorizer",
+    say: Callable[[Notice | str], None],
 ) -> Iterator[RunAll]:
     """Yield what does the jobs: this process, or the workers of a cluster."""
     if cluster is None:
@@ -443,7 +455,7 @@ def _runner(
         return
     from .cluster.run import cluster_run_all
 
-    with cluster_run_all(cluster, colorizer, say) as runner:
+    with cluster_run_all(cluster, colorizer, say, workers) as runner:
         yield runner
 
 

@@ -17,9 +17,11 @@ _STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is 
 _LEAST_STORE = 256 << 20
 _PORT = 6379  # of Ray's own control service
 _CLIENT = "ray://"
+# Ray's workers are nice to other programs, by 15; one that is started here has none to be nice to.
 # Ray reports its start to its makers unless told not to.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
