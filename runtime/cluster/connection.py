@@ -46,7 +46,7 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises plain ones too
         raise _refusal(address, error) from error
     finally:
         if threading.current_thread() is threading.main_thread():
