@@ -24,8 +24,8 @@ def cluster_options(command: Decorated) -> Decorated:
     cluster = click.option(
         "--cluster",
         metavar="local|auto|ADDRESS",
-        help="Color on a Ray cluster: one that is started here with a worker a core or GPU, the one "
-        "that runs here, or that at HOST:PORT or ray://HOST:PORT.",
+        help="Color on a Ray cluster: one that is started here, the one that runs here, or that at "
+        "HOST:PORT or ray://HOST:PORT.",
     )
     workers = click.option(
         "--workers",
