@@ -1,8 +1,7 @@
 """The command colorize-run: arguments only."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,24 +9,16 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from .command import (
-    Command,
-    completes,
-    console,
-    refuse_given,
-    require_extra,
-    without_converter,
-)
+from .cluster.options import check_cluster, cluster_options, runner_of
+from .command import Command, completes, console, refuse_given, without_converter
 from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
 from .inputs import PIPE
 from .jobs import (
     Job,
-    RunAll,
     extraction_folders,
     plan,
-    run_all,
     with_hints,
     with_references,
 )
@@ -229,12 +220,7 @@ def _encoders() -> Iterable[str]:
 @click.option(
     "--duration", callback=_read_time, metavar="TIME", help="Video, for trials: how much to color."
 )
-@click.option(
-    "--cluster",
-    metavar="local|auto|ADDRESS",
-    help="Color on a Ray cluster: one that is started here with a worker a core or GPU, the one "
-    "that runs here, or that at HOST:PORT or ray://HOST:PORT.",
-)
+@cluster_options
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -276,6 +262,7 @@ def main(
     start: float | None,
     duration: float | None,
     cluster: str | None,
+    workers: int | None,
     dry_run: bool,
 ) -> int:
     """Add color to photographs and videos.
@@ -306,8 +293,7 @@ def main(
         raise click.UsageError("Missing argument 'INPUT...'.")
     if as_json and output == PIPE:
         raise ArgumentError("--json writes to stdout, and so does -o -; name a file with -o")
-    if cluster is not None:
-        _check_cluster(cluster, (*inputs, output))
+    check_cluster(cluster, (*inputs, output))
     terminal = console()
     outcomes = JsonLines() if as_json else Names()
 
@@ -403,7 +389,7 @@ def main(
             return _dry_run(jobs, colorizer, options)
         if options.is_trial:
             say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
-        with _runner(cluster, colorizer, say) as runner:
+        with runner_of(cluster, workers, colorizer, say) as runner:
             outcomes.start(model, colorizer, len(jobs))
             code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped, runner)
     if show and click.launch(str(jobs[0].target)) != 0:
@@ -411,29 +397,6 @@ def main(
     return code
 
 
-def _check_cluster(address: str, paths: Iterable[Path | None]) -> None:
-    """Raise ArgumentError or MissingExtraError for what cannot be done on a cluster."""
-    if not address:
-        raise ArgumentError("--cluster: is empty; give local, auto or an address")
-    if PIPE in paths:
-        raise ArgumentError("--cluster takes files: a pipe reaches one machine alone")
-    refused = ("show", "dry_run", "extract_references")
-    refuse_given(refused, "does not go with --cluster")
-    require_extra("cluster", ["ray"])
-
-
-@contextmanager
-def _runner(
-    cluster: str | None, colorizer: "Colorizer", say: Callable[[Notice | str], None]
-) -> Iterator[RunAll]:
-    """Yield what does the jobs: this process, or the workers of a cluster."""
-    if cluster is None:
-        yield run_all
-        return
-    from .cluster.run import cluster_run_all
-
-    with cluster_run_all(cluster, colorizer, say) as runner:
-        yield runner
 
 
 def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:

@@ -17,9 +17,11 @@ _STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is 
 _LEAST_STORE = 256 << 20
 _PORT = 6379  # of Ray's own control service
 _CLIENT = "ray://"
+# Ray's workers are nice to other programs, by 15; one that is started here has none to be nice to.
 # Ray reports its start to its makers unless told not to.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -44,7 +46,7 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises plain ones too
         raise _refusal(address, error) from error
     finally:
         if threading.current_thread() is threading.main_thread():

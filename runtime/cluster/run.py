@@ -28,14 +28,16 @@ THREADS = 1
 
 
 @contextmanager
-def cluster_run_all(address: str, colorizer: Colorizer, say: Say) -> Iterator[RunAll]:
-    """Join the cluster at ADDRESS and yield what does jobs with its workers.
+def cluster_run_all(
+    address: str, colorizer: Colorizer, say: Say, workers: int | None = None
+) -> Iterator[RunAll]:
+    """Join the cluster at ADDRESS and yield what does jobs with its workers, at most WORKERS.
 
     They color as COLORIZER does. SAY is told of nodes that cannot, and of workers that die. Raises
     what `connected` and `Crew` raise.
     """
     with connected(address):
-        crew = Crew(equipment_of(colorizer), say)
+        crew = Crew(equipment_of(colorizer), say, most=workers)
         try:
             yield Runner(crew, say).run_all
         finally:

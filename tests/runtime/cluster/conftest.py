@@ -33,6 +33,7 @@ def cluster(own_cache: None) -> Iterator[Any]:
     facts = {"num_cpus": 2, "object_store_memory": 100 << 20, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # others may be at work on this machine
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         made = Cluster(initialize_head=True, head_node_args=facts)
         ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)

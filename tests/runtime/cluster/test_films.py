@@ -148,7 +148,9 @@ def _dies(at: int) -> Callable[[NearCrew, Any, Message], Message | Lost]:
     return fault
 
 
-@pytest.mark.parametrize("at", [1, 9, 22])
+@pytest.mark.parametrize(
+    "at", [pytest.param(1, marks=pytest.mark.slow), 9, pytest.param(22, marks=pytest.mark.slow)]
+)
 def test_what_a_dead_worker_made_is_kept_and_the_rest_made_again(
     at: int, film: Path, alone: Path, colorizer: Colorizer, near: Near, tmp_path: Path
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_stretch_at_which_every_worker_dies_ends_the_run_in_one_line(
         made_by(near(2, fault=fault), colorizer, film, tmp_path / "out.mkv")
 
 
+@pytest.mark.slow
 def test_a_worker_out_of_memory_changes_no_color(
     film: Path,
     alone: Path,
@@ -217,7 +220,7 @@ def test_a_full_disk_keeps_what_is_made_for_the_next_run(
     assert content_of(tmp_path / "out.mkv") == content_of(alone)
 
 
-@pytest.mark.parametrize("stop", [2, 5])
+@pytest.mark.parametrize("stop", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_segments_that_wait_for_others_are_used_by_the_next_run(
     stop: int, film: Path, alone: Path, colorizer: Colorizer, near: Near, tmp_path: Path
 ) -> None:
@@ -236,6 +239,7 @@ def test_segments_that_wait_for_others_are_used_by_the_next_run(
     assert content_of(tmp_path / "out.mkv") == content_of(alone)
 
 
+@pytest.mark.slow
 def test_a_run_of_one_process_goes_on_with_what_workers_made(
     film: Path, alone: Path, colorizer: Colorizer, near: Near, tmp_path: Path
 ) -> None:
@@ -272,6 +276,7 @@ def test_a_stretch_that_begins_otherwise_than_the_one_before_ended_is_made_again
     assert any("are colored once more" in message for message in messages_of(report))
 
 
+@pytest.mark.slow
 def test_a_damaged_film_is_bridged_as_by_one_process(
     clip: Path, colorizer: Colorizer, near: Near, tmp_path: Path
 ) -> None:
@@ -282,6 +287,7 @@ def test_a_damaged_film_is_bridged_as_by_one_process(
     assert messages_of(report)[-1:] == messages_of(before)[-1:]
 
 
+@pytest.mark.slow
 def test_numbered_frames_and_trials_are_made_by_workers_too(
     film: Path, colorizer: Colorizer, near: Near, tmp_path: Path
 ) -> None:
