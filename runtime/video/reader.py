@@ -2,6 +2,7 @@
 
 import heapq
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -117,30 +118,40 @@ class VideoReader:
         path = self._source.path
         raise InputError(f"{path}: its frames are not those of the earlier run any more")
 
-    def pictures_from(self, frame: int, times: Sequence[int]) -> Iterator[Picture]:
-        """Yield FRAME, counted from 0, and those that follow, of a video shown at TIMES.
+    def pictures_from(self, number: int, times: Sequence[int]) -> Iterator[Picture]:
+        """Yield the frames from NUMBER on, of a video whose frames are shown at TIMES.
 
-        What lies long before is not decoded where the file has an index.
+        Those long before it are not decoded, where the file has a place to begin at and all frames
+        from there on come at their times, without damage. Raises InputError as `pictures`.
         """
-        due = times[frame] if frame else 0
         with self._source.again(self._container) as container:
             decoding = _Decoding(self._source, container)
-            if frame and decoding.seek_time(due):
-                pictures = self._until(decoding.pictures(), due)
-                first = next(pictures, None)
-                if first is not None and first.pts == due:
-                    yield first
+            if decoding.seek_before(times[number], times[0]):
+                pictures = decoding.pictures()
+                if (picture := self._found(decoding, pictures, number, times)) is not None:
+                    yield picture
                     yield from pictures
                     return
-        yield from islice(self.pictures(), frame, None)
+        yield from islice(self.pictures(), number, None)
 
-    def _until(self, pictures: Iterator[Picture], due: int) -> Iterator[Picture]:
-        """Yield the PICTURES that are shown at DUE or later."""
-        for picture in pictures:
-            if picture.pts >= due:
-                yield picture
-            elif self._cancelled:
-                return
+    def _found(
+        self, decoding: "_Decoding", pictures: Iterator[Picture], number: int, times: Sequence[int]
+    ) -> Picture | None:
+        """Return frame NUMBER of the PICTURES after a seek; None if they cannot be trusted."""
+        place = -1
+        try:
+            for picture in pictures:
+                if place < 0:
+                    place = bisect_left(times, picture.pts)
+                    decoding.passed_over(place)
+                if place > number or picture.pts != times[place] or picture.flaws.in_frames:
+                    break
+                if place == number:
+                    return picture
+                place += 1
+        except InputError:  # it may be readable up to there all the same
+            pass
+        return None
 
     def _reached(self, pictures: Iterator[Picture], position: Position) -> bool:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
@@ -182,21 +193,30 @@ class _Decoding:
 
     def seek(self, position: Position) -> bool:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
-        return not position.flaws.any and self.seek_time(position.pts)
+        return not position.flaws.any and self.seek_before(position.pts)
 
-    def seek_time(self, pts: int) -> bool:
-        """Go to some frame before PTS; False if seeking cannot be trusted in this file."""
+    def seek_before(self, pts: int, first: int | None = None) -> bool:
+        """Go to some frame before the one that is shown at PTS; False if that cannot be trusted.
+
+        Or if it is of no use, because the video begins at FIRST.
+        """
         base = self._video.time_base
         if not is_seekable(self._container) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
+        back = pts - int(_SEEK_BACK_SECONDS / base)
+        if first is not None and back <= first:
+            return False
         try:
-            back = pts - int(_SEEK_BACK_SECONDS / base)
             self._container.seek(back, stream=self._video)
         except (av.error.FFmpegError, OSError):
             return False
         self._video.codec_context.reorder_depth = depth  # flushing resets it
         return True
+
+    def passed_over(self, frames: int) -> None:
+        """Take it that so many FRAMES come before those that were decoded."""
+        self._frames += frames
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the frames; those that were lost repeat the one before."""

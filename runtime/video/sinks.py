@@ -66,22 +66,20 @@ class FileSink:
     @contextmanager
     def open(self, run: Run) -> Iterator["FileWriter"]:
         """Yield what writes the file; what ends the context early says how to resume."""
-        alone = run.settings.options.is_trial
-        options = run.settings.options
+        options, window = run.settings.options, run.stretch.window
 
         def join(work: WorkFolder) -> list[Notice]:
-            choose = chooser(self.target, options)
             return mux_segments(
                 work,
                 run.source,
                 run.container,
                 self.target,
-                choose,
-                pictures_alone=alone,
+                chooser(self.target, options),
+                window=window,
                 check=run.check_cancel,
             )
 
-        with written(run, self.target, self.target, options, join, pictures_alone=alone) as writer:
+        with written(run, self.target, self.target, options, join) as writer:
             yield writer
 
 
@@ -98,7 +96,7 @@ def written(
     options: VideoOptions,
     finish: Callable[[WorkFolder], list[Notice]],
     *,
-    pictures_alone: bool,
+    pictures_alone: bool = False,
 ) -> Iterator["FileWriter"]:
     """Yield what writes RUN to TARGET: in segments whose form is that of the container STORED.
 

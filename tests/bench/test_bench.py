@@ -164,6 +164,7 @@ def test_hints_of_the_truth_bring_colors_nearer_to_it(
     assert bench("--hints", "1,-2").returncode == 2
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_photographs_find_the_same(model: Path, quick: Quick) -> None:
     _, alone = quick("--model", model, *FAST)
     result, shared = quick("--model", model, *FAST, "--workers", 2)

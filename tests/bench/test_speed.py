@@ -202,6 +202,7 @@ def test_every_speedup_is_over_torch_eager_where_there_is_a_checkpoint(
     assert [row.backend for row in latency.measure_speed(model, others)] == ["openvino"]
 
 
+@pytest.mark.slow
 def test_peak_memory_is_of_a_process_of_its_own(
     tiny_model: Path, in_subprocess: Callable[..., Any]
 ) -> None:

@@ -19,7 +19,11 @@ from colorize.train.data.photos import collect
 
 
 @pytest.mark.parametrize(
-    ("arch", "encoder"), [("gan", ()), ("unet", ("--encoder", "efficientnet_lite0"))]
+    ("arch", "encoder"),
+    [
+        ("gan", ()),
+        pytest.param("unet", ("--encoder", "efficientnet_lite0"), marks=pytest.mark.slow),
+    ],
 )
 def test_it_prints_a_row_of_measured_figures(
     arch: str, encoder: tuple[str, ...], in_subprocess: Callable[..., Finished]

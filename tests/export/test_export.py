@@ -119,8 +119,8 @@ def test_notes_are_stripped_wherever_they_stand(exported: dict[str, Path]) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        "fp16",
-        pytest.param("fp32", marks=pytest.mark.slow),
+        "fp32",
+        pytest.param("fp16", marks=pytest.mark.slow),
         pytest.param("compact", marks=pytest.mark.slow),
     ],
 )

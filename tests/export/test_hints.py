@@ -178,6 +178,7 @@ def test_eight_bits_leave_hints_and_the_first_layer_alone(
     assert len(network.layers) > 10
 
 
+@pytest.mark.slow
 def test_a_picture_with_hints_in_one_file(
     made: tuple[Path, Path, list[str]], tmp_path: Path, tiny_model: Path
 ) -> None:

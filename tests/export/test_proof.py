@@ -180,6 +180,7 @@ def planted_file(trained_like: Callable[..., Checkpoint], tmp_path: Path) -> Pat
     return path
 
 
+@pytest.mark.slow
 def test_an_fp16_export_names_the_layers_it_kept(
     planted_file: Path, colorize_export: Run, tmp_path: Path
 ) -> None:

@@ -208,6 +208,7 @@ build_engine(Path(sys.argv[1]), find_toolkit(), BuildOptions(), lambda *_: None,
 """
 
 
+@pytest.mark.slow
 @needs_rtx
 def test_two_processes_build_one_engine(model: Path) -> None:
     processes = [

@@ -324,6 +324,7 @@ def test_no_validation_photograph_is_trained_on(
     assert read.isdisjoint(held)
 
 
+@pytest.mark.slow
 def test_fine_tuning_beats_training_from_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,7 +380,8 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=threads)
 
 
-@pytest.mark.parametrize("arch", ["unet", pytest.param("gan", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["unet", "gan"])
 def test_two_processes_train_as_one(arch: str, tmp_path: Path) -> None:
     settings = (
         *("--arch", arch, "--size", "32", "--batch-size", "8", "--steps", "3", "--freeze-norm"),

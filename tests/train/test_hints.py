@@ -341,6 +341,7 @@ def test_hints_shrink_with_their_crops() -> None:
     assert small.hints[0, :2, ~there].abs().max() == 0
 
 
+@pytest.mark.slow
 def test_the_command_learns_to_listen_and_keeps_listening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_runs_are_compared_on_what_none_of_them_saw(runs: list[Path], tmp_path: 
     assert "held-out photographs" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_by_the_colors_that_the_runtime_would_give(
     runs: list[Path], tmp_path: Path
 ) -> None:

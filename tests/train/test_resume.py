@@ -46,9 +46,8 @@ def weights_of(folder: Path) -> torch.Tensor:
     return torch.cat([value.flatten().float() for value in network.state_dict().values()])
 
 
-@pytest.mark.parametrize(
-    "what", [("unet", "--hints"), pytest.param(("gan",), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("what", [("unet", "--hints"), ("gan",)])
 def test_a_resumed_training_equals_an_unbroken_one(what: tuple[str, ...], tmp_path: Path) -> None:
     settings = ("--arch", *what, "--size", "32", "--batch-size", "8", "--steps", "6")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -89,7 +88,11 @@ def test_a_resumed_run_decides_nothing_anew(
 
 
 @pytest.mark.parametrize(
-    ("send", "signum"), [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)]
+    ("send", "signum"),
+    [
+        (os.kill, signal.SIGTERM),
+        pytest.param(os.killpg, signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_and_says_how_to_go_on(
     send: Callable[[int, int], None], signum: int, tmp_path: Path
@@ -149,6 +152,7 @@ def test_a_run_killed_before_it_saved_begins_anew(
     assert torch.equal(weights_of(whole), weights_of(broken))
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(*QUICK, "-o", str(run)).exit_code == 0

@@ -316,6 +316,7 @@ def test_a_pipe_gets_the_frames_of_the_file(
     assert piped == [planes for _, planes in content_of(unbroken_with_references)]
 
 
+@pytest.mark.slow
 def test_a_repainted_reference_recolors_only_what_depends_on_it(
     film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
 from colorize.runtime.video.clock import AnyPacket
 from colorize.runtime.video.colorize import VideoProgress, VideoReport
-from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.video.options import VideoOptions, VideoSettings
 from colorize.runtime.video.recorder import SegmentWriter
 from colorize.runtime.video.segments import Segment
 from colorize.runtime.video.work_folder import WorkFolder
@@ -169,7 +169,8 @@ def test_a_full_disk_keeps_what_is_finished(
         with pytest.raises(OutputError) as raised:
             colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
     assert str(error.strerror) in str(raised.value)
-    assert "48 finished frames are kept" in str(raised.value)
+    segment = VideoSettings(options=IN_SEGMENTS, batch=colorizer.best_batch).segment_frames
+    assert f"{50 // segment * segment} finished frames are kept" in str(raised.value)
     colorizer.video(clip, tmp_path / "out.mkv", IN_SEGMENTS)
     assert content_of(tmp_path / "out.mkv") == content_of(unbroken)
 
