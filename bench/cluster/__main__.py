@@ -87,10 +87,9 @@ def main(
         film = make_cut_film(folder / "film.mp4", height, frames, scene)
         options = VideoOptions(codec=codec, preset=preset)
         ways = open_ways(stack, find_model(model), workers, threads, options, say)
-        (folder / "warm").mkdir()
-        warm = make_cut_film(folder / "warm" / "film.mp4", 144, 240 * 4 * max(workers), scene)
         out = folder / "colored"
-        ways.measure("warm-up", [warm], out, 1)  # engines prepare at their first call
+        warm = copy_photos(folder / "warm", 16 * max(workers))
+        ways.measure("warm-up", warm, out, 1)  # engines prepare at their first call
         measured = [ways.measure(f"film of {height} lines", [film], out, repeats)]
         if photos:
             sources = copy_photos(folder / "photos", photos)

@@ -38,8 +38,12 @@ MAINS = [
     "colorize.bench.compare_runs",
     "colorize.bench.training_speed",
     "colorize.bench.bounds",
+    "colorize.bench.cluster",
+    "colorize.bench.cluster.scaling",
 ]
 OTHERS = {
+    "ray",
+    "srun",
     "cp",
     "vapoursynth",
     "vspipe",
@@ -111,7 +115,7 @@ def _ours(command: list[str]) -> tuple[str, list[str]] | None:
     name = command[0].removeprefix(".venv/bin/")
     if name in MODULES:
         return MODULES[name], command[1:]
-    if "-m" in command[:4] and command[command.index("-m") + 1].startswith("colorize."):
+    if "-m" in command[:12] and command[command.index("-m") + 1].startswith("colorize."):
         at = command.index("-m") + 1
         return command[at], command[at + 1 :]
     return None

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from helpers.commands import Finished
 from helpers.video import content_of, messages_of
 
+from colorize import runtime
 from colorize.runtime.cluster.films import FilmWorkers
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import EngineError, ModelError
@@ -110,6 +112,8 @@ def test_devices_of_all_nodes_are_listed(
     listed = json.loads(
         colorize_run("--list-devices", "--cluster", cluster.address, "--json").stdout
     )
+    schema = Path(runtime.__file__).with_name("run.schema.json")
+    jsonschema.validate(listed, json.loads(schema.read_bytes()))
     [node] = listed["nodes"]
     assert node["problem"] is None
     assert {"openvino", "onnxruntime"} <= {each["backend"] for each in node["devices"]}
