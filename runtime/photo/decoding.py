@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import cv2.utils.logging as opencv_log
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..color import Codes
@@ -55,6 +56,10 @@ class UndecodableError(InputError):
     """A picture that a decoding library cannot decode; the message is the library's reason."""
 
 
+class UnsupportedError(UndecodableError):
+    """A whole picture of a kind that is not read; the message says which, and what to do."""
+
+
 @contextmanager
 def decoding() -> Iterator[None]:
     """Make whatever a library's calls raise at a damaged file an UndecodableError.
@@ -69,6 +74,29 @@ def decoding() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UndecodableError(str(error) or type(error).__name__) from error
+
+
+_MOST_OUTSIDE = 0.05  # share of the values; more are another scale, not a few highlights
+
+
+def in_unit(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return floating-point VALUES clipped to 0..1, and a remark if that changed some.
+
+    UnsupportedError if most are meant for another range.
+    """
+    finite = values[np.isfinite(values)]
+    outside = 1 - np.count_nonzero((finite >= 0) & (finite <= 1)) / max(values.size, 1)
+    if outside > _MOST_OUTSIDE:
+        low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
+        raise UnsupportedError(
+            f"has floating-point values of {low:g}..{high:g}, not of 0..1; scale them, or save it "
+            "with 16 bits"
+        )
+    if not outside:
+        return values, ()
+    clipped = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    share = f"{100 * outside:.1f}%" if outside >= 0.001 else "less than 0.1%"
+    return clipped, (f"{share} of its floating-point values were outside 0..1 and were clipped",)
 
 
 class _Relaxed:

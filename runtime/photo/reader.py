@@ -12,7 +12,14 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
 from ..files import is_pattern
-from .decoding import Decoded, UndecodableError, decoding, limited, open_picture
+from .decoding import (
+    Decoded,
+    UndecodableError,
+    UnsupportedError,
+    decoding,
+    limited,
+    open_picture,
+)
 from .icc import cmyk_to_srgb, gray_to_srgb, is_srgb
 from .metadata import drop_unwritable, iptc_in_profile, jpeg_quality, upright_xmp
 from .photo import Photo, strips
@@ -80,6 +87,8 @@ def read_photo(
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnsupportedError as error:
+        raise InputError(f"{path}: {error}") from error
     except UndecodableError as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
     except MemoryError as error:
