@@ -20,10 +20,11 @@ import cv2
 import cv2.utils.logging as opencv_log
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..color import Codes
 from ..errors import InputError, MissingExtraError
+from . import jpeg, png
 
 # What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it.
 _LIBRARY_ERRORS = (
@@ -31,6 +32,13 @@ _LIBRARY_ERRORS = (
     *(LookupError, ArithmeticError, AssertionError, struct.error, zlib.error, cv2.error),
 )
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+
+
+DAMAGED = "damaged chunks"
+"""The key of those that `open_picture` left out, in a picture's info."""
+
+DEEP = "bits of a sample"
+"""The key of those that Pillow cannot decode."""
 
 
 @dataclass
@@ -115,6 +123,9 @@ class _Relaxed:
                 self._undo.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
                 Image.MAX_IMAGE_PIXELS = None
+                text = PngImagePlugin.MAX_TEXT_CHUNK
+                self._undo.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", text)
+                PngImagePlugin.MAX_TEXT_CHUNK = png.MOST_TEXT
                 self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
                 opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
 
@@ -164,6 +175,19 @@ def open_picture(path: Path, content: bytes | None = None) -> Image.Image:
         return opened()
     except UnidentifiedImageError:
         start = _first_bytes(path) if content is None else content[:12]
+        if start.startswith(png.SIGNATURE):
+            whole = path.read_bytes() if content is None else content
+            content, damaged = png.without_damaged_chunks(whole)
+            image = opened()
+            image.info[DAMAGED] = damaged
+            return image
+        if start.startswith(jpeg.START):
+            whole = path.read_bytes() if content is None else content
+            if bits := jpeg.bits_of(whole):
+                content = jpeg.as_eight_bits(whole)
+                image = opened()
+                image.info[DEEP] = bits
+                return image
         if start[4:] not in _HEIF_BRANDS:
             raise
         if not register_heif():

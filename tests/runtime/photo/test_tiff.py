@@ -212,7 +212,9 @@ def test_highlights_above_one_are_clipped_and_that_is_said(gray: NDArray[np.uint
 def test_floats_of_another_range_are_refused_with_the_fix(gray: NDArray[np.uint8]) -> None:
     file = io.BytesIO()
     tifffile.imwrite(file, gray.astype(np.float32), photometric="minisblack")
-    with pytest.raises(InputError, match=r"in: has floating-point values of .*255, .*16 bits"):
+    with pytest.raises(
+        InputError, match=r"in: has floating-point values of .*, not of 0..1; .*16 bits"
+    ):
         read_photo(SAVED, file.getvalue())
 
 
