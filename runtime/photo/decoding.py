@@ -57,6 +57,7 @@ class Decoded:
     pictures: int = 1
     form: str = ""
     jpeg_quality: int = 0
+    lossless: bool = False  # of a format that can be either
     remarks: tuple[str, ...] = ()
 
 

@@ -25,7 +25,13 @@ from .decoding import (
 )
 from .icc import cmyk_to_srgb, gray_to_srgb, is_srgb
 from .jpeg import has_long_xmp
-from .metadata import drop_unwritable, iptc_in_profile, jpeg_quality, upright_xmp
+from .metadata import (
+    drop_unwritable,
+    iptc_in_profile,
+    is_lossless_webp,
+    jpeg_quality,
+    upright_xmp,
+)
 from .photo import Photo, strips
 from .png import implied_profile
 
@@ -166,6 +172,7 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
         pictures=pictures,
         form=image.format or "",
         jpeg_quality=quality,
+        lossless=image.format == "WEBP" and is_lossless_webp(_content(source)),
         remarks=remarks,
         gray=image.mode in ("L", "LA") or image.mode.startswith("I;16"),
     )
@@ -207,6 +214,7 @@ def _finished(decoded: Decoded) -> Photo:
         tags=tags,
         form=decoded.form,
         jpeg_quality=decoded.jpeg_quality,
+        lossless=decoded.lossless,
         remarks=(*decoded.remarks, *remarks, *dropped),
     )
 

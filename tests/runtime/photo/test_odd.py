@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from helpers.photos import SAVED, check, lightness
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
+from colorize.runtime.photo.photo import Photo
 from colorize.runtime.photo.reader import is_photo, read_photo
-from colorize.runtime.photo.writer import encode_photo
+from colorize.runtime.photo.writer import encode_photo, format_of
 
 _HEAD = 33  # of a PNG: signature and first chunk
 _START = 2  # of a JPEG
@@ -122,3 +123,51 @@ def test_xmp_that_is_cut_off_is_said(gray: NDArray[np.uint8]) -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(more) + 2) + more
     photo = read_photo(SAVED, data[:_START] + segment + data[_START:])
     assert photo.remarks == ("its XMP is longer than 64 KB: the rest was left out",)
+
+
+@pytest.mark.parametrize("animated", [False, True])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_webp_stays_lossless(animated: bool, lossless: bool, cat: Image.Image) -> None:
+    file, written = io.BytesIO(), io.BytesIO()
+    more = [cat.rotate(180)] if animated else []
+    cat.save(file, "WEBP", lossless=lossless, save_all=animated, append_images=more)
+    photo = read_photo(SAVED, file.getvalue())
+    encode_photo(written, "WEBP", photo, "out")
+    same = np.array_equal(read_photo(SAVED, written.getvalue()).codes, photo.codes)
+    assert same == lossless
+
+
+def test_the_few_colors_of_gif_are_said(cat: Image.Image) -> None:
+    [remark] = encode_photo(io.BytesIO(), "GIF", Photo(np.asarray(cat)), "out")
+    assert remark.startswith("GIF holds 256 colors")
+
+
+@pytest.mark.parametrize("suffix", [".ico", ".icns", ".xbm", ".palm", ".pfm", ".blp", ".wmf"])
+def test_formats_that_hold_no_photograph_are_not_written(suffix: str) -> None:
+    assert format_of(suffix) is None
+
+
+@pytest.mark.parametrize("suffix", [".pcx", ".dib", ".eps", ".qoi", ".tga", ".sgi"])
+def test_old_formats_keep_transparency_or_say_that_they_do_not(
+    suffix: str, cat: Image.Image
+) -> None:
+    alpha = np.full(cat.size[::-1], 77, np.uint8)
+    file = io.BytesIO()
+    name = format_of(suffix)
+    assert name is not None
+    remarks = encode_photo(file, name, Photo(np.asarray(cat), alpha), "out")
+    kept = suffix in (".qoi", ".tga", ".sgi")
+    assert remarks == (() if kept else (f"{name} holds no transparency: left out",))
+    with Image.open(file) as image:
+        assert (image.mode == "RGBA") == kept
+
+
+def test_a_long_maker_note_does_not_keep_exif_out_of_a_jpeg(cat: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x10F] = "Lumiere"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = bytes(70_000)
+    file = io.BytesIO()
+    remarks = encode_photo(file, "JPEG", Photo(np.asarray(cat), tags={"exif": exif.tobytes()}), "")
+    assert remarks == ("JPEG holds no maker note of this length: left out",)
+    with Image.open(file) as image:
+        assert image.getexif()[0x10F] == "Lumiere"
