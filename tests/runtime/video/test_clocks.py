@@ -81,10 +81,13 @@ def test_frames_of_another_size_are_scaled_to_the_first(
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"),
-    [("raw.h264", "libx264"), ("raw.hevc", "libx265"), ("raw.m2v", "mpeg2video")],
+    ("name", "codec", "rate"),
+    [
+        *(("raw.h264", "libx264", rate) for rate in (25, 50)),
+        ("raw.hevc", "libx265", 25),
+        *(("raw.m2v", "mpeg2video", rate) for rate in (25, 50)),
+    ],
 )
-@pytest.mark.parametrize("rate", [25, 50])
 def test_raw_streams_get_the_rate_of_the_stream(
     name: str, codec: str, rate: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
