@@ -19,10 +19,12 @@ from typing import Any
 import cv2
 import cv2.utils.logging as opencv_log
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ..color import Codes
 from ..errors import InputError, MissingExtraError
+from . import jpeg, png
 
 # What Pillow's and OpenCV's decoders raise at damaged files; a fuzz test adds to it.
 _LIBRARY_ERRORS = (
@@ -30,6 +32,13 @@ _LIBRARY_ERRORS = (
     *(LookupError, ArithmeticError, AssertionError, struct.error, zlib.error, cv2.error),
 )
 _HEIF_BRANDS = (b"ftypheic", b"ftypheix", b"ftypmif1")
+
+
+DAMAGED = "damaged chunks"
+"""The key of those that `open_picture` left out, in a picture's info."""
+
+DEEP = "bits of a sample"
+"""The key of those that Pillow cannot decode."""
 
 
 @dataclass
@@ -48,11 +57,16 @@ class Decoded:
     pictures: int = 1
     form: str = ""
     jpeg_quality: int = 0
+    lossless: bool = False  # of a format that can be either
     remarks: tuple[str, ...] = ()
 
 
 class UndecodableError(InputError):
     """A picture that a decoding library cannot decode; the message is the library's reason."""
+
+
+class UnsupportedError(UndecodableError):
+    """A whole picture of a kind that is not read; the message says which, and what to do."""
 
 
 @contextmanager
@@ -71,6 +85,29 @@ def decoding() -> Iterator[None]:
         raise UndecodableError(str(error) or type(error).__name__) from error
 
 
+_MOST_OUTSIDE = 0.05  # share of the values; more are another scale, not a few highlights
+
+
+def in_unit(values: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return floating-point VALUES clipped to 0..1, and a remark if that changed some.
+
+    UnsupportedError if most are meant for another range.
+    """
+    finite = values[np.isfinite(values)]
+    outside = 1 - np.count_nonzero((finite >= 0) & (finite <= 1)) / max(values.size, 1)
+    if outside > _MOST_OUTSIDE:
+        low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
+        raise UnsupportedError(
+            f"has floating-point values of {low:g}..{high:g}, not of 0..1; scale them, or save it "
+            "with 16 bits"
+        )
+    if not outside:
+        return values, ()
+    clipped = np.clip(np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    share = f"{100 * outside:.1f}%" if outside >= 0.001 else "less than 0.1%"
+    return clipped, (f"{share} of its floating-point values were outside 0..1 and were clipped",)
+
+
 class _Relaxed:
     """Pillow's limit and both libraries' warnings off while anybody reads: they are globals."""
 
@@ -87,6 +124,9 @@ class _Relaxed:
                 self._undo.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")  # remarks on damaged metadata, not on the picture
                 Image.MAX_IMAGE_PIXELS = None
+                text = PngImagePlugin.MAX_TEXT_CHUNK
+                self._undo.callback(setattr, PngImagePlugin, "MAX_TEXT_CHUNK", text)
+                PngImagePlugin.MAX_TEXT_CHUNK = png.MOST_TEXT
                 self._undo.callback(opencv_log.setLogLevel, opencv_log.getLogLevel())
                 opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
 
@@ -136,6 +176,19 @@ def open_picture(path: Path, content: bytes | None = None) -> Image.Image:
         return opened()
     except UnidentifiedImageError:
         start = _first_bytes(path) if content is None else content[:12]
+        if start.startswith(png.SIGNATURE):
+            whole = path.read_bytes() if content is None else content
+            content, damaged = png.without_damaged_chunks(whole)
+            image = opened()
+            image.info[DAMAGED] = damaged
+            return image
+        if start.startswith(jpeg.START):
+            whole = path.read_bytes() if content is None else content
+            if bits := jpeg.bits_of(whole):
+                content = jpeg.as_eight_bits(whole)
+                image = opened()
+                image.info[DEEP] = bits
+                return image
         if start[4:] not in _HEIF_BRANDS:
             raise
         if not register_heif():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..color import Codes, to_codes
 from .decoding import UndecodableError, decoding
+from .jpeg import bits_of
 
 _PNG_DEPTH, _PNG_COLORS = 24, 25  # where bit depth and color type lie in a file
 _PNG_GRAY = 0
@@ -35,11 +36,20 @@ def png(content: bytes) -> Codes:
     return _channels_last(samples)
 
 
+def jpeg(content: bytes) -> Codes:
+    """Decode a JPEG of 12 bits, or a lossless one of 2 to 16."""
+    with decoding():
+        samples = _channels_last(imagecodecs.jpeg_decode(content))
+    if samples.shape[2] not in (1, 3):
+        raise UndecodableError(f"{samples.shape[2]} channels of more than 8 bits")
+    return _stretched(samples, 2 ** bits_of(content) - 1)
+
+
 def jp2(content: bytes) -> Codes | None:
-    """Decode a JPEG 2000 of 9 to 16 bits."""
+    """Decode a JPEG 2000 of less or more than 8 bits, up to 16."""
     place = content.find(_JP2_SIZES)
     bits = (content[place + _JP2_DEPTH] & 0x7F) + 1
-    if not 8 < bits <= 16:
+    if bits == 8 or bits > 16:
         return None
     with decoding():
         samples = imagecodecs.jpeg2k_decode(content)
@@ -105,4 +115,4 @@ def _channels_last(samples: Codes) -> Codes:
 
 def _stretched(samples: Codes, top: int) -> Codes:
     unit = _channels_last(samples).astype(np.float32) / np.float32(top)
-    return to_codes(unit, np.dtype(np.uint16))
+    return to_codes(unit, np.dtype(np.uint8 if top < 256 else np.uint16))

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 
 from ..color import Codes
-from .decoding import Decoded, UndecodableError, decoding
+from .decoding import Decoded, UndecodableError, decoding, in_unit
 
 _CODESTREAM = b"\xff\x0a"
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -21,14 +21,12 @@ def read_jxl(content: bytes) -> Decoded:
     """Decode a JPEG XL; the decoder turns it upright."""
     with decoding():
         samples = np.asarray(imagecodecs.jpegxl_decode(content))
-    pictures = 1
+    pictures, remarks = 1, tuple[str, ...]()
     if samples.ndim == 4:  # an animation
         pictures, samples = len(samples), samples[0]
     samples = samples.reshape(*samples.shape[:2], -1)
     if samples.dtype not in (np.uint8, np.uint16):
-        values = samples.astype(np.float32)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise UndecodableError("floating-point values outside 0..1")
+        values, remarks = in_unit(samples.astype(np.float32))
         samples = (values * 65535 + 0.5).astype(np.uint16)
     alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
     decoded = Decoded(
@@ -37,6 +35,7 @@ def read_jxl(content: bytes) -> Decoded:
         gray=samples.shape[2] < 3,
         pictures=pictures,
         form="JXL",
+        remarks=remarks,
     )
     for kind, box in _boxes(content):
         if kind == b"Exif" and len(box) > 4:

@@ -98,6 +98,20 @@ def photoshop_segment(iptc: bytes) -> bytes:
     return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
 
 
+def is_lossless_webp(content: bytes) -> bool:
+    """Whether the first picture of a WebP is stored without loss (RFC 9649, section 2)."""
+    place = 12
+    while place + 8 <= len(content):
+        kind, size = (
+            content[place : place + 4],
+            int.from_bytes(content[place + 4 : place + 8], "little"),
+        )
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        place += 8 + 16 if kind == b"ANMF" else 8 + size + size % 2
+    return False
+
+
 def upright_xmp(xmp: bytes) -> bytes:
     """Return XMP that says of the picture that it is upright, as it is when it has been read."""
     return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", xmp)

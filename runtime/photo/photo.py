@@ -36,6 +36,7 @@ class Photo:
     tags: dict[str, Any] = field(default_factory=dict)  # EXIF, DPI, ICC: options of Pillow's save
     form: str = ""  # Pillow's name of the format
     jpeg_quality: int = 0  # 0..100, of the file it was read from
+    lossless: bool = False  # the file it was read from, of a format that can be either
     remarks: tuple[str, ...] = ()  # what reading changed or left out, for the user
 
     @property

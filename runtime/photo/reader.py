@@ -12,10 +12,28 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from ..color import U16, Codes, to_codes
 from ..errors import InputError, MissingExtraError
 from ..files import is_pattern
-from .decoding import Decoded, UndecodableError, decoding, limited, open_picture
+from .cut import without_end
+from .decoding import (
+    DAMAGED,
+    DEEP,
+    Decoded,
+    UndecodableError,
+    UnsupportedError,
+    decoding,
+    limited,
+    open_picture,
+)
 from .icc import cmyk_to_srgb, gray_to_srgb, is_srgb
-from .metadata import drop_unwritable, iptc_in_profile, jpeg_quality, upright_xmp
+from .jpeg import has_long_xmp
+from .metadata import (
+    drop_unwritable,
+    iptc_in_profile,
+    is_lossless_webp,
+    jpeg_quality,
+    upright_xmp,
+)
 from .photo import Photo, strips
+from .png import implied_profile
 
 MAX_PIXELS = 250_000_000
 
@@ -31,7 +49,6 @@ _UPRIGHT: dict[int, Callable[[Codes], Codes]] = {  # by EXIF orientation
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
-_JPEG_END = b"\xff\xd9"
 _UNFIT = "its color profile is damaged or of another kind of picture; it was left out"
 
 
@@ -80,6 +97,8 @@ def read_photo(
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnsupportedError as error:
+        raise InputError(f"{path}: {error}") from error
     except UndecodableError as error:
         raise InputError(f"{path}: damaged or truncated picture ({error})") from error
     except MemoryError as error:
@@ -132,12 +151,15 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
     remarks: tuple[str, ...] = ()
     try:
         with decoding():
-            image.load()
+            if DEEP not in image.info:
+                image.load()
     except UndecodableError:
         if image.format not in ("JPEG", "MPO"):
             raise
-        image, said = _without_end(_content(source))
+        image, said = without_end(_content(source))
         remarks = (said,)
+    if damaged := image.info.get(DAMAGED):
+        remarks += (f"damaged metadata were left out: {', '.join(damaged)}",)
     with decoding():
         exif = image.getexif()
         orientation = exif.get(_ORIENTATION, 1)
@@ -145,15 +167,18 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
     decoded = Decoded(
         orientation=orientation,
         exif=exif,
-        icc=image.info.get("icc_profile") or b"",
+        icc=image.info.get("icc_profile") or implied_profile(image.info),
         tags=_tags(image),
         pictures=pictures,
         form=image.format or "",
         jpeg_quality=quality,
+        lossless=image.format == "WEBP" and is_lossless_webp(_content(source)),
         remarks=remarks,
         gray=image.mode in ("L", "LA") or image.mode.startswith("I;16"),
     )
     deep = _deep_samples(image, source)
+    if decoded.form in ("JPEG", "MPO") and has_long_xmp(_content(source)):
+        decoded.remarks += ("its XMP is longer than 64 KB: the rest was left out",)
     if deep is None:
         decoded.codes, decoded.alpha = _samples(image), _alpha(image)
         decoded.inks = image.mode == "CMYK"
@@ -168,37 +193,6 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
 
 def _content(source: bytes | Path) -> bytes:
     return source if isinstance(source, bytes) else source.read_bytes()
-
-
-def _without_end(content: bytes) -> tuple[Image.Image, str]:
-    """Decode a JPEG file whose end is missing; return it and what is to be said.
-
-    Decoders fill what is missing with gray. It is found by decoding once more with noise in its
-    place: whatever comes out the same was there.
-    """
-    noise = np.random.default_rng(0).integers(0, 255, 1 << 16, np.uint8).tobytes()
-    pictures = []
-    for filling in (b"", noise):
-        with decoding():
-            pictures.append(Image.open(io.BytesIO(content + filling + _JPEG_END)))
-            pictures[-1].load()
-    filled, other = (np.asarray(picture) for picture in pictures)
-    differs = (filled != other).reshape(*filled.shape[:2], -1).any(axis=2)
-    rows = np.flatnonzero(differs.any(axis=1))
-    if not rows.size:
-        return pictures[0], "its end is missing, but nothing of the picture"
-    top, band = rows[0], 8  # the smallest block of coefficients
-    left = np.flatnonzero(differs[top : top + band].any(axis=0))[0]
-    height, width = differs.shape
-    missing = max(1, (height - top) * width - min(band, height - top) * left)
-    share = 100 * missing / differs.size
-    if share > 99:
-        raise UndecodableError("all of the picture is missing")
-    shown = f"{share:.0f}%" if share >= 1 else "less than 1%"
-    lost = filled[top + 2 * band :]
-    if lost.size and np.ptp(lost.reshape(-1, lost[0, 0].size), axis=0).max() > 2:
-        return pictures[0], f"its end is missing: {shown} of it is coarser than it was"
-    return pictures[0], f"{shown} of it was missing and is gray"
 
 
 def _finished(decoded: Decoded) -> Photo:
@@ -220,6 +214,7 @@ def _finished(decoded: Decoded) -> Photo:
         tags=tags,
         form=decoded.form,
         jpeg_quality=decoded.jpeg_quality,
+        lossless=decoded.lossless,
         remarks=(*decoded.remarks, *remarks, *dropped),
     )
 
@@ -285,6 +280,8 @@ def _deep_samples(image: Image.Image, source: bytes | Path) -> Codes | None:
 
     if image.format == "PNG" and deep.needs_png(image, _content(source)):
         return deep.png(_content(source))
+    if DEEP in image.info:
+        return deep.jpeg(_content(source))
     if image.format == "JPEG2000":
         return deep.jp2(_content(source))
     if image.format == "AVIF":

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..color import Codes, lab_to_rgb, to_codes
-from .decoding import Decoded, UndecodableError, decoding
+from .decoding import Decoded, UndecodableError, decoding, in_unit
 from .metadata import iptc_in_photoshop
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it would print to stderr
@@ -141,26 +141,23 @@ def _by_libtiff(source: bytes | Path, tiff: tifffile.TiffFile, page: Any) -> Dec
 
 
 def _described(tiff: tifffile.TiffFile, page: Any) -> Decoded:
-    """Return what the directories of the first page and PAGE say, without samples."""
+    """Return what the directories of the first page and PAGE say, without samples.
+
+    A thumbnail in front describes the file; how PAGE lies and is scanned is its own, if it says so.
+    """
     first = tiff.pages.first
-    exif = Image.Exif()
-    exif.endian, exif.bigtiff = tiff.byteorder, tiff.is_bigtiff
-    exif.load_from_fp(cast(IO[bytes], tiff.filehandle), first.offset)
-    orientation = exif.get(_ORIENTATION, 1)
-    for tag in exif.keys() - _DESCRIPTIONS:
-        del exif[tag]  # how this file stores its pixels, not what they show
-    for tag in (_EXIF, _GPS):
-        exif.get_ifd(tag)  # now: the file will be closed
-    if _INTEROPERABILITY in exif.get_ifd(_EXIF):  # without it, Pillow below 13 raises a KeyError
-        exif.get_ifd(_INTEROPERABILITY)
-    exif.bigtiff = False  # whatever is written of it: blocks of EXIF never are
+    exif, remarks = _exif(tiff)
+    turned = page if _ORIENTATION in page.tags else first
+    orientation = int(turned.tags[_ORIENTATION].value) if _ORIENTATION in turned.tags else 1
     tags: dict[str, Any] = {}
-    if xmp := _bytes(first, _XMP):
+    if xmp := _bytes(first, _XMP) or _bytes(page, _XMP):
         tags["xmp"] = xmp
-    if iptc := _bytes(first, _IPTC) or iptc_in_photoshop(_bytes(first, _PHOTOSHOP)):
-        tags["iptc"] = iptc
-    remarks = ("its Photoshop layers were left out",) if _LAYERS in first.tags else ()
-    if (dpi := _resolution(first)) is not None:
+    for each in (page, first):
+        if iptc := _bytes(each, _IPTC) or iptc_in_photoshop(_bytes(each, _PHOTOSHOP)):
+            tags["iptc"] = iptc
+    if _LAYERS in first.tags:
+        remarks += ("its Photoshop layers were left out",)
+    if (dpi := _resolution(page) or _resolution(first)) is not None:
         tags["dpi"] = dpi
     return Decoded(
         exif=exif,
@@ -171,6 +168,28 @@ def _described(tiff: tifffile.TiffFile, page: Any) -> Decoded:
         form="TIFF",
         remarks=remarks,
     )
+
+
+def _exif(tiff: tifffile.TiffFile) -> tuple[Image.Exif, tuple[str, ...]]:
+    """Return what the first page's directory says of the picture, and remarks on what is lost."""
+    exif, tags = Image.Exif(), tiff.pages.first.tags
+    if tiff.is_bigtiff and tiff.byteorder == ">":  # Pillow does not know that it is big
+        directories = {_EXIF, _GPS} & {tag.code for tag in tags}
+        for tag in tags:
+            if tag.code in _DESCRIPTIONS - directories:
+                exif[tag.code] = tag.value
+        lost = "the EXIF of a big-endian BigTIFF cannot be read: left out"
+        return exif, (lost,) if directories else ()
+    exif.endian, exif.bigtiff = tiff.byteorder, tiff.is_bigtiff
+    exif.load_from_fp(cast(IO[bytes], tiff.filehandle), tiff.pages.first.offset)
+    for code in exif.keys() - _DESCRIPTIONS:
+        del exif[code]  # how this file stores its pixels, not what they show
+    for code in (_EXIF, _GPS):
+        exif.get_ifd(code)  # now: the file will be closed
+    if _INTEROPERABILITY in exif.get_ifd(_EXIF):  # without it, Pillow below 13 raises a KeyError
+        exif.get_ifd(_INTEROPERABILITY)
+    exif.bigtiff = False  # whatever is written of it: blocks of EXIF never are
+    return exif, ()
 
 
 def _bytes(page: Any, tag: int) -> bytes:
@@ -209,6 +228,9 @@ def _finish(decoded: Decoded, page: Any, samples: NDArray[Any]) -> Decoded:
         raise UndecodableError("its samples are not as many as its directory says")
     if samples.dtype.kind not in "biuf":
         raise UndecodableError(f"{samples.dtype} values")
+    if samples.dtype.kind == "f":
+        samples, said = in_unit(samples)
+        decoded.remarks += said
     if samples.ndim > 2 and page.planarconfig == 2 and page.samplesperpixel > 1:
         samples = np.moveaxis(samples.reshape(page.samplesperpixel, page.imagelength, -1), 0, -1)
     samples = samples.reshape(page.imagelength, page.imagewidth, -1)
@@ -243,8 +265,6 @@ def _scaled(page: Any, samples: NDArray[Any]) -> Codes:
     """Return samples of any depth as codes of 8 or 16 bits, by BitsPerSample and SampleFormat."""
     bits, form = int(page.bitspersample), int(page.sampleformat)
     if form == _FLOAT:
-        if not np.isfinite(samples).all() or samples.min() < 0 or samples.max() > 1:
-            raise UndecodableError("floating-point values outside 0..1")
         return to_codes(samples.astype(np.float32), np.dtype(np.uint16))
     if form == _SIGNED:
         if samples.min() < 0:

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..color import Codes, linear_to_srgb, to_codes
@@ -25,7 +25,10 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 90, "subsampling": "4:4:4"},
     "HEIF": {"quality": 90, "chroma": 444},
 }
-_WITHOUT_ALPHA = {"JPEG", "BMP", "PPM"}
+_WITHOUT_ALPHA = {"JPEG", "BMP", "DIB", "PPM", "PCX", "EPS", "PDF"}
+_UNFIT = {  # Pillow writes them, but not photographs of any size in RGB
+    *("BLP", "BUFR", "GRIB", "HDF5", "ICNS", "ICO", "MSP", "PALM", "SPIDER", "WMF", "XBM")
+}
 _WITH_PROFILE = {"JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF"}
 _DEEP = {"PNG", "TIFF", "JXL", "JPEG2000"}
 _NAMES = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "comment": "comment", "text": "text"}
@@ -55,6 +58,8 @@ def format_of(suffix: str) -> str | None:
     Image.preinit()  # knows the common ones; all of Pillow's formats take longer to load
     name = Image.EXTENSION.get(suffix.lower()) or Image.registered_extensions().get(suffix.lower())
     name = "JPEG" if name == "MPO" else name  # a JPEG file with more than one picture
+    if suffix.lower() == ".pfm" or name in _UNFIT:  # of the former, only the name is known
+        return None
     return name if name in Image.SAVE else None
 
 
@@ -85,7 +90,11 @@ def encode_photo(file: IO[bytes], name: str, photo: Photo, shown: str) -> tuple[
 
     Returns remarks on what the format does not hold.
     """
-    tags, lost = _held(name, photo.tags)
+    given = photo.tags
+    shortened = _without_maker_note(given) if name == "JPEG" else None
+    tags, lost = _held(name, shortened or given)
+    if shortened:
+        lost.append("maker note of this length")
     if photo.alpha is not None and name in _WITHOUT_ALPHA:
         lost.append("transparency")
     try:
@@ -104,6 +113,8 @@ def encode_photo(file: IO[bytes], name: str, photo: Photo, shown: str) -> tuple[
     except _UNHELD as error:
         raise OutputError(f"{shown}: {name} cannot hold it ({error}); use .png") from error
     remarks = [f"{name} holds no {' and no '.join(lost)}: left out"] if lost else []
+    if name == "GIF":
+        remarks.append("GIF holds 256 colors, so that lightness changed a little; .png keeps it")
     if photo.codes.dtype == np.uint16 and name not in _DEEP:
         remarks.append(f"{name} holds 8 bits here, so that its 16 were rounded")
     return tuple(remarks)
@@ -117,9 +128,20 @@ def _held(name: str, tags: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         kept = {
             tag: value
             for tag, value in kept.items()
-            if tag not in ("xmp", "iptc", "comment") or len(value) <= _JPEG_MOST
+            if tag not in ("exif", "xmp", "iptc", "comment") or len(value) <= _JPEG_MOST
         }
     return kept, [shown for tag, shown in _NAMES.items() if tag in tags and tag not in kept]
+
+
+def _without_maker_note(tags: dict[str, Any]) -> dict[str, Any] | None:
+    """Return TAGS without the camera's own block if their EXIF is too long for JPEG with it."""
+    if len(tags.get("exif", b"")) <= _JPEG_MOST:
+        return None
+    exif = Image.Exif()
+    exif.load(tags["exif"])
+    if exif.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.Base.MakerNote, None) is None:
+        return None
+    return {**tags, "exif": exif.tobytes()}
 
 
 def _pillow_options(name: str, tags: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +186,8 @@ def _save(file: IO[bytes], name: str, photo: Photo, tags: dict[str, Any]) -> Non
     options = dict(_SAVE_OPTIONS.get(name, {}))
     if name == "JPEG":
         options["quality"] = max(_JPEG_QUALITY, photo.jpeg_quality)
+    if name == "WEBP" and photo.lossless:
+        options |= {"lossless": True, "exact": True}
     image.save(file, name, **options, **_pillow_options(name, tags))
 
 

@@ -128,7 +128,13 @@ def layout_of(
 
 def _family(name: str) -> str:
     """Return the subsampling that is written for the pixel format NAME if the encoder has it."""
-    return next((s for s in CHROMA_STEPS if s in name), _SEMI.get(name[:3], "420"))
+    if known := next((s for s in CHROMA_STEPS if s in name), _SEMI.get(name[:3])):
+        return known
+    stored = av.VideoFormat(name)
+    if sum(not each.is_alpha for each in stored.components) < len("YUV"):
+        return "420"
+    sides = stored.chroma_width(16), stored.chroma_height(16)
+    return {(16, 16): "444", (8, 16): "422"}.get(sides, "420")
 
 
 def _matrix_tag(frame: av.VideoFrame, matrix: Matrix) -> int:

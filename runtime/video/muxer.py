@@ -26,7 +26,7 @@ from .matroska import PLACEHOLDER_ROTATION, can_hold, write_aspect
 from .options import VideoOptions
 from .reader import read_packets
 from .segments import Segment, stored_packets
-from .side_data import CAPTIONS, FIELDS, HDR10, TAKES_HDR
+from .side_data import CAPTIONS, FIELDS, HDR10, ORDERS, TAKES_HDR
 from .source import StreamFacts, open_sound, open_video, video_stream
 from .stretch import Window
 from .tracks import Order, Track, Tracks, seconds
@@ -160,6 +160,8 @@ class Muxer:
     def _note_side_data(self, carried: Collection[str]) -> None:
         codec = self._video.codec_context.name
         kept = {CAPTIONS} if ENCODERS[codec].keeps_captions else set[str]()
+        if ENCODERS[codec].marks_each_frame:
+            kept.add(ORDERS)
         if ENCODERS[codec].marks_each_frame or self._layout.interlaced:  # see `_note_marks`
             kept.add(FIELDS)
         if codec in TAKES_HDR and self._layout.hdr:

@@ -75,6 +75,7 @@ class Picture:
     interlaced: bool
     layout: FrameLayout
     flaws: Flaws
+    top_first: bool = True  # of the two fields of an interlaced frame
     carrier: av.VideoFrame | None = None  # with the marks and the side data that encoders take
 
 

@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 from ..errors import InputError
 from .clock import AnyPacket, Clock
 from .frames import FrameLayout, layout_of, luma_of
+from .interlacing import FieldOrder
 from .picture import Flaws, Picture, Position, luma_hash
-from .side_data import CAPTIONS, kinds_of
+from .side_data import CAPTIONS, ORDERS, kinds_of
 from .source import Source, is_untimed, path_of, rate_of
 
 # Containers with an index to find a position by, whose times do not depend on earlier packets.
@@ -183,6 +184,7 @@ class _Decoding:
         self._last: Picture | None = None
         self._flaws = Flaws()
         self._frames = 0
+        self._fields = FieldOrder()
         self._unseen: list[int] = []  # a heap: times of packets whose frames have not come yet
         # AVI stores decoding times alone, and so does ASF of what was made for other containers.
         # Sorted, they are the times of showing.
@@ -305,6 +307,9 @@ class _Decoding:
 
     def _picture(self, frame: av.VideoFrame, layout: FrameLayout, pts: int) -> Picture:
         carried = kinds_of(frame)
+        top_first = not frame.interlaced_frame or self._fields.is_top_first(frame)
+        if frame.interlaced_frame and layout.interlaced and top_first != layout.top_first:
+            carried |= {ORDERS}
         if not carried <= {*self._flaws.carried}:
             known = tuple(sorted({*self._flaws.carried, *carried}))
             self._flaws = replace(self._flaws, carried=known)
@@ -321,6 +326,7 @@ class _Decoding:
             pts=pts,
             duration=duration,
             interlaced=frame.interlaced_frame,
+            top_first=top_first,
             layout=layout,
             flaws=self._flaws,
             carrier=frame if frame.interlaced_frame or CAPTIONS in carried else None,

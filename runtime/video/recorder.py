@@ -15,14 +15,16 @@ from .clock import AnyPacket
 from .codecs import ENCODERS
 from .encoder import EncoderChoice, add_encoder, create_container
 from .frames import build_frame
-from .interlacing import as_progressive
+from .interlacing import FieldMarks, marked
 from .joint import rehearse
 from .options import VideoOptions
-from .picture import Position
+from .picture import Picture, Position
 from .protocols import ColoredPicture, Run, State
 from .segments import Origin, Seam, Segment, state_digest
 from .source import StreamFacts
 from .work_folder import WorkFolder
+
+_FEWEST = 10  # frames of one order of fields that are worth a key frame
 
 
 class Recorder:
@@ -150,12 +152,16 @@ class SegmentWriter:
         self.interlaced = interlaced or first.layout.interlaced
         self._rows: list[tuple[int, int, int, bool]] = []
         self._headers: dict[int, bytes] = {}
-        self._progressive = set[int]()  # times of frames between interlaced ones
+        fields = first.picture.interlaced
+        self._top_first = first.picture.top_first if fields else first.layout.top_first
+        self._fields = 0  # frames of two fields that the encoder took
+        self._orders = dict[int, bool | None]()  # by the times of frames of fields, as in `marked`
         self._video = self._open_encoder()
         self._file = packets.open("wb")
 
     def _open_encoder(self) -> VideoStream:
-        layout = replace(self._layout, interlaced=self.interlaced)
+        layout = replace(self._layout, interlaced=self.interlaced, top_first=self._top_first)
+        self._marks, self._fields = FieldMarks(), 0
         video = add_encoder(self._container, self._target, self._options, layout, self._facts)
         self._headers[len(self._rows)] = video.codec_context.extradata or b""
         self._encoder = ENCODERS[video.codec_context.name]
@@ -164,19 +170,32 @@ class SegmentWriter:
     def encode(self, item: ColoredPicture) -> None:
         """Encode one frame at its own time."""
         picture = item.picture
-        if picture.interlaced and not self.interlaced and self._encoder.marks_each_frame:
+        if self._begins_anew(picture):
             self._encode(None)
-            self.interlaced = True
+            self.interlaced, self._top_first = True, picture.top_first
             self._container.close()
             self._container = create_container(self._target, self._target)
             self._video = self._open_encoder()
-        if self.interlaced and not picture.interlaced:
-            self._progressive.add(picture.pts)
+        if self.interlaced:
+            self._orders[picture.pts] = picture.top_first if picture.interlaced else None
         frame = build_frame(picture.luma, item.chroma, self._layout, picture.carrier)
+        if self.interlaced and self._video.codec_context.name == "libx264":
+            frame = self._marks.mark(frame, top_first=self._top_first)
+        self._fields += picture.interlaced
         frame.pts, frame.time_base = picture.pts, self._facts.time_base
         frame.duration = picture.duration
         self._encode(frame)
         self.frames += 1
+
+    def _begins_anew(self, picture: Picture) -> bool:
+        """Whether PICTURE needs an encoder of its own: for fields, or for their other order."""
+        if not picture.interlaced or not self._encoder.marks_each_frame:
+            return False
+        if not self.interlaced:
+            return True
+        worth = not self._fields or self._fields >= _FEWEST
+        turned = picture.top_first != self._top_first
+        return turned and worth and self._video.codec_context.name == "libx264"
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
@@ -197,8 +216,8 @@ class SegmentWriter:
         if packet.pts is None:
             raise OutputError(f"{self._target}: its encoder gives frames without times")
         data = bytes(packet)
-        if packet.pts in self._progressive and self._video.codec_context.name == "libx264":
-            data = as_progressive(data)
+        if packet.pts in self._orders and self._video.codec_context.name == "libx264":
+            data = marked(data, top_first=self._orders.pop(packet.pts))
         self._file.write(data)
         self._rows.append((packet.pts, packet.duration or 0, len(data), packet.is_keyframe))
 

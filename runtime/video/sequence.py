@@ -21,7 +21,7 @@ from .frames import FrameLayout, samples
 from .options import VideoSettings
 from .protocols import Run, Sink
 from .segments import stored_packets
-from .side_data import FIELDS, upright
+from .side_data import FIELDS, ORDERS, upright
 from .sinks import FileSink, FileWriter, written
 from .source import Source
 from .work_folder import WorkFolder
@@ -81,7 +81,9 @@ def sink_of(target: str | Path | BinaryIO) -> Sink:
 def _lost(work: WorkFolder, run: Run) -> list[Notice]:
     """Return what numbered frames do not hold of the film."""
     lost = [
-        f"{what} was left out" for what in work.segments[-1].end.flaws.carried if what != FIELDS
+        f"{what} was left out"
+        for what in work.segments[-1].end.flaws.carried
+        if what not in (FIELDS, ORDERS)
     ]
     if run.facts.aspect not in (None, 1):
         lost.append(f"the pixel aspect {run.facts.aspect} was left out")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 CAPTIONS = "closed captions"
 HDR10 = "the HDR10 metadata"
 FIELDS = "the mark that its later frames are interlaced"
+ORDERS = "the mark that its field order changes"
 UNREAD = "what its frames carry beside their picture, some of a kind unknown here,"
 _NAMED = {
     Type.A53_CC: CAPTIONS,

@@ -12,7 +12,7 @@ from helpers.photos import ORIENTATION, SAVED, Samples, check, lightness, packed
 from numpy.typing import NDArray
 from PIL import Image
 
-from colorize.runtime.errors import MissingExtraError
+from colorize.runtime.errors import InputError, MissingExtraError
 from colorize.runtime.photo.reader import read_photo
 from colorize.runtime.photo.writer import encode_photo
 
@@ -112,6 +112,7 @@ def test_tiff_is_turned_upright(orientation: int, big: bool, gray: NDArray[np.ui
         {"compression": "zstd", "tile": (32, 16)},
         {"compression": "packbits"},
         {"byteorder": ">"},
+        {"byteorder": ">", "bigtiff": True},
         {"planarconfig": "separate", "compression": "lzw"},
     ],
     ids=str,
@@ -178,6 +179,43 @@ def test_a_thumbnail_in_front_is_not_the_photograph(gray: NDArray[np.uint8]) -> 
         writer.write(gray, photometric="minisblack")
     photo = read_photo(SAVED, file.getvalue())
     np.testing.assert_array_equal(photo.codes[..., 0], gray)
+
+
+def test_a_photograph_behind_a_thumbnail_lies_as_its_own_directory_says(
+    gray: NDArray[np.uint8],
+) -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        upright = [(ORIENTATION, 3, 1, 1, True)]
+        writer.write(gray[::4, ::4], subfiletype=1, photometric="minisblack", extratags=upright)
+        turned = [(ORIENTATION, 3, 1, 6, True)]
+        options = {"resolution": (300, 300), "resolutionunit": "INCH", "extratags": turned}
+        writer.write(gray, photometric="minisblack", **options)
+    photo = read_photo(SAVED, file.getvalue())
+    np.testing.assert_array_equal(photo.codes[..., 0], np.rot90(gray, -1))
+    assert photo.tags["dpi"] == (300, 300)
+
+
+def test_highlights_above_one_are_clipped_and_that_is_said(gray: NDArray[np.uint8]) -> None:
+    values = gray.astype(np.float32) / 255
+    values[:2, :3] = 1.5
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, photometric="minisblack")
+    photo = read_photo(SAVED, file.getvalue())
+    assert (photo.codes[:2, :3] == 65535).all()
+    check(photo, np.round(np.minimum(values, 1) * 65535).astype(np.uint16), 0.03)
+    assert photo.remarks == (
+        "0.1% of its floating-point values were outside 0..1 and were clipped",
+    )
+
+
+def test_floats_of_another_range_are_refused_with_the_fix(gray: NDArray[np.uint8]) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, gray.astype(np.float32), photometric="minisblack")
+    with pytest.raises(
+        InputError, match=r"in: has floating-point values of .*, not of 0..1; .*16 bits"
+    ):
+        read_photo(SAVED, file.getvalue())
 
 
 def _dng(gray: NDArray[np.uint8]) -> bytes:

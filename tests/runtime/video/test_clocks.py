@@ -81,21 +81,25 @@ def test_frames_of_another_size_are_scaled_to_the_first(
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"),
-    [("raw.h264", "libx264"), ("raw.hevc", "libx265"), ("raw.m2v", "mpeg2video")],
+    ("name", "codec", "rate"),
+    [
+        *(("raw.h264", "libx264", rate) for rate in (25, 50)),
+        ("raw.hevc", "libx265", 25),
+        *(("raw.m2v", "mpeg2video", rate) for rate in (25, 50)),
+    ],
 )
 def test_raw_streams_get_the_rate_of_the_stream(
-    name: str, codec: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+    name: str, codec: str, rate: int, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
 ) -> None:
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {"bf": "2"}
     source = make_video(
-        tmp_path / name, codec=codec, times=range(10), time_base=Fraction(1, 25), options=options
+        tmp_path / name, codec=codec, times=range(10), time_base=Fraction(1, rate), options=options
     )
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
     frames = read_frames(tmp_path / "out.mkv")
     assert_same_luma(read_frames(source), frames)
-    assert [round(time * 25) for time in times_of(frames)] == list(range(10))
-    assert messages_of(report) == ["its frames carry no times: they are counted, 25 a second"]
+    assert [round(time * rate) for time in times_of(frames)] == list(range(10))
+    assert messages_of(report) == [f"its frames carry no times: they are counted, {rate} a second"]
 
 
 def test_raw_dv_says_its_rate(colorizer: Colorizer, tmp_path: Path) -> None:

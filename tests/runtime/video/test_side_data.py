@@ -133,9 +133,45 @@ def test_side_data_of_an_unknown_type_does_no_harm_and_is_said() -> None:
     assert display_of(frame) == MATRICES["a quarter"]
 
 
-def _mixed(path: Path) -> Path:
-    """Five progressive frames, five of two fields, bottom first, five progressive ones."""
-    marker = FieldMarker(top_first=False)
+def _orders(path: Path) -> Path:
+    """Ten frames of two fields, the lower first, then five with the upper first."""
+    markers = FieldMarker(top_first=False), FieldMarker(top_first=True)
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("ffv1", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for index in range(15):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 64), 60 + index, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            video.mux(stream.encode(markers[index >= 10].mark(frame)))
+        video.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("codec", ["ffv1", "libx264"])
+def test_the_order_of_fields_follows_each_frame(
+    codec: str, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    report = colorizer.video(
+        _orders(tmp_path / "film.mkv"), tmp_path / "out.mkv", VideoOptions(codec=codec)
+    )
+    frames = read_frames(tmp_path / "out.mkv")
+    assert [top_field_first(frame) for frame in frames] == [False] * 10 + [True] * 5
+    assert messages_of(report) == []
+
+
+def test_an_order_of_fields_that_the_encoder_cannot_mark_is_said(
+    colorizer: Colorizer, tmp_path: Path
+) -> None:
+    report = colorizer.video(
+        _orders(tmp_path / "film.mkv"), tmp_path / "out.mov", VideoOptions(codec="prores_ks")
+    )
+    assert "the mark that its field order changes was left out" in messages_of(report)
+
+
+def _mixed(path: Path, *, top_first: bool = False) -> Path:
+    """Five progressive frames, five of two fields, five progressive ones."""
+    marker = FieldMarker(top_first=top_first)
     with av.open(str(path), "w") as video:
         stream = video.add_stream("ffv1", rate=25)
         assert isinstance(stream, VideoStream)
@@ -152,16 +188,21 @@ def _mixed(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "codec"), [("out.mkv", "ffv1"), ("out.mkv", "libx264"), ("out.mp4", "libx264")]
 )
-@pytest.mark.parametrize("segment_frames", [8, 240])
+@pytest.mark.parametrize(("segment_frames", "top_first"), [(8, False), (240, False), (240, True)])
 def test_the_mark_of_fields_follows_each_frame(
-    name: str, codec: str, segment_frames: int, colorizer: Colorizer, tmp_path: Path
+    name: str,
+    codec: str,
+    segment_frames: int,
+    top_first: bool,
+    colorizer: Colorizer,
+    tmp_path: Path,
 ) -> None:
-    source = _mixed(tmp_path / "film.mkv")
+    source = _mixed(tmp_path / "film.mkv", top_first=top_first)
     options = VideoOptions(codec=codec, segment_frames=segment_frames)
     colorizer.video(source, tmp_path / name, options)
     frames = read_frames(tmp_path / name)
     assert [frame.interlaced_frame for frame in frames] == [5 <= n < 10 for n in range(15)]
-    assert not any(top_field_first(frame) for frame in frames[5:10])
+    assert {top_field_first(frame) for frame in frames[5:10]} == {top_first}
     assert len(frames) == 15
 
 
