@@ -22,7 +22,7 @@ from colorize.runtime.engines.tensorrt.engine import TensorRTEngine
 from colorize.runtime.engines.tensorrt.plan import export_command
 from colorize.runtime.errors import EngineError
 from colorize.runtime.files import sha256
-from colorize.runtime.models.catalog import DEFAULT_MODEL, find_model
+from colorize.runtime.models.catalog import DEFAULT_MODEL, MODELS, find_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -80,9 +80,8 @@ def test_without_an_engine_the_command_that_builds_it_is_told(tmp_path: Path) ->
     assert "default.onnx: no TensorRT engine to run here (" in told
     assert "default.engine: no such engine)" in told
     target = "exports/default-fp16.onnx"
-    command = f"colorize-export --engine fp16 --checkpoint FILE -o {target}"
-    given = "FILE being what default.onnx was made from"  # its checkpoint is not bundled
-    assert told.endswith(f"; build one: {command} (then give --model {target}), {given}")
+    command = f"colorize-export --engine fp16 --checkpoint {MODELS / 'default.safetensors'}"
+    assert told.endswith(f"; build one: {command} -o {target} (then give --model {target})")
 
 
 def test_the_command_is_one_that_the_exporter_takes(tmp_path: Path) -> None:

@@ -152,8 +152,7 @@ with open_workspace(workspace) as opened:
     with Films(jobs) as films:
         films.queue(job.id, ANN)
         while True:
-            child = films._running and films._running[1].pid
-            print(jobs.find(job.id, ANN).progress.frames, child or 0, flush=True)
+            print(jobs.find(job.id, ANN).progress.frames, flush=True)
             films.wait(job.id, ANN, 0.05)
 """
 
@@ -168,10 +167,8 @@ def test_a_server_that_is_killed_loses_no_finished_segment(
         words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
     )
     assert server.stdout is not None
-    child = 0
     for line in server.stdout:
-        frames, child = map(int, line.split())
-        if frames >= 20:
+        if int(line) >= 20:
             break
     server.kill()
     server.communicate()
@@ -184,9 +181,6 @@ def test_a_server_that_is_killed_loses_no_finished_segment(
     assert (done.state, done.error) == ("done", None)
     assert done.progress.resumed >= 16
     assert content_of(done.target) == content_of(whole)
-    assert child
-    with pytest.raises(ProcessLookupError):
-        os.kill(child, 0)
 
 
 @pytest.mark.slow
