@@ -72,7 +72,7 @@ class FilmTab:
     def _lay_out_work(self) -> None:
         with gr.Row(equal_height=False):
             self.status = gr.Markdown("", elem_id="film-status")
-            button: dict[str, Any] = {"scale": 0, "min_width": 150}
+            button: dict[str, Any] = {"scale": 0, "min_width": 190}
             self.run = gr.Button(texts.RUN, variant="primary", elem_id="film-run", **button)
             self.cancel = gr.Button(texts.CANCEL, elem_id="film-cancel", **button)
             self.delete = gr.Button(texts.DELETE, variant="stop", elem_id="film-delete", **button)

@@ -21,6 +21,7 @@ def page_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     media.mkdir()
     shutil.copy(SAMPLES / "clip.mp4", media)
     (folder / "secret.txt").write_text("a secret of this machine\n")
+    shutil.copy(SAMPLES / "test" / "cat.jpg", folder / "secret.jpg")
     (media / "link.mp4").symlink_to(folder / "secret.txt")
     with running_server(folder / "work", "--media", media, "--max-upload", "8MB") as server:
         yield server

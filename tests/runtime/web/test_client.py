@@ -6,8 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from helpers.commands import run_command
@@ -140,17 +143,22 @@ def test_a_film_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
     with running_server(tmp_path / "work") as server, server.client(cookie) as client:
         film = done(client, "add_film", upload(client, SAMPLES / "clip.mp4"))
         done(client, "run_film", film["id"])
-        while done(client, "film", film["id"])["state"] == "queued":
-            pass
+        _once_not(client, film["id"], "queued")
         server.stop(signal.SIGKILL)
     with running_server(tmp_path / "work") as server, server.client(cookie) as client:
         [found] = done(client, "list_films")
         assert found["id"] == film["id"]
-        while (found := done(client, "film", film["id"]))["state"] in ("queued", "running"):
-            pass
+        found = _once_not(client, film["id"], "queued", "running")
         assert (found["state"], found["error"]) == ("done", None)
         (tmp_path / "colored.mp4").write_bytes(client.get(found["result"]).content)
         assert _size_of(tmp_path / "colored.mp4") == _size_of(SAMPLES / "clip.mp4")
         ranged = client.get(found["result"], headers={"Range": "bytes=0-99"})
         assert (ranged.status_code, len(ranged.content)) == (206, 100), "players seek"
         assert server.stop(signal.SIGTERM) == 0
+
+
+def _once_not(client: httpx.Client, film: str, *states: str) -> Any:
+    """Return a film once it is in none of STATES; asking leaves time for its work."""
+    while (found := done(client, "film", film))["state"] in states:
+        time.sleep(0.5)
+    return found

@@ -223,6 +223,7 @@ class TestServer:
         with page_server.client() as client:
             for path in (
                 secret_of,
+                secret_of.with_suffix(".jpg"),  # which can be decoded, if it can be reached
                 page_server.workspace / "incoming" / ".." / ".." / "secret.txt",
                 page_server.workspace / "secret",
                 page_server.workspace / "jobs",
