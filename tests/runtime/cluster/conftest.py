@@ -39,7 +39,7 @@ def cluster(own_cache: None) -> Iterator[Any]:
         ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
         yield made
         ray.shutdown()
-        made.shutdown()  # type: ignore[no-untyped-call]
+        made.shutdown()
 
 
 def _started(make: Callable[[], Any]) -> Any:
