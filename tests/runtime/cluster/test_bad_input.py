@@ -40,6 +40,14 @@ def test_what_does_not_go_with_a_cluster(
     _assert_refused(colorize_run(photo, "--cluster", "local", *more), said)
 
 
+def test_workers_without_a_cluster(colorize_run: ColorizeRun, photo: Path) -> None:
+    _assert_refused(colorize_run(photo, "--workers", "2"), "--workers goes with --cluster")
+
+
+def test_an_empty_address(colorize_run: ColorizeRun, photo: Path) -> None:
+    _assert_refused(colorize_run(photo, "--cluster", ""), "--cluster: is empty; give local")
+
+
 def test_a_pipe_as_input(colorize_run: ColorizeRun) -> None:
     _assert_refused(colorize_run("-", "-o", "out.png", "--cluster", "local"), "a pipe reaches one")
 
