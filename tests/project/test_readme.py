@@ -1,7 +1,7 @@
 """What README, CONTRIBUTING, docs/ and the model cards show is true: links, names, commands, code.
 
-Blocks marked `console` and `python` are run; blocks marked `sh`, and commands and options inside
-sentences, are held against the real options of the commands.
+Blocks marked `console` and `python` are run, those marked `sh` in test_page_commands.py. Commands
+and options inside sentences are held against the real options of the commands.
 """
 
 import ast
@@ -14,26 +14,18 @@ from collections.abc import Iterator
 from html import unescape
 from importlib import import_module
 from pathlib import Path
-from textwrap import dedent
 
 import click
 import markdown
 import onnx
 import pytest
+from helpers.pages import PAGES, ROOT, blocks
 
 from colorize.export.graphs.image import image_graph
 from colorize.runtime.models.catalog import MODELS, SAMPLES
 
-ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-PAGES = [
-    README,
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "runtime" / "models").glob("*.md")),
-]
 COMMANDS = ("run", "train", "export", "bench")
 FLOORS = ("runtime", "train", "export", "bench")
 MODULES = {
@@ -79,12 +71,6 @@ CONTROL = {"&&", "|", "||", ";"}
 per_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def _blocks(page: Path, language: str) -> list[str]:
-    text = page.read_text(encoding="utf-8")
-    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.S | re.M)
-    return [dedent(block) for block in found]
-
-
 def _prose(page: Path) -> str:
     """Return PAGE without its blocks of code."""
     return re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
@@ -97,7 +83,7 @@ def _spans(page: Path) -> list[str]:
 
 def _examples(page: Path) -> list[str]:
     """Return the lines behind a $ in PAGE's console blocks, in order."""
-    lines = "".join(_blocks(page, "console")).splitlines()
+    lines = "".join(blocks(page, "console")).splitlines()
     return [line[2:] for line in lines if line.startswith("$ ")]
 
 
@@ -168,7 +154,7 @@ def _main(module: str) -> click.Command:
 
 def test_the_readme_is_short_and_its_two_commands_are_the_first() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 160
-    first, second = (list(_commands(block)) for block in _blocks(README, "sh")[:2])
+    first, second = (list(_commands(block)) for block in blocks(README, "sh")[:2])
     assert [command[0] for command in first] == [
         "python3",
         ".venv/bin/pip",
@@ -206,7 +192,7 @@ def test_tests_that_prove_something_exist(page: Path) -> None:
 
 @per_page
 def test_commands_have_the_options_that_they_are_shown_with(page: Path) -> None:
-    for text in (*_blocks(page, "sh"), *_examples(page)):
+    for text in (*blocks(page, "sh"), *_examples(page)):
         for command in _commands(text):
             _check(command)
     for span in _spans(page):
@@ -288,7 +274,7 @@ def _names_in(file: Path) -> set[str]:
 
 
 def test_the_architecture_page_draws_every_room() -> None:
-    drawing = "".join(_blocks(ARCHITECTURE, "text"))
+    drawing = "".join(blocks(ARCHITECTURE, "text"))
     rooms = [
         init.parent.relative_to(ROOT)
         for floor in FLOORS
@@ -315,13 +301,13 @@ def test_python_examples_run(
     shutil.copy(small_video, tmp_path / "film.mp4")
     picture = image_graph(onnx.load(MODELS / "default.onnx"))  # as the command before it makes
     (tmp_path / "picture.onnx").write_bytes(picture.SerializeToString())
-    blocks = [block for page in PAGES for block in _blocks(page, "python")]
-    assert len(blocks) > 2
-    for number, block in enumerate(blocks):
+    examples = [block for page in PAGES for block in blocks(page, "python")]
+    assert len(examples) > 2
+    for number, block in enumerate(examples):
         (tmp_path / f"{number}.py").write_text(block, encoding="utf-8")
         deeper = re.findall(r"(?:from|import) (colorize\.runtime\.\S+)", block)
         assert not deeper, "an example needs only what colorize.runtime exports"
-    files = [f"{number}.py" for number in range(len(blocks))]
+    files = [f"{number}.py" for number in range(len(examples))]
     subprocess.run([sys.executable, "-c", RUN_BLOCKS, *files], check=True)
     assert (tmp_path / "photo_in_color.png").is_file()
     assert (tmp_path / "film_in_color.mp4").is_file()
@@ -339,16 +325,3 @@ def test_the_examples_run_one_after_another(tmp_path: Path) -> None:
             [commands / name, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, f"{command}\n{result.stderr}"
-
-
-@pytest.mark.slow
-def test_the_fine_tuning_example_runs(tmp_path: Path) -> None:
-    """Word for word, but for the photographs and the hour."""
-    blocks = _blocks(ROOT / "docs" / "training.md", "sh")
-    [block] = [b for b in blocks if "--init-from" in b and "colorize-run" in b]
-    shutil.copy(SAMPLES / "test" / "temple.jpg", tmp_path / "old_photo.jpg")
-    commands = Path(sys.executable).parent
-    for line in block.replace("~/photos", str(SAMPLES / "train")).replace("1h", "15s").splitlines():
-        name, *arguments = shlex.split(line)
-        subprocess.run([commands / name, *arguments], cwd=tmp_path, check=True)
-    assert (tmp_path / "old_photo_colorized.jpg").is_file()
