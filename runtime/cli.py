@@ -21,7 +21,7 @@ from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
 from .outcomes import JsonLines, Names, print_path
-from .terminal import NOTHING_PRODUCED, SOME_FAILED, printable, run_jobs, say_on
+from .terminal import NOTHING_PRODUCED, SOME_FAILED, run_jobs, say_on
 from .video.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def main(
         refuse_given(refused, "does not go with --extract-references")
         extractions = extraction_folders(jobs, extract_references)
     if dry_run:
-        refuse_given(("show", "as_json"), "does not go with --dry-run")
+        refuse_given(("show",), "does not go with --dry-run")
         if any(PIPE in (job.source, job.target) for job in jobs):
             raise ArgumentError("--dry-run takes files; a pipe can be read only once")
     options = VideoOptions(
@@ -370,11 +370,11 @@ def main(
         say_on(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
             return _extract(extractions, every, stream, colorizer, terminal)
+        outcomes.start(model, colorizer, len(jobs))
         if dry_run:
-            return _dry_run(jobs, colorizer, options)
+            return _dry_run(jobs, colorizer, options, outcomes, skipped)
         if options.is_trial:
             say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
-        outcomes.start(model, colorizer, len(jobs))
         code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")
@@ -398,13 +398,24 @@ def _without_converter() -> Iterator[None]:
             del sys.modules[name]
 
 
-def _dry_run(jobs: Sequence[Job], colorizer: "Colorizer", options: VideoOptions) -> int:
-    from .dry_run import dry_run
+def _dry_run(
+    jobs: Sequence[Job],
+    colorizer: "Colorizer",
+    options: VideoOptions,
+    outcomes: Names,
+    skipped: int,
+) -> int:
+    from .dry_run import Planned, planned
 
-    failing = dry_run(jobs, colorizer, options, lambda line: click.echo(printable(line)))
-    if failing == len(jobs):
-        return NOTHING_PRODUCED
-    return SOME_FAILED if failing else 0
+    plans = list[Planned]()
+    for each in planned(jobs, colorizer, options):
+        outcomes.planned(each)
+        plans.append(each)
+    failing = sum(each.error is not None for each in plans)
+    code = 0 if not failing else NOTHING_PRODUCED if failing == len(jobs) else SOME_FAILED
+    outcomes.summary(plans)
+    outcomes.end(code, colored=0, failed=failing, skipped=skipped)
+    return code
 
 
 def _extract(

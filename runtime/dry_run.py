@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .colorizer import Colorizer
@@ -40,40 +40,70 @@ class Cost:
         return f"about {hours}:{rest // 60:02}:{rest % 60:02} and {size}"
 
 
-def dry_run(
-    jobs: Sequence[Job],
-    colorizer: Colorizer,
-    options: VideoOptions,
-    tell: Callable[[str], None],
-) -> int:
-    """TELL what would become of JOBS, line by line; return how many would fail.
+@dataclass(frozen=True, kw_only=True)
+class PlannedScene:
+    """A scene of a film, and the files of its references."""
+
+    first: int  # frame, counted from 0
+    last: int
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What would become of one file."""
+
+    job: Job
+    cost: Cost = field(default_factory=Cost)
+    size: tuple[int, int] | None = None  # (width, height) of a film
+    frames: int | None = None  # of a film
+    scenes: tuple[PlannedScene, ...] = ()  # of a film with references
+    error: ColorizeError | None = None  # it would fail
+
+    @property
+    def lines(self) -> list[str]:
+        """They, for the user."""
+        if self.error is not None:
+            return [f"{self.job.source}: would fail: {self.error}"]
+        line = f"{self.job.source} -> {self.job.target}"
+        if self.size is not None:
+            line += f": {self.size[0]}x{self.size[1]}, {self.frames} frames, {self.cost}"
+        return [line] + [
+            f"  scene {number}, frames {scene.first} to {scene.last}: "
+            + (", ".join(scene.references) or "the model alone")
+            for number, scene in enumerate(self.scenes, 1)
+        ]
+
+
+def planned(jobs: Sequence[Job], colorizer: Colorizer, options: VideoOptions) -> Iterator[Planned]:
+    """Yield what would become of each of JOBS.
 
     Time and room are estimated from one photograph and from a second of each film, which are
     colored and thrown away.
     """
-    total, failing, films = Cost(), 0, False
     photo: Cost | None = None  # a pixel
     for job in jobs:
         try:
             job.check_target()
-            if is_photo(job.source):
-                pixels = pixels_of(job.source)
-                if not pixels:
-                    job.read()  # says what is wrong with it
-                photo = photo or _photo_cost(job, colorizer).times(1 / pixels)
-                cost = photo.times(pixels)
-                tell(f"{job.source} -> {job.target}")
-            else:
-                films = True
-                cost = _film(job, colorizer, options, tell)
+            if not is_photo(job.source):
+                yield _film(job, colorizer, options)
+                continue
+            pixels = pixels_of(job.source)
+            if not pixels:
+                job.read()  # says what is wrong with it
+            photo = photo or _photo_cost(job, colorizer).times(1 / pixels)
+            yield Planned(job=job, cost=photo.times(pixels))
         except ColorizeError as error:
-            failing += 1
-            tell(f"{job.source}: would fail: {error}")
-        else:
-            total += cost
+            yield Planned(job=job, error=error)
+
+
+def summary(plans: Sequence[Planned]) -> str:
+    """Return the line about all of PLANS."""
+    whole = [plan for plan in plans if plan.error is None]
+    total = sum((plan.cost for plan in whole), Cost())
+    films = any(plan.size is not None for plan in whole)
     room = "; films need as much room again until their parts are joined" if films else ""
-    tell(f"{len(jobs) - failing} of {len(jobs)} files: {total}{room}")
-    return failing
+    return f"{len(whole)} of {len(plans)} files: {total}{room}"
 
 
 def _photo_cost(job: Job, colorizer: Colorizer) -> Cost:
@@ -84,14 +114,11 @@ def _photo_cost(job: Job, colorizer: Colorizer) -> Cost:
         return Cost(time.perf_counter() - began, sample.target.stat().st_size)
 
 
-def _film(
-    job: Job, colorizer: Colorizer, options: VideoOptions, tell: Callable[[str], None]
-) -> Cost:
-    """Tell of one film and return what it takes."""
+def _film(job: Job, colorizer: Colorizer, options: VideoOptions) -> Planned:
     source = Source.of(job.source, options)
     with source.open() as container:
         stream = source.video(container)
-        size = f"{stream.codec_context.width}x{stream.codec_context.height}"
+        size = stream.codec_context.width, stream.codec_context.height
         frames = Stretch.of(source, options).frames or frame_count(stream, container) or 0
     most = _SAMPLE_SECONDS if options.duration is None else min(options.duration, _SAMPLE_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,24 +128,24 @@ def _film(
             job.source, target, replace(options, duration=most), references=job.references
         )
         cost = Cost(report.seconds, _size_in(folder)).times(frames / report.frames)
-    tell(f"{job.source} -> {job.target}: {size}, {frames} frames, {cost}")
-    for line in _scenes(job, source):
-        tell(f"  {line}")
-    return cost
+    return Planned(job=job, cost=cost, size=size, frames=frames, scenes=_scenes(job, source))
 
 
 def _size_in(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
-def _scenes(job: Job, source: Source) -> list[str]:
-    """Return a line for each scene with its references."""
+def _scenes(job: Job, source: Source) -> tuple[PlannedScene, ...]:
     if job.references is None:
-        return []
+        return ()
     given = find_references(job.references)
-    return [
-        f"scene {number}, frames {scene.first} to {scene.last}: "
-        + (", ".join(reference.files[0].name for reference in own) or "the model alone")
-        for number, scene in enumerate(find_scenes(source), 1)
-        for own in [[given[frame] for frame in given if scene.first <= frame <= scene.last]]
-    ]
+    return tuple(
+        PlannedScene(
+            first=scene.first,
+            last=scene.last,
+            references=tuple(
+                given[frame].files[0].name for frame in given if scene.first <= frame <= scene.last
+            ),
+        )
+        for scene in find_scenes(source)
+    )

@@ -16,6 +16,12 @@ from .notices import Notice
 
 if TYPE_CHECKING:
     from .colorizer import Colorizer
+    from .dry_run import Planned
+
+
+def printable(line: Notice | str) -> str:
+    """Return LINE as text of one line, whatever is in the names that it holds."""
+    return str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
 
 class Names:
@@ -34,6 +40,17 @@ class Names:
 
     def failed(self, job: Job, error: Exception) -> None:
         """JOB failed."""
+
+    def planned(self, plan: "Planned") -> None:
+        """In a dry run: what would become of a file."""
+        for line in plan.lines:
+            click.echo(printable(line))
+
+    def summary(self, plans: "Sequence[Planned]") -> None:
+        """In a dry run: these are all files."""
+        from .dry_run import summary
+
+        click.echo(summary(plans))
 
     def end(self, code: int, *, colored: int, failed: int, skipped: int) -> None:
         """All is done, and the command ends with CODE."""
@@ -78,12 +95,37 @@ class JsonLines(Names):
 
     def failed(self, job: Job, error: Exception) -> None:
         """Write the error in the place of a result."""
-        said = {"kind": type(error).__name__, "message": str(error)}
-        _print_event("file", source=str(job.source), target=None, error=said, figures=None)
+        _print_event("file", source=str(job.source), target=None, error=_said(error), figures=None)
+
+    def planned(self, plan: "Planned") -> None:
+        """Write what would become of a file; `end` has how many would fail."""
+        failing = plan.error is not None
+        _print_event(
+            "plan",
+            source=str(plan.job.source),
+            target=None if failing else str(plan.job.target),
+            error=None if plan.error is None else _said(plan.error),
+            estimate=None if failing else asdict(plan.cost),
+            film=None
+            if plan.size is None
+            else {
+                "width": plan.size[0],
+                "height": plan.size[1],
+                "frames": plan.frames,
+                "scenes": [asdict(scene) for scene in plan.scenes],
+            },
+        )
+
+    def summary(self, plans: "Sequence[Planned]") -> None:
+        """Programs add up the estimates that they need."""
 
     def end(self, code: int, *, colored: int, failed: int, skipped: int) -> None:
         """Write how many files went which way."""
         _print_event("end", exit_code=code, colored=colored, failed=failed, skipped=skipped)
+
+
+def _said(error: Exception) -> dict[str, str]:
+    return {"kind": type(error).__name__, "message": str(error)}
 
 
 def _print_event(kind: str, **fields: object) -> None:

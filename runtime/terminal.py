@@ -11,7 +11,7 @@ from .errors import ColorizeError
 from .finished import FinishedJobs
 from .jobs import Job, run_all
 from .notices import Notice
-from .outcomes import Names
+from .outcomes import Names, printable
 from .video.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ def _show_video(bar: Progress, job: Job) -> Callable[["VideoProgress"], None]:
 def say_on(terminal: Console, line: Notice | str) -> None:
     """Print LINE as one."""
     terminal.print(printable(line), soft_wrap=True, markup=False)
-
-
-def printable(line: Notice | str) -> str:
-    """Return LINE as text of one line, whatever is in the names that it holds."""
-    return str(line).encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
 
 def run_jobs(

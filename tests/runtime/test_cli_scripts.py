@@ -77,6 +77,36 @@ def test_notices_come_with_their_file(folder: Path, colorize_run: Run) -> None:
     assert "only the first of its 2 pictures" in notice["message"]
 
 
+def test_a_dry_run_is_an_event_a_file(
+    folder: Path, colorize_run: Run, small_video: Path, tmp_path: Path
+) -> None:
+    shutil.copy(small_video, folder / "film.mp4")
+    (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    target, refs = tmp_path / "out", tmp_path / "refs"
+    refs.mkdir()
+    Image.new("RGB", (64, 48), "red").save(refs / "ref_000003.png")
+    run = colorize_run(folder, "-o", target, "--references", refs, "--dry-run", "--json")
+    assert run.returncode == 3, run.stderr
+    *events, end = _events(run)
+    [start] = (event for event in events if event["type"] == "start")
+    assert start["files"] == 3
+    film, photo, torn = (event for event in events if event["type"] == "plan")
+    assert film["target"] == str(target / "film_colorized.mp4")
+    assert film["film"] == {
+        "width": 64,
+        "height": 48,
+        "frames": 10,
+        "scenes": [{"first": 0, "last": 9, "references": ["ref_000003.png"]}],
+    }
+    assert film["estimate"]["seconds"] > 0
+    assert photo["estimate"]["size"] > 1000
+    assert (photo["film"], photo["error"]) == (None, None)
+    assert (torn["target"], torn["estimate"]) == (None, None)
+    assert torn["error"]["kind"] == "InputError"
+    assert end == {"type": "end", "exit_code": 3, "colored": 0, "failed": 1, "skipped": 0}
+    assert not target.exists()
+
+
 def test_json_and_a_picture_do_not_share_stdout(folder: Path, colorize_run: Run) -> None:
     run = colorize_run(folder / "photo.png", "-o", "-", "--json")
     assert (run.returncode, run.stdout) == (2, "")
