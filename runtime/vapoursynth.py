@@ -30,11 +30,12 @@ from .steering.follow import SceneSteering
 from .steering.lookahead import Past, outlooks
 from .steering.references import Reference, find_references
 from .steering.scenes import CutDetector
+from .video.flaws import Flaws
 from .video.frames import FrameLayout, Plane, gray_of, layout_of
 from .video.options import VideoOptions, VideoSettings
 from .video.prefetch import Stopwatch
 from .video.protocols import FrameSteering, Run, Start
-from .video.reader import Flaws, Picture, Position
+from .video.reader import Picture, Position
 from .video.source import Source, StreamFacts
 from .video.stages import FrameColorizer
 

@@ -64,7 +64,7 @@ class ReferenceSteering:
         reader, cancelled = VideoReader(run.source, run.container), Event()
         steady = run.settings.options.stabilize
         begin = self._first(run)
-        wanted = islice(reader.pictures(start.position), begin, None)
+        wanted = run.stretch.onward(reader, begin, start.position)
         pictures = run.watch.timed("decode ahead", wanted)
         known = outlooks(
             (gray_of(picture.luma, picture.layout) for picture in pictures),
@@ -92,8 +92,8 @@ class ReferenceSteering:
         begin = max((frame for frame in self.references if frame <= first), default=first)
         if begin < first:
             detector = CutDetector()
-            pictures = VideoReader(run.source, run.container).pictures()
-            for picture in islice(pictures, begin, first + 1):
+            pictures = run.stretch.onward(VideoReader(run.source, run.container), begin, None)
+            for picture in islice(pictures, first + 1 - begin):
                 if detector.is_cut(gray_of(picture.luma, picture.layout)):
                     return first
         return begin

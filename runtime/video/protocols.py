@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..color import F32, U8
 from ..notices import OnNotice
+from .flaws import Flaws
 from .frames import FrameLayout, Plane
 from .options import VideoSettings
 from .prefetch import Stopwatch
-from .reader import Flaws, Picture, Position
+from .reader import Picture, Position
 from .source import Source, StreamFacts
 from .stretch import Stretch
 

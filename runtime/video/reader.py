@@ -3,9 +3,11 @@
 import hashlib
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import av
@@ -15,8 +17,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from ..notices import Notice
 from .clock import AnyPacket, Clock
+from .flaws import Flaws
 from .frames import FrameLayout, Plane, layout_of, luma_of
 from .side_data import CAPTIONS, kinds_of
 from .source import Source, is_untimed, path_of, rate_of
@@ -27,48 +29,6 @@ _SEEK_BACK_SECONDS = 10  # beyond open groups of pictures, whose first frames ne
 _OF_ASF = ("wmv", "msmpeg4", "vc1")  # codecs
 _MOST_TRIES = 100  # to continue reading behind damage
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
-
-
-@dataclass(frozen=True)
-class Flaws:
-    """What was wrong with a video up to some frame, and was bridged."""
-
-    damaged: int = 0  # packets that could not be decoded
-    repeated: int = 0  # frames lost in them, in whose place the one before is repeated
-    repaired: int = 0  # frames with damage inside, which the decoder filled
-    misdated: int = 0  # frames whose time was not after the one before
-    rescaled: int = 0  # frames of another size or format than the first
-    jumps: int = 0  # of the clock, taken out of picture and sound
-    carried: tuple[str, ...] = ()  # what frames carried beside their picture; no flaw in itself
-
-    @property
-    def in_frames(self) -> int:
-        """How many frames may decode otherwise another time."""
-        return self.damaged + self.repeated + self.repaired
-
-    @property
-    def any(self) -> bool:
-        """Whether there was one."""
-        return replace(self, carried=()) != Flaws()
-
-    @property
-    def notices(self) -> list[Notice]:
-        """They, for the user."""
-        said = []
-        if self.damaged:
-            said.append(
-                f"{self.damaged} damaged packets were skipped; "
-                f"{self.repeated} frames lost with them repeat the one before"
-            )
-        if self.repaired:
-            said.append(f"{self.repaired} frames had damage inside that the decoder filled")
-        if self.misdated:
-            said.append(f"{self.misdated} frames had times out of order, which were corrected")
-        if self.rescaled:
-            said.append(f"{self.rescaled} frames of another size were scaled to that of the first")
-        if self.jumps:
-            said.append(f"its clock jumps, {self.jumps} times in all; the jumps were taken out")
-        return [Notice(message, topic="source", severity="warning") for message in said]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +152,41 @@ class VideoReader:
         path = self._source.path
         raise InputError(f"{path}: its frames are not those of the earlier run any more")
 
+    def pictures_from(self, number: int, times: Sequence[int]) -> Iterator[Picture]:
+        """Yield the frames from NUMBER on, of a video whose frames are shown at TIMES.
+
+        Those long before it are not decoded, where the file has a place to begin at and all frames
+        from there on come at their times, without damage. Raises InputError as `pictures`.
+        """
+        with self._source.again(self._container) as container:
+            decoding = _Decoding(self._source, container)
+            if decoding.seek_before(times[number], times[0]):
+                pictures = decoding.pictures()
+                if (picture := self._found(decoding, pictures, number, times)) is not None:
+                    yield picture
+                    yield from pictures
+                    return
+        yield from islice(self.pictures(), number, None)
+
+    def _found(
+        self, decoding: "_Decoding", pictures: Iterator[Picture], number: int, times: Sequence[int]
+    ) -> Picture | None:
+        """Return frame NUMBER of the PICTURES after a seek; None if they cannot be trusted."""
+        place = -1
+        try:
+            for picture in pictures:
+                if place < 0:
+                    place = bisect_left(times, picture.pts)
+                    decoding.passed_over(place)
+                if place > number or picture.pts != times[place] or picture.flaws.in_frames:
+                    break
+                if place == number:
+                    return picture
+                place += 1
+        except InputError:  # it may be readable up to there all the same
+            pass
+        return None
+
     def _reached(self, pictures: Iterator[Picture], position: Position) -> bool:
         """Read PICTURES up to POSITION; False if its frame is not there as it was."""
         for picture in pictures:
@@ -231,18 +226,31 @@ class _Decoding:
 
     def seek(self, position: Position) -> bool:
         """Go to some frame before POSITION; False if seeking cannot be trusted in this file."""
+        return not position.flaws.any and self.seek_before(position.pts)
+
+    def seek_before(self, pts: int, first: int | None = None) -> bool:
+        """Go to some frame before the one that is shown at PTS; False if that cannot be trusted.
+
+        Or if it is of no use, because the video begins at FIRST.
+        """
         names = self._container.format.name.split(",")
         base = self._video.time_base
-        if position.flaws.any or not set(names) & set(_SEEKABLE) or base is None:
+        if not set(names) & set(_SEEKABLE) or base is None:
             return False
         depth = self._video.codec_context.reorder_depth
+        back = pts - int(_SEEK_BACK_SECONDS / base)
+        if first is not None and back <= first:
+            return False
         try:
-            back = position.pts - int(_SEEK_BACK_SECONDS / base)
             self._container.seek(back, stream=self._video)
         except (av.error.FFmpegError, OSError):
             return False
         self._video.codec_context.reorder_depth = depth  # flushing resets it
         return True
+
+    def passed_over(self, frames: int) -> None:
+        """Take it that so many FRAMES come before those that were decoded."""
+        self._frames += frames
 
     def pictures(self) -> Iterator[Picture]:
         """Yield the frames; those that were lost repeat the one before."""

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..files import WORK_SUFFIX, fitting, sha256, whole_file
 from ..notices import Notice
+from .flaws import Flaws
 from .frames import FrameLayout
 from .protocols import Start, State
-from .reader import Flaws, Position
+from .reader import Position
 
 FORMAT = 3
 """Of the files of a segment; another one makes another identity."""

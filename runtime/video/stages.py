@@ -46,7 +46,7 @@ def colored_pictures(
     reader = VideoReader(run.source, run.container)
     with steering.follow(run, start) as frames:
         colorizer = FrameColorizer(run, start, network, guide, frames, stored)
-        pictures = run.stretch.after(reader.pictures(start.position), frames.first)
+        pictures = run.stretch.pictures(reader, frames.first, start.position)
         pictures = run.watch.timed("decode", pictures)
         decoded = prefetch(pictures, 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.

@@ -7,7 +7,7 @@ from itertools import islice
 
 from ..errors import ArgumentError
 from .options import VideoOptions
-from .reader import Picture, shown_times
+from .reader import Picture, Position, VideoReader, shown_times
 from .source import Source
 
 
@@ -18,6 +18,9 @@ class Stretch:
     first: int = 0  # frame, counted from 0 in the whole video
     frames: int | None = None  # how many; None: to the end
     pts: int = 0  # when the first is shown, in the source's time base; 0 if all are colored
+    times: tuple[
+        int, ...
+    ] = ()  # the same of each frame of the whole video; none if all are colored
 
     @classmethod
     def of(cls, source: Source, options: VideoOptions) -> "Stretch":
@@ -39,8 +42,19 @@ class Stretch:
                 f"{source.path}: none of its frames begins so late; its last is at "
                 f"{seconds[-1]:.3f} seconds"
             )
-        return cls(first=chosen[0], frames=len(chosen), pts=times[chosen[0]])
+        first = chosen[0]
+        return cls(first=first, frames=len(chosen), pts=times[first], times=tuple(times))
 
-    def after(self, pictures: Iterator[Picture], begin: int) -> Iterator[Picture]:
-        """Return PICTURES of the whole video from frame BEGIN on, up to the end of the stretch."""
-        return islice(pictures, begin, None if self.frames is None else self.first + self.frames)
+    def pictures(
+        self, reader: VideoReader, begin: int, after: Position | None
+    ) -> Iterator[Picture]:
+        """Return what READER gives from frame BEGIN on, up to the end of the stretch.
+
+        Of a whole video, they are those that follow AFTER.
+        """
+        end = None if self.frames is None else self.first + self.frames - begin
+        return islice(self.onward(reader, begin, after), end)
+
+    def onward(self, reader: VideoReader, begin: int, after: Position | None) -> Iterator[Picture]:
+        """Return `pictures`, and those behind the end of the stretch too."""
+        return reader.pictures(after) if not self.times else reader.pictures_from(begin, self.times)

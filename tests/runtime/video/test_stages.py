@@ -11,9 +11,10 @@ from colorize.runtime.notices import Notice, OnNotice
 from colorize.runtime.resize import shrink
 from colorize.runtime.steering.follow import SceneSteering
 from colorize.runtime.video.colorize import colorize_video
+from colorize.runtime.video.flaws import Flaws
 from colorize.runtime.video.options import VideoOptions, VideoSettings
 from colorize.runtime.video.protocols import Batch, Start
-from colorize.runtime.video.reader import Flaws, Position, luma_hash
+from colorize.runtime.video.reader import Position, luma_hash
 from colorize.runtime.video.source import Source
 
 SHAPE = (8, 12)
