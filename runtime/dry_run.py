@@ -12,7 +12,6 @@ from .files import numbered_name
 from .jobs import Job
 from .photo.reader import is_photo, pixels_of
 from .steering.extract import find_scenes
-from .steering.references import find_references
 from .video.options import VideoOptions
 from .video.source import Source, frame_count
 from .video.stretch import Stretch
@@ -138,7 +137,7 @@ def _size_in(folder: str) -> int:
 def _scenes(job: Job, source: Source) -> tuple[PlannedScene, ...]:
     if job.references is None:
         return ()
-    given = find_references(job.references)
+    given = job.references
     return tuple(
         PlannedScene(
             first=scene.first,

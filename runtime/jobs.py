@@ -3,7 +3,7 @@
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .colorizer import Colorizer
     from .photo.photo import Photo
     from .steering.hints import Hints
+    from .steering.references import Reference
     from .video.colorize import VideoProgress
     from .video.options import VideoOptions
 
@@ -33,7 +34,7 @@ class Job:
     max_pixels: int | None = None  # of a photograph; None: photo.reader.MAX_PIXELS
     overlay: Path | None = None  # hints painted over the photograph
     points: tuple[str, ...] = ()  # more hints, as --hint takes them; they lie over the overlay
-    references: Path | None = None  # folder of a video's reference frames
+    references: "Mapping[int, Reference] | None" = None  # of a video, by their frames
     discard_work: bool = False  # after success, even if they are kept for other references
 
     def run(
@@ -110,11 +111,8 @@ class Job:
     def sources(self) -> list[Path]:
         """Return the files that the result depends on."""
         files = [self.source] if self.overlay is None else [self.source, self.overlay]
-        if self.references is not None:
-            from .steering.references import find_references
-
-            found = find_references(self.references).values()
-            files += [file for reference in found for file in reference.files]
+        for reference in (self.references or {}).values():
+            files += reference.files
         return files
 
     def check_target(self) -> None:
@@ -227,8 +225,8 @@ def with_references(
         if len(videos) > 1 and not own.exists():
             on_note(f"{job.source}: has no references ({own}): the model alone colors it")
             continue
-        fitted_references(find_references(own), Source.of(job.source, options))
-        given[job] = replace(job, references=own, discard_work=discard_work)
+        found = fitted_references(find_references(own), Source.of(job.source, options))
+        given[job] = replace(job, references=found, discard_work=discard_work)
     if len(videos) < len(jobs):
         on_note("--references is for videos; photographs are colored without")
     return [given.get(job, job) for job in jobs]

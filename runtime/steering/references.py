@@ -17,7 +17,8 @@ from ..errors import ArgumentError, InputError
 from ..files import REFERENCE_NAME, known_sha256
 from ..photo.photo import Photo
 from ..photo.reader import read_photo
-from ..video.side_data import as_stored, display_of, upright
+from ..video.reader import VideoReader, shown_times
+from ..video.side_data import as_stored, upright
 from ..video.source import Source, promised_frames
 
 _ASPECT_TOLERANCE = 0.02
@@ -32,6 +33,7 @@ class Reference:
     picture: Path | None = None  # of the whole frame; transparent where the model decides
     strokes: Path | None = None  # drawn over it
     display: tuple[int, ...] | None = None  # the film's matrix, by which players turn it
+    fits: str | None = None  # the identity of the video that it was found to fit
 
     @cached_property
     def digest(self) -> str:
@@ -109,19 +111,25 @@ def _shown(shape: tuple[int, int], display: tuple[int, ...] | None) -> tuple[int
 
 
 def fitted_references(references: Mapping[int, Reference], video: Source) -> dict[int, Reference]:
-    """Return REFERENCES as they are for VIDEO; InputError for the first that does not fit."""
+    """Return REFERENCES as they are for VIDEO; InputError for the first that does not fit.
+
+    Those that this function returned for the same video are not read again.
+    """
+    identity = video.identity()
+    if all(reference.fits == identity for reference in references.values()):
+        return dict(references)
     with video.open() as container:
         stream = video.video(container)
         size = stream.codec_context.height, stream.codec_context.width
-        frames = promised_frames(stream) or sum(
-            1 for packet in container.demux(stream) if packet.size
-        )
+        frames = promised_frames(stream) or len(shown_times(container, stream)) or None
     with video.open() as container:
-        first = next(container.decode(video.video(container)), None)
-        display = None if first is None else display_of(first)
+        first = next(VideoReader(video, container).pictures(), None)
+        display = None if first is None else first.layout.display
     for reference in references.values():
         reference.check(*_shown(size, display), frames)
-    return {frame: replace(own, display=display) for frame, own in references.items()}
+    return {
+        frame: replace(own, display=display, fits=identity) for frame, own in references.items()
+    }
 
 
 def digests(references: Mapping[int, Reference]) -> dict[int, str]:
