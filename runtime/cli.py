@@ -210,7 +210,7 @@ def _encoders() -> Iterable[str]:
     "--start",
     callback=_read_time,
     metavar="TIME",
-    help="Video, for trials: color the stretch that begins there, as 90 or 1:30; pictures alone.",
+    help="Video, for trials: color the stretch that begins there, as 90 or 1:30.",
 )
 @click.option(
     "--duration", callback=_read_time, metavar="TIME", help="Video, for trials: how much to color."
@@ -373,8 +373,6 @@ def main(
         outcomes.start(model, colorizer, len(jobs))
         if dry_run:
             return _dry_run(jobs, colorizer, options, outcomes, skipped)
-        if options.is_trial:
-            say("a stretch of a film has pictures alone: no sound, subtitles and chapters")
         code = run_jobs(jobs, colorizer, options, terminal, finished, outcomes, skipped)
     if show and click.launch(str(jobs[0].target)) != 0:
         terminal.print("--show: this system has no viewer that could be opened")

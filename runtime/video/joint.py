@@ -19,6 +19,7 @@ from .protocols import Run
 from .room import check_room, free_room
 from .segments import WorkFolder
 from .source import Source
+from .stretch import Window
 
 _REHEARSED = 60  # packets of each stream
 
@@ -75,10 +76,10 @@ def rehearse(
 
     def attempt(container: InputContainer, without: Collection[int]) -> list[Notice]:
         video = run.source.video(container)
-        alone = pictures_alone
-        muxer = Muxer(
-            container, video, trial, target, options, layout, without, pictures_alone=alone
-        )
+        window = run.stretch.window
+        if pictures_alone:
+            without = {stream.index for stream in container.streams}
+        muxer = Muxer(container, video, trial, target, options, layout, without, window=window)
         try:
             muxer.write(encoded_trial(target, options, layout, run.facts), _REHEARSED)
         finally:
@@ -103,12 +104,11 @@ def mux_segments(
     opened: InputContainer,
     target: Path,
     choose: EncoderChoice,
-    *,
-    pictures_alone: bool = False,
+    window: Window | None = None,
 ) -> list[Notice]:
     """Write the segments of WORK and the other streams of SOURCE, which is OPENED, to TARGET.
 
-    PICTURES_ALONE leaves those streams out, without a word.
+    Of those streams, what is in WINDOW is written.
 
     Return what of it is not as in the source.
     """
@@ -134,7 +134,7 @@ def mux_segments(
             layout,
             without,
             carried,
-            pictures_alone=pictures_alone,
+            window=window,
         )
         try:
             muxer.write(muxer.film(work.segments))
@@ -144,7 +144,7 @@ def mux_segments(
 
     try:
         notices = without_refused(source, opened, options, join)
-        notices += [] if pictures_alone else lost_tags(opened, part)
+        notices += lost_tags(opened, part)
         flush(part)  # before the segments go: the power may fail right after
         part.replace(target)
     except OSError as error:

@@ -28,6 +28,7 @@ from .reader import read_packets
 from .segments import Segment, stored_packets
 from .side_data import CAPTIONS, FIELDS, HDR10, TAKES_HDR
 from .source import StreamFacts, open_sound, open_video, video_stream
+from .stretch import Window
 from .tracks import Order, Track, Tracks, seconds
 
 _MATROSKA = ("matroska", "webm")
@@ -77,12 +78,14 @@ class Muxer:
         without: Collection[int] = (),
         carried: Collection[str] = (),
         *,
-        pictures_alone: bool = False,
+        window: Window | None = None,
     ) -> None:
         """VIDEO is the stream of SOURCE that was colored; the streams WITHOUT are left out.
 
-        CARRIED names what its frames carried beside their picture.
+        CARRIED names what its frames carried beside their picture. Of all else, what is in WINDOW
+        is written.
         """
+        self._window = window
         self._left_out: list[Notice] = []
         self._said: list[Notice] = []
         self._damaged = False  # sound or subtitles
@@ -97,20 +100,20 @@ class Muxer:
         self._note_marks(facts)
         self._note_side_data(carried)
         self.tracks = Tracks(source, self._container, self._note_damage)
-        timecode = self._set_metadata(keep_timecode=TIMECODE not in without)
+        timecode = self._set_metadata(keep_timecode=TIMECODE not in without and not window)
         self._sound = None if options.audio is None else open_sound(options.audio)
-        for stream in () if pictures_alone else source.streams:
+        for stream in source.streams:
             if stream is video or (timecode and stream.type == "data" and _is_timecode(stream)):
                 continue
             replaced = self._sound is not None and stream.type == "audio"
             if replaced or stream.index in without or not self.tracks.take(stream):
                 self._leave_out(f"{stream.type} stream {stream.index}")
-        for stream in [] if self._sound is None or pictures_alone else self._sound.streams.audio:
+        for stream in [] if self._sound is None else self._sound.streams.audio:
             number = SOUND + stream.index
             if number in without or not self.tracks.take(stream, number):
                 self._leave_out(f"audio stream {stream.index} of {options.audio}")
-        if not pictures_alone and (chapters := source.chapters()):
-            if self._container.format.name in _CHAPTERED:
+        if chapters := source.chapters():
+            if self._container.format.name in _CHAPTERED and window is None:
                 self._container.set_chapters(chapters)
             else:
                 self._leave_out("the list of chapters")
@@ -272,6 +275,10 @@ class Muxer:
         written = defaultdict[int, int](int)
         for packet in read_packets(container, streams, clock, self._note_damage):
             index = packet.stream.index
+            if self._window is not None and not self._window.takes(packet):
+                if self._window.ended(packet):
+                    break
+                continue
             written[index] += 1
             if most is None or written[index] <= most:
                 yield from tracks[index].packets(packet)

@@ -16,7 +16,7 @@ class VideoOptions:
     fps: float | None = None  # of numbered frames; None: 24
     audio: Path | None = None  # a file whose sound takes the place of the film's own
     stabilize: bool = True  # colors are held still from frame to frame
-    start: float = 0.0  # seconds from the first frame, for a trial: a stretch, pictures alone
+    start: float = 0.0  # seconds from the first frame, for a trial: a stretch, without chapters
     duration: float | None = None  # seconds; None: to the end
     segment_frames: int = 240  # a run that is stopped loses at most these, some 10 seconds of film
 

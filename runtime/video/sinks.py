@@ -43,15 +43,13 @@ class FileSink:
     @contextmanager
     def open(self, run: Run) -> Iterator["FileWriter"]:
         """Yield what writes the file; what ends the context early says how to resume."""
-        alone = run.settings.options.is_trial
+        window = run.stretch.window
         choose = cache(lambda layout: choose_encoder(self.target, run.settings.options, layout))
 
         def join(work: WorkFolder) -> list[Notice]:
-            return mux_segments(
-                work, run.source, run.container, self.target, choose, pictures_alone=alone
-            )
+            return mux_segments(work, run.source, run.container, self.target, choose, window)
 
-        with written(run, self.target, self.target, choose, join, pictures_alone=alone) as writer:
+        with written(run, self.target, self.target, choose, join) as writer:
             yield writer
 
 
@@ -63,7 +61,7 @@ def written(
     choose: EncoderChoice,
     finish: Callable[[WorkFolder], list[Notice]],
     *,
-    pictures_alone: bool,
+    pictures_alone: bool = False,
 ) -> Iterator["FileWriter"]:
     """Yield what writes RUN to TARGET: in segments whose form is that of the container STORED.
 

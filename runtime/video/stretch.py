@@ -3,12 +3,54 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 
+from av.stream import Disposition
+
 from ..errors import ArgumentError
+from .clock import AnyPacket
 from .options import VideoOptions
 from .reader import Picture, Position, VideoReader, shown_times
 from .source import Source
+
+_INTERLEAVED = 10  # seconds by which streams may lie apart in a file
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a source's time, in seconds; it begins at 0 in what is made of it."""
+
+    begin: Fraction
+    end: Fraction | None  # None: that of the source
+
+    def takes(self, packet: AnyPacket) -> bool:
+        """Tell whether PACKET begins in it, and move its times.
+
+        Subtitles that are shown already begin with it.
+        """
+        if packet.stream.disposition & Disposition.attached_pic:
+            return True
+        time, base = packet.dts if packet.pts is None else packet.pts, packet.time_base
+        if time is None:
+            return False
+        late = max(math.ceil(self.begin / base) - time, 0)
+        if late and (packet.stream.type != "subtitle" or late >= (packet.duration or 0)):
+            return False
+        if self.end is not None and time * base >= self.end:
+            return False
+        if late:
+            packet.duration -= late
+        shift = round(self.begin / base) - late
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        return True
+
+    def ended(self, packet: AnyPacket) -> bool:
+        """Tell whether what follows PACKET in the file is all behind the end."""
+        if self.end is None or packet.dts is None:
+            return False
+        return packet.dts * packet.time_base > self.end + _INTERLEAVED
 
 
 @dataclass(frozen=True)
@@ -21,6 +63,7 @@ class Stretch:
     times: tuple[
         int, ...
     ] = ()  # the same of each frame of the whole video; none if all are colored
+    window: Window | None = None  # for sound and subtitles; None: all of them
 
     @classmethod
     def of(cls, source: Source, options: VideoOptions) -> "Stretch":
@@ -42,8 +85,15 @@ class Stretch:
                 f"{source.path}: none of its frames begins so late; its last is at "
                 f"{seconds[-1]:.3f} seconds"
             )
-        first = chosen[0]
-        return cls(first=first, frames=len(chosen), pts=times[first], times=tuple(times))
+        first, after = chosen[0], chosen[-1] + 1
+        end = times[after] * base if after < len(times) else None
+        return cls(
+            first=first,
+            frames=len(chosen),
+            pts=times[first],
+            times=tuple(times),
+            window=Window(times[first] * base, end),
+        )
 
     def pictures(
         self, reader: VideoReader, begin: int, after: Position | None

@@ -9,7 +9,11 @@ import av
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
+from helpers.video import messages_of, with_streams
 
+from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.video.clock import AnyPacket
+from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.video.reader import Picture, VideoReader, _Decoding, shown_times
 from colorize.runtime.video.source import Source
 
@@ -112,7 +116,6 @@ def test_a_late_stretch_has_the_frames_of_the_whole(
         late = list(islice(found, len(whole)))
     assert len(whole) >= 10
     assert _frames(late) == _frames(whole)
-    print(kind, len(decoded))
     assert (len(decoded) >= LATE) == (kind in DECODED_WHOLE)
 
 
@@ -135,3 +138,94 @@ def test_a_seek_that_lands_behind_the_frame_is_noticed(
     with film.open() as container:
         expected = next(islice(VideoReader(film, container).pictures(), 600, None))
     assert _frames([first]) == _frames([expected])
+
+
+def _clicking(path: Path, codec: str, picture: Path) -> Path:
+    """PICTURE with a click each half second."""
+    with av.open(str(picture)) as film, av.open(str(path), "w") as made:
+        before = film.streams.video[0]
+        video = made.add_stream_from_template(before)
+        sound = made.add_stream(codec, rate=48000, layout="mono")
+        first = min(packet.pts for packet in film.demux(before) if packet.pts is not None)
+        film.seek(0)
+        begin = float(first * (before.time_base or 1))
+        wave = np.zeros(int(48000 * FRAMES / 25), np.float32)
+        for at in range(12000, len(wave), 24000):
+            wave[at : at + 48] = 0.9
+        packets: list[AnyPacket] = []
+        for at in range(0, len(wave), 1024):
+            part = wave[None, at : at + 1024]
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", "mono")
+            frame.rate, frame.time_base = 48000, Fraction(1, 48000)
+            frame.pts = int(begin * 48000) + at
+            packets += sound.encode(frame)
+        packets += sound.encode(None)
+        for packet in film.demux(before):
+            if packet.size:
+                packet.stream = video
+                packets.append(packet)
+        for packet in sorted(packets, key=lambda each: (each.dts or 0) * each.time_base):
+            made.mux(packet)
+    return path
+
+
+def _clicks(video: Path) -> list[float]:
+    """Return when, in seconds from its first frame, VIDEO clicks, as players would play it."""
+    with av.open(str(video)) as container:
+        base = container.streams.video[0].time_base or 1
+        picture = min(float(frame.pts * base) for frame in container.decode(video=0))
+    heard: list[float] = []
+    with av.open(str(video)) as container:
+        for frame in container.decode(audio=0):
+            loud = np.abs(frame.to_ndarray()[0].astype(float))
+            for at in np.flatnonzero(loud > 0.4 * (1 if frame.format.name == "fltp" else 2**15)):
+                time = float(frame.pts * frame.time_base) + at / 48000 - picture
+                if not heard or time - heard[-1] > 0.1:
+                    heard.append(time)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "codec"),
+    [
+        ("closed groups", "mp4", "aac"),
+        ("closed groups", "mkv", "aac"),
+        ("a late begin", "mkv", "libopus"),
+        ("a late begin", "mp4", "libmp3lame"),
+        ("an edit list", "mp4", "aac"),
+        ("no cues", "mov", "pcm_s16le"),
+    ],
+)
+def test_a_late_stretch_has_its_sound_at_its_pictures(
+    source: str, target: str, codec: str, tmp_path: Path, colorizer: Colorizer
+) -> None:
+    suffix, make = FILMS[source]
+    film = _clicking(tmp_path / f"sound.{suffix}", codec, make(tmp_path / f"film.{suffix}"))
+    out = tmp_path / f"out.{target}"
+    options = VideoOptions(codec="libx264", preset="ultrafast", start=20, duration=3)
+    colorizer.video(film, out, options)
+    whole = [time - 20 for time in _clicks(film) if 20.1 < time < 22.9]
+    late = [time for time in _clicks(out) if 0.1 < time < 2.9]
+    assert len(whole) > 4
+    assert late == pytest.approx(whole, abs=0.003)
+
+
+def test_a_late_stretch_has_its_subtitles(tmp_path: Path, colorizer: Colorizer) -> None:
+    words = tmp_path / "words.srt"
+    times = (("18", "21"), ("22", "22"), ("23", "24"))
+    words.write_text(
+        "".join(
+            f"{n}\n00:00:{a},000 --> 00:00:{b},500\nline {n}\n\n" for n, (a, b) in enumerate(times)
+        )
+    )
+    film = with_streams(_film(tmp_path / "film.mp4"), tmp_path / "film.mkv", [], words, copied=True)
+    out = tmp_path / "out.mkv"
+    report = colorizer.video(film, out, VideoOptions(codec="ffv1", start=20, duration=3))
+    assert messages_of(report) == []
+    with av.open(str(out)) as container:
+        lines = [
+            (bytes(packet), packet.pts, packet.duration)
+            for packet in container.demux(subtitles=0)
+            if packet.size
+        ]
+    assert lines == [(b"line 0", 0, 1500), (b"line 1", 2000, 500)]
