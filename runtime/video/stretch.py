@@ -40,7 +40,7 @@ class Window:
         if self.end is not None and time * base >= self.end:
             return False
         if late:
-            packet.duration -= late
+            packet.duration = (packet.duration or 0) - late
         shift = round(self.begin / base) - late
         packet.pts = None if packet.pts is None else packet.pts - shift
         packet.dts = None if packet.dts is None else packet.dts - shift
@@ -86,13 +86,13 @@ class Stretch:
                 f"{seconds[-1]:.3f} seconds"
             )
         first, after = chosen[0], chosen[-1] + 1
-        end = times[after] * base if after < len(times) else None
+        next_begins = times[after] * base if after < len(times) else None
         return cls(
             first=first,
             frames=len(chosen),
             pts=times[first],
             times=tuple(times),
-            window=Window(times[first] * base, end),
+            window=Window(begin=times[first] * base, end=next_begins),
         )
 
     def pictures(
