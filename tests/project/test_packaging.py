@@ -48,10 +48,26 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return commands
 
 
-def run(command: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(command: str | Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [command, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
+
+
+def test_all_extras_but_that_for_gpus_resolve_together(wheel: Path, tmp_path: Path) -> None:
+    """That one brings the ONNX Runtime that excludes the other."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    extras = set(re.findall(r"^Provides-Extra: (.+)$", text, re.M)) - {"gpu"}
+    assert {"all", "docs", "dev", "heif", "raw", "vapoursynth"} <= extras
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run"]
+    result = run(*pip, f"{wheel}[{','.join(sorted(extras))}]", cwd=tmp_path)
+    if "NewConnectionError" in result.stderr or "ConnectTimeoutError" in result.stderr:
+        pytest.skip("no package index answers")
+    assert result.returncode == 0, result.stderr
+    assert "Would install" in result.stdout
+    assert "does not provide the extra" not in result.stderr
 
 
 def test_the_wheel_brings_models_and_samples_and_no_tests(wheel: Path) -> None:

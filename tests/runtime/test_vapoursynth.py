@@ -4,6 +4,8 @@ Of the other tests' helpers it uses none: `.ci/run` gives it the base install an
 """
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -242,16 +244,37 @@ def vspipe() -> str:
     return str(VSPIPE)
 
 
+def _in_vspipe(vspipe: str, script: Path, folder: Path, *options: str) -> list[list[np.ndarray]]:
+    """Run the first five frames of SCRIPT in FOLDER and return their planes."""
+    own = {**os.environ, "XDG_CONFIG_HOME": str(folder), "APPDATA": str(folder)}
+    subprocess.run([sys.executable, "-m", "vapoursynth", "config"], check=True, env=own)
+    command = [vspipe, "-e", "4", *options, str(script), str(folder / "out.yuv")]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=own)
+    assert run.returncode == 0, run.stderr
+    raw = np.fromfile(folder / "out.yuv", np.uint8).reshape(5, *_sample()[0].shape)
+    return [_split(packed) for packed in raw]
+
+
 def test_the_example_script_runs_in_vspipe(
     vspipe: str, piped: list[list[np.ndarray]], tmp_path: Path
 ) -> None:
     script = ROOT / "docs" / "examples" / "film.vpy"
-    command = [vspipe, "-e", "4", "-a", f"film={CLIP}", str(script), str(tmp_path / "out.yuv")]
-    own = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}
-    subprocess.run([sys.executable, "-m", "vapoursynth", "config"], check=True, env=own)
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
-    assert run.returncode == 0, run.stderr
-    raw = np.fromfile(tmp_path / "out.yuv", np.uint8).reshape(5, *_sample()[0].shape)
-    for ours, theirs in zip(raw, piped, strict=False):
-        for our, their in zip(_split(ours), theirs, strict=True):
+    made = _in_vspipe(vspipe, script, tmp_path, "-a", f"film={CLIP}")
+    for ours, theirs in zip(made, piped, strict=False):
+        for our, their in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(our, their)
+
+
+def test_the_script_on_the_page_runs_in_vspipe(
+    vspipe: str, piped: list[list[np.ndarray]], tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "vapoursynth.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```py\n(.*?)^```", page, re.S | re.M)
+    (tmp_path / "page.vpy").write_text(block, encoding="utf-8")
+    shutil.copy(CLIP, tmp_path / "film.mp4")
+    (tmp_path / "refs").mkdir()
+    Image.new("RGB", (512, 288), "red").save(tmp_path / "refs" / "ref_000000.png")
+    made = _in_vspipe(vspipe, tmp_path / "page.vpy", tmp_path)
+    for ours, theirs in zip(made, piped, strict=False):
+        np.testing.assert_array_equal(ours[0], theirs[0])  # luma
+        assert ours[2].mean() > theirs[2].mean() + 5  # red
