@@ -31,6 +31,10 @@ _PROGRAM_STREAMS = ("mpeg", "vob", "svcd", "dvd")
 _IN_PROGRAM_STREAMS = frozenset(["ac3", "dca", "dts", "dvd_subtitle", "mp2", "mp3", "mp3float"])
 _NO_PCM = ("mp4", "ipod")  # many players take PCM there for noise
 _IN_MXF = frozenset(["pcm_s16le", "pcm_s24le"])
+_IN_QUICKTIME = {  # languages that FFmpeg knows there by their other code of ISO 639-2 alone
+    **{"fre": "fra", "rum": "ron", "cze": "ces", "slo": "slk"},
+    **{"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"},
+}
 _MXF_RATE = 48000
 
 
@@ -100,6 +104,9 @@ class Tracks:
         if track is None:
             return False
         track.stream.metadata.update(stream.metadata)  # the language, above all
+        if self._container.format.name == "mov":
+            language = stream.metadata.get("language", "")
+            track.stream.metadata["language"] = _IN_QUICKTIME.get(language, language)
         track.stream.disposition = stream.disposition
         self.by_index[stream.index if number is None else number] = track
         return True
