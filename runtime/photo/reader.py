@@ -92,7 +92,9 @@ def read_photo(
                 )
             return _finished(_decoded(path, content))
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture in any format known here") from error
+        raise InputError(
+            f"{path}: not a picture in any format known here; save it as TIFF or PNG"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:

@@ -363,3 +363,13 @@ def test_the_track_of_chapters_in_mp4_is_no_loss(
     assert not [each for each in messages_of(report) if "data stream" in each]
     with av.open(str(tmp_path / "second.mp4")) as made:
         assert len(made.chapters()) == 2
+
+
+def test_flash_gets_one_track_that_its_players_know(
+    colorizer: Colorizer, small_video: Path, tmp_path: Path
+) -> None:
+    source = with_streams(small_video, tmp_path / "film.mkv", ["flac", "aac"], None)
+    report = colorizer.video(source, tmp_path / "out.flv")
+    assert "audio stream 2 was left out" in messages_of(report)
+    with av.open(str(tmp_path / "out.flv")) as made:
+        assert [each.codec_context.name for each in made.streams.audio] == ["aac"]
