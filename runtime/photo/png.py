@@ -16,7 +16,7 @@ _SAME = 0.05  # libpng takes gammas that differ by less for the same
 _SAME_PRIMARIES = 0.005
 
 
-def implied_profile(info: Mapping[str, Any]) -> bytes:
+def implied_profile(info: Mapping[Any, Any]) -> bytes:
     """Return the ICC profile of the gamma and primaries in Pillow's INFO of a PNG.
 
     b"" where they are sRGB's, are not given, or something above them is: an ICC profile or the mark

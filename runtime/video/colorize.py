@@ -21,6 +21,7 @@ from .source import (
     StreamFacts,
     frame_count,
     hidden_frames,
+    is_linear,
     is_untimed,
     promised_frames,
     rate_of,
@@ -159,6 +160,8 @@ def _choices(source: Source, container: InputContainer, stream: VideoStream) -> 
     if hidden := hidden_frames(stream):
         message = f"{hidden} of its {stream.frames} frames are not shown, by its own edit list"
         yield Notice(message, topic="source")
+    if is_linear(stream):
+        yield Notice("its frames are linear light, which became sRGB", topic="source")
     if is_untimed(container):
         rate = f"{float(rate_of(stream)):.6g}"
         message = f"its frames carry no times: they are counted, {rate} a second"

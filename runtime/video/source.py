@@ -184,7 +184,8 @@ def _worth(stream: VideoStream) -> tuple[int, int]:
 def rate_of(stream: VideoStream) -> Fraction:
     """Return the frames a second, on average."""
     average, guessed = stream.average_rate, stream.guessed_rate
-    if guessed and is_untimed(stream.container):
+    container = stream.container
+    if guessed and isinstance(container, InputContainer) and is_untimed(container):
         return guessed  # the average is FFmpeg's assumption, the same for every raw stream
     if average and guessed and stream.time_base and average == 1 / stream.time_base:
         return guessed  # raw DV knows no average: the ticks of its clock stand in its place
@@ -194,6 +195,11 @@ def rate_of(stream: VideoStream) -> Fraction:
 def is_untimed(container: InputContainer) -> bool:
     """Tell whether CONTAINER is a raw stream, which stores frames without times."""
     return is_format(container, Flags.no_timestamps)
+
+
+def is_linear(stream: VideoStream) -> bool:
+    """Tell whether STREAM stores linear light, as OpenEXR does, and its decoder can undo that."""
+    return stream.codec_context.name == "exr"
 
 
 def path_of(container: InputContainer) -> str:
