@@ -190,6 +190,10 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
         decoded.gray = deep.shape[2] < 3
         decoded.codes = deep[..., : 1 if decoded.gray else 3]
         decoded.alpha = deep[..., -1] if deep.shape[2] in (2, 4) else None
+    if decoded.form == "AVIF":
+        from .deep import cropped
+
+        return cropped(decoded, _content(source))
     return decoded
 
 
