@@ -121,7 +121,7 @@ def _stretched(samples: Codes, top: int) -> Codes:
 
 
 def cropped(decoded: Decoded, content: bytes) -> Decoded:
-    """Leave of an AVIF what its file says is shown; libraries for other formats do so themselves."""
+    """Leave of an AVIF what its file says is shown; other libraries do so themselves."""
     height, width = decoded.codes.shape[:2]
     if shown := _clean_aperture(content, width, height):
         decoded.codes = decoded.codes[shown]
