@@ -4,13 +4,15 @@ Each function returns codes of 8 or 16 bits over their whole range, or None for 
 """
 
 import io
+import struct
+from fractions import Fraction
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
 from ..color import Codes, to_codes
-from .decoding import UndecodableError, decoding
+from .decoding import Decoded, UndecodableError, decoding
 from .jpeg import bits_of
 
 _PNG_DEPTH, _PNG_COLORS = 24, 25  # where bit depth and color type lie in a file
@@ -116,3 +118,32 @@ def _channels_last(samples: Codes) -> Codes:
 def _stretched(samples: Codes, top: int) -> Codes:
     unit = _channels_last(samples).astype(np.float32) / np.float32(top)
     return to_codes(unit, np.dtype(np.uint8 if top < 256 else np.uint16))
+
+
+def cropped(decoded: Decoded, content: bytes) -> Decoded:
+    """Leave of an AVIF what its file says is shown; other libraries do so themselves."""
+    height, width = decoded.codes.shape[:2]
+    if shown := _clean_aperture(content, width, height):
+        decoded.codes = decoded.codes[shown]
+        decoded.alpha = None if decoded.alpha is None else decoded.alpha[shown]
+    return decoded
+
+
+def _clean_aperture(content: bytes, width: int, height: int) -> tuple[slice, slice] | None:
+    """Return the rows and columns of an AVIF that are shown, if not all (ISO/IEC 14496-12, 12.1.4).
+
+    None, too, where they are no whole pixels inside of it.
+    """
+    place = content.find(b"\0\0\0\x28clap") + 8
+    if place < 8 or len(content) < place + 32:
+        return None
+    numbers = struct.unpack_from(">IIIIiIiI", content, place)
+    if not all(numbers[1::2]):
+        return None
+    wide, high, right, down = map(Fraction, numbers[::2], numbers[1::2])
+    left, top = (width - wide) / 2 + right, (height - high) / 2 + down
+    edges = top, top + high, left, left + wide
+    inside = 0 <= top < top + high <= height and 0 <= left < left + wide <= width
+    if not inside or any(edge.denominator != 1 for edge in edges):
+        return None
+    return slice(int(edges[0]), int(edges[1])), slice(int(edges[2]), int(edges[3]))

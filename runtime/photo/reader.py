@@ -92,7 +92,9 @@ def read_photo(
                 )
             return _finished(_decoded(path, content))
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture in any format known here") from error
+        raise InputError(
+            f"{path}: not a picture in any format known here; save it as TIFF or PNG"
+        ) from error
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except OSError as error:
@@ -188,6 +190,10 @@ def _by_pillow(image: Image.Image, source: bytes | Path) -> Decoded:
         decoded.gray = deep.shape[2] < 3
         decoded.codes = deep[..., : 1 if decoded.gray else 3]
         decoded.alpha = deep[..., -1] if deep.shape[2] in (2, 4) else None
+    if decoded.form == "AVIF":
+        from .deep import cropped
+
+        return cropped(decoded, _content(source))
     return decoded
 
 

@@ -30,6 +30,7 @@ _FORMATS: dict[_Codec, str] = {
     "pcm_s24le": "s32",
     "pcm_s16le": "s16",
 }
+_LOSSLESS = ("pcm_s", "pcm_u", "flac", "alac", "truehd", "mlp", "wavpack", "tta", "ape")
 _BITS_PER_CHANNEL = 96000  # a second: transparent for most ears
 
 
@@ -73,7 +74,7 @@ def _codec(source: AudioStream, container: OutputContainer) -> _Codec:
     """Return the best codec for SOURCE of those that CONTAINER takes."""
     taken = {*container.supported_codecs}
     taken |= _UNLISTED.get(container.format.name, set())
-    whole = source.codec.canonical_name.startswith(("pcm_s", "pcm_u"))
+    whole = source.codec.canonical_name.startswith(_LOSSLESS)
     if whole and "alac" in taken and source.codec_context.layout.nb_channels <= 8:
         return "alac"
     return next((codec for codec in _CODECS if codec.removeprefix("lib") in taken), "aac")

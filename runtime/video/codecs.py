@@ -142,6 +142,7 @@ ENCODERS = {
 }
 """The registry, by FFmpeg's names: an encoder that is not here is refused."""
 
+_WITHOUT_FFV1 = (".mov", ".mp4", ".m4v")
 _SUBSAMPLINGS = {"420": ("420", "422", "444"), "422": ("422", "420", "444"), "444": ("444", "422")}
 _PLANAR = {
     "nv12": "yuv420p",
@@ -194,8 +195,15 @@ def choose_encoder(
 
     Where nobody named one, the first that keeps the depth is taken. ArgumentError if none does.
     """
+    quicktime = target.suffix.lower() in _WITHOUT_FFV1
     for codec in [options.codec] if options.codec else _defaults(target):
         stored = _nearest(codec, layout)
+        if stored is not None and options.codec is None and codec == "ffv1" and quicktime:
+            rounded = ", or give --codec prores_ks, which rounds it to 10 bits"
+            raise ArgumentError(
+                f"{target}: no encoder for {target.suffix} keeps {layout.source_format} whole; "
+                f"name {target.stem}.mkv{rounded if target.suffix.lower() == '.mov' else ''}"
+            )
         if stored is not None:
             return replace(options, codec=codec), stored
     names = options.codec or f"the encoders for {target.suffix}"

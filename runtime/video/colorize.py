@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from threading import Event
 
 from av.container import InputContainer
@@ -20,13 +21,17 @@ from .source import (
     StreamFacts,
     frame_count,
     hidden_frames,
+    is_linear,
     is_untimed,
     promised_frames,
     rate_of,
+    said_end,
     video_streams,
 )
 from .stages import colored_pictures
 from .stretch import Stretch
+
+_MOST_EARLY = Fraction(1, 10)  # second by which a film may end before what its file says
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def colorize_video(
     with source.open() as container:
         sink.check(source, settings)
         stream = source.video(container)
+        due = said_end(stream)
         total, promised = frame_count(stream, container), promised_frames(stream)
         for notice in _choices(source, container, stream):
             tell(notice)
@@ -92,7 +98,7 @@ def colorize_video(
             cancel=cancel or Event(),
         )
         if run.stretch.frames is not None:
-            total = promised = run.stretch.frames
+            total, promised, due = run.stretch.frames, run.stretch.frames, None
         with sink.open(run) as writer:
             run = replace(run, folder=writer.folder)
 
@@ -108,6 +114,7 @@ def colorize_video(
                     raise ArgumentError("-: helpers write no stream; name a file as output")
                 writer.take(helpers, steering, progress)
                 flaws = writer.start.flaws
+            end = Fraction(0)
             while more:
                 start, more = writer.start, False
                 flaws = start.flaws
@@ -117,6 +124,7 @@ def colorize_video(
                     for item in items:
                         more = not writer.add(item)
                         flaws = item.picture.flaws
+                        end = (item.picture.pts + item.picture.duration) * run.facts.time_base
                         progress()
                         if more:
                             break
@@ -129,6 +137,11 @@ def colorize_video(
     if frames < promised:
         message = f"only {frames} of {promised} frames could be read"
         tell(Notice(message, topic="source", severity="warning"))
+    elif due and end and due - end > _MOST_EARLY + 2 / run.facts.rate:
+        message = (
+            f"its picture ends at {float(end):.1f} s, and not at {float(due):.1f} s as it says"
+        )
+        tell(Notice(f"{message}: the rest could not be read", topic="source", severity="warning"))
     return VideoReport(
         frames=frames,
         seconds=time.monotonic() - began,
@@ -147,6 +160,8 @@ def _choices(source: Source, container: InputContainer, stream: VideoStream) -> 
     if hidden := hidden_frames(stream):
         message = f"{hidden} of its {stream.frames} frames are not shown, by its own edit list"
         yield Notice(message, topic="source")
+    if is_linear(stream):
+        yield Notice("its frames are linear light, which became sRGB", topic="source")
     if is_untimed(container):
         rate = f"{float(rate_of(stream)):.6g}"
         message = f"its frames carry no times: they are counted, {rate} a second"

@@ -47,6 +47,8 @@ _OF_CONTAINER = (
 """Begin the names of tags that each container has of its own; a timecode is told apart."""
 _CHAPTERED = ("mp4", "mov", "ipod", *_MATROSKA)
 _TIMECODED = ("mov", "mp4", "mxf", *_MATROSKA)
+_ALPHA = "alpha_mode"
+"""The tag by which WebM says that its frames have an alpha plane."""
 _FAR = 100_000  # packets in which a rehearsal looks for the first of each stream
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """Errors of the disk, after which the same work can be tried again."""
@@ -101,9 +103,15 @@ class Muxer:
         self._note_side_data(carried)
         self.tracks = Tracks(source, self._container, self._note_damage)
         timecode = self._set_metadata(keep_timecode=TIMECODE not in without and not window)
+        chapters = source.chapters()
+        has_chapters = (
+            bool(chapters) and self._container.format.name in _CHAPTERED and window is None
+        )
         self._sound = None if options.audio is None else open_sound(options.audio)
         for stream in source.streams:
             if stream is video or (timecode and stream.type == "data" and _is_timecode(stream)):
+                continue
+            if has_chapters and _is_chapters(stream):
                 continue
             replaced = self._sound is not None and stream.type == "audio"
             if replaced or stream.index in without or not self.tracks.take(stream):
@@ -112,11 +120,10 @@ class Muxer:
             number = SOUND + stream.index
             if number in without or not self.tracks.take(stream, number):
                 self._leave_out(f"audio stream {stream.index} of {options.audio}")
-        if chapters := source.chapters():
-            if self._container.format.name in _CHAPTERED and window is None:
-                self._container.set_chapters(chapters)
-            else:
-                self._leave_out("the list of chapters")
+        if has_chapters:
+            self._container.set_chapters(chapters)
+        elif chapters:
+            self._leave_out("the list of chapters")
         self._orders: dict[int, Order] = {}
 
     def _set_metadata(self, *, keep_timecode: bool) -> bool:
@@ -127,6 +134,9 @@ class Muxer:
             if not key.lower().startswith(_OWN_TAGS)
         }
         self._container.metadata.update(self._source.metadata)
+        for key in [key for key in own if key.lower() == _ALPHA]:
+            if own.pop(key) == "1":  # FFmpeg's own decoders of VP8 and VP9 leave it aside
+                self._leave_out("the alpha plane")
         timecode = own.pop("timecode", None) or self._container.metadata.pop("timecode", None)
         self._video.metadata.update(own)
         self._video.disposition = self._source_video.disposition
@@ -332,3 +342,9 @@ def given_sound(options: VideoOptions) -> list[int]:
 
 def _is_timecode(stream: Stream) -> bool:
     return stream.codec_context is None and "timecode" in stream.metadata
+
+
+def _is_chapters(stream: Stream) -> bool:
+    """Tell whether STREAM is the track of text that QuickTime keeps its chapters in."""
+    handler = stream.metadata.get("handler_name")
+    return stream.type == "data" and stream.codec_context is None and handler == "SubtitleHandler"

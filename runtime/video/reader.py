@@ -21,7 +21,7 @@ from .frames import FrameLayout, layout_of, luma_of
 from .interlacing import FieldOrder
 from .picture import Flaws, Picture, Position, luma_hash
 from .side_data import CAPTIONS, ORDERS, kinds_of
-from .source import Source, is_untimed, path_of, rate_of
+from .source import Source, is_linear, is_untimed, path_of, rate_of
 
 # Containers with an index to find a position by, whose times do not depend on earlier packets.
 _SEEKABLE = ("mp4", "matroska")
@@ -176,6 +176,8 @@ class _Decoding:
         self._container, self._video = container, video
         self._rgb_full_range = source.full_range
         self._video.thread_type = "AUTO"
+        if is_linear(video):
+            video.codec_context.options = {"apply_trc": "iec61966_2_1"}  # sRGB
         self._clock = Clock(container)
         self._step = frame_step(video)
         self._counted = is_untimed(container)

@@ -1,5 +1,6 @@
 """Where a video comes from: a file, opened as often as needed, or a pipe that is read once."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from .options import VideoOptions
 
 _PICTURE_DEMUXERS = ("image2", "_pipe", "tty")  # they read any file as a video of one picture
 _Y4M = "yuv4mpegpipe"
+_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _FALLBACK_RATE = Fraction(25)  # for rate control; frames keep their own times
 
 
@@ -195,6 +197,11 @@ def is_untimed(container: InputContainer) -> bool:
     return is_format(container, Flags.no_timestamps)
 
 
+def is_linear(stream: VideoStream) -> bool:
+    """Tell whether STREAM stores linear light, as OpenEXR does, and its decoder can undo that."""
+    return stream.codec_context.name == "exr"
+
+
 def path_of(container: InputContainer) -> str:
     """Return the name of CONTAINER's file as the user gave it."""
     return container.name.removeprefix(ffmpeg_url(Path()).removesuffix("."))
@@ -216,6 +223,17 @@ def promised_frames(stream: VideoStream) -> int:
     """
     shown = _indexed(stream)
     return min(shown, stream.frames) if shown and stream.frames else stream.frames
+
+
+def said_end(stream: VideoStream) -> Fraction | None:
+    """Return when STREAM ends by its own tag, in seconds; None: the file does not tell.
+
+    Matroska, which has no index of all frames, has such a tag from most programs.
+    """
+    if "matroska" not in stream.container.format.name:
+        return None
+    said = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    return said and Fraction(said[1]) * 3600 + Fraction(said[2]) * 60 + Fraction(said[3])
 
 
 def hidden_frames(stream: VideoStream) -> int:

@@ -29,8 +29,13 @@ _IN_TRANSPORT_STREAMS = frozenset(
 _IN_M2TS = (_IN_TRANSPORT_STREAMS | {"hdmv_pgs_subtitle"}) - {"dvb_subtitle", "dvbsub"}
 _PROGRAM_STREAMS = ("mpeg", "vob", "svcd", "dvd")
 _IN_PROGRAM_STREAMS = frozenset(["ac3", "dca", "dts", "dvd_subtitle", "mp2", "mp3", "mp3float"])
+_IN_FLV = frozenset(["aac", "mp3", "mp3float", "nellymoser", "speex", "adpcm_swf"])
 _NO_PCM = ("mp4", "ipod")  # many players take PCM there for noise
 _IN_MXF = frozenset(["pcm_s16le", "pcm_s24le"])
+_IN_QUICKTIME = {  # languages that FFmpeg knows there by their other code of ISO 639-2 alone
+    **{"fre": "fra", "rum": "ron", "cze": "ces", "slo": "slk"},
+    **{"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"},
+}
 _MXF_RATE = 48000
 
 
@@ -96,10 +101,16 @@ class Tracks:
             return self._take_cover(stream)
         if stream.type not in COPIED or stream.codec_context is None:
             return False
+        single = self._container.format.name == "flv"  # players of old know no second track
+        if single and any(each.stream.type == stream.type for each in self.by_index.values()):
+            return False
         track = self._track(stream)
         if track is None:
             return False
         track.stream.metadata.update(stream.metadata)  # the language, above all
+        if self._container.format.name == "mov":
+            language = stream.metadata.get("language", "")
+            track.stream.metadata["language"] = _IN_QUICKTIME.get(language, language)
         track.stream.disposition = stream.disposition
         self.by_index[stream.index if number is None else number] = track
         return True
@@ -169,6 +180,8 @@ def _holds(container: OutputContainer, stream: Stream) -> bool:
     if container.format.name == "mxf":  # its list is empty, and it takes nothing before a picture
         is_sound = isinstance(stream, av.AudioStream) and bool(names & _IN_MXF)
         return is_sound and getattr(stream.codec_context, "sample_rate", 0) == _MXF_RATE
+    if container.format.name == "flv" and not names & _IN_FLV:  # its list has newer ones
+        return False
     if not names & container.supported_codecs:
         return False
     if isinstance(stream, av.AudioStream):

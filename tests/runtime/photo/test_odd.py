@@ -171,3 +171,15 @@ def test_a_long_maker_note_does_not_keep_exif_out_of_a_jpeg(cat: Image.Image) ->
     assert remarks == ("JPEG holds no maker note of this length: left out",)
     with Image.open(file) as image:
         assert image.getexif()[0x10F] == "Lumiere"
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_an_avif_is_cropped_to_what_is_shown(bits: int, gray: NDArray[np.uint8]) -> None:
+    rgb = np.dstack([gray] * 3)
+    samples = rgb if bits == 8 else rgb.astype(np.uint16) * 4
+    data = bytes(imagecodecs.avif_encode(samples, level=100, bitspersample=bits))
+    whole = read_photo(SAVED, data)
+    numbers = (40, 1, 30, 1, -(91 - 40), 2, 60 - 30, 2)  # at the left, at the bottom
+    box = b"\0\0\0\x28clap" + struct.pack(">IIIIiIiI", *numbers)
+    photo = read_photo(SAVED, data + box)
+    np.testing.assert_array_equal(photo.codes, whole.codes[30:, :40])

@@ -1,6 +1,7 @@
 """Film: damaged and hostile films, options that cannot be, and what is left of them."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -171,3 +172,18 @@ def test_a_film_is_known_by_its_content(
 ) -> None:
     source = shutil.copy(small_video, tmp_path / "film.dat")
     assert colorizer.video(source, tmp_path / "out.mkv", FFV1).frames == 10
+
+
+def test_matroska_that_breaks_off_is_said(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    whole = make_video(
+        tmp_path / "film.mkv", codec="ffv1", times=range(25), time_base=Fraction(1, 25)
+    )
+    data = whole.read_bytes()
+    (tmp_path / "damaged.mkv").write_bytes(data[: len(data) // 2])
+    for source in (whole, tmp_path / "damaged.mkv"):
+        report = colorizer.video(source, tmp_path / f"{source.stem}_out.mkv", FFV1)
+        said = [each for each in messages_of(report) if "its picture ends at" in each]
+        assert len(said) == (report.frames < 25), source
+    assert report.frames < 25

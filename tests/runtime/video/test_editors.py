@@ -10,6 +10,7 @@ from helpers.video import (
     FFV1,
     SUBTITLES,
     MakeFilm,
+    left_in,
     messages_of,
     packets_of,
     plane_of,
@@ -18,6 +19,7 @@ from helpers.video import (
 )
 
 from colorize.runtime.colorizer import Colorizer
+from colorize.runtime.errors import ArgumentError
 from colorize.runtime.video.options import VideoOptions
 
 
@@ -197,3 +199,15 @@ def test_text_subtitles_are_converted_with_their_times(
     assert [time for time, _ in shown] == [0.0, 0.2]
     assert "Grüße".encode() in shown[0][1]
     assert b"Adieu" in shown[1][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [("out.mov", "--codec prores_ks"), ("out.mp4", "out.mkv")]
+)
+def test_a_film_too_deep_for_its_container_is_refused_with_what_can_be_done(
+    name: str, fix: str, colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "deep.mkv", codec="ffv1", fmt="yuv444p16le", times=range(3))
+    with pytest.raises(ArgumentError, match=fix):
+        colorizer.video(source, tmp_path / name)
+    assert left_in(tmp_path) == ["deep.mkv"]

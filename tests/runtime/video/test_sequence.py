@@ -1,6 +1,7 @@
 """Numbered frames: read as a film, written as frames, with sound from a file."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -326,3 +327,22 @@ def test_a_dry_run_estimates_frames_and_sees_those_that_are_there(
     again = colorize_run(pattern, "-o", target, "--dry-run")
     assert again.returncode == 1
     assert "exists; give --overwrite" in again.stdout
+
+
+def test_linear_light_of_openexr_is_shown_as_srgb(colorizer: Colorizer, tmp_path: Path) -> None:
+    context = av.CodecContext.create("exr", "w")
+    context.width, context.height, context.pix_fmt = 64, 48, "gbrpf32le"
+    context.time_base = Fraction(1, 24)
+    light = np.full((48, 64, 3), 0.2140, np.float32)  # L* 53.4, sRGB 0.5
+    for number in (1, 2):
+        frame = av.VideoFrame.from_ndarray(light, "gbrpf32le")
+        frame.pts = number
+        (tmp_path / f"f_{number:05d}.exr").write_bytes(
+            b"".join(bytes(packet) for packet in context.encode(frame))
+        )
+    report = colorizer.video(
+        tmp_path / "f_%05d.exr", tmp_path / "out.mkv", VideoOptions(codec="ffv1")
+    )
+    assert "its frames are linear light, which became sRGB" in messages_of(report)
+    luma = plane_of(read_frames(tmp_path / "out.mkv")[0])
+    assert np.abs(luma / 256 - (16 + 219 * 0.5)).max() < 0.6

@@ -18,6 +18,7 @@ from helpers.video import (
     packets_of,
     read_frames,
     times_of,
+    with_streams,
 )
 
 from colorize.runtime.colorizer import Colorizer
@@ -316,3 +317,59 @@ def test_title_in_an_old_encoding_does_no_harm(
     source.write_bytes(source.read_bytes().replace(b"cafXYZ", b"caf\xe9YZ"))  # Latin-1
     report = colorizer.video(source, tmp_path / "out.mkv", FFV1)
     assert report.frames == 10
+
+
+def test_lossless_sound_stays_lossless_and_named_in_quicktime(
+    colorizer: Colorizer, small_video: Path, tmp_path: Path
+) -> None:
+    film = with_streams(small_video, tmp_path / "film.mkv", ["flac"], None)
+    named = tmp_path / "named.mkv"
+    with av.open(str(film)) as before, av.open(str(named), "w") as after:
+        copies = {each.index: after.add_stream_from_template(each) for each in before.streams}
+        copies[1].metadata["language"] = "fre"
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                after.mux(packet)
+    colorizer.video(named, tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as made:
+        [sound] = made.streams.audio
+        assert (sound.codec.name, sound.metadata["language"]) == ("alac", "fra")
+
+
+def test_the_alpha_of_webm_is_left_out_and_said(
+    colorizer: Colorizer, make_video: MakeFilm, tmp_path: Path
+) -> None:
+    picture = make_video(tmp_path / "plain.webm", codec="libvpx-vp9")
+    source = tmp_path / "film.webm"
+    with av.open(str(picture)) as before, av.open(str(source), "w") as after:
+        copy = after.add_stream_from_template(before.streams.video[0])
+        copy.metadata["alpha_mode"] = "1"
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = copy
+                after.mux(packet)
+    report = colorizer.video(source, tmp_path / "out.webm")
+    assert "the alpha plane was left out" in messages_of(report)
+    with av.open(str(tmp_path / "out.webm")) as made:
+        assert "ALPHA_MODE" not in {key.upper() for key in made.streams.video[0].metadata}
+
+
+def test_the_track_of_chapters_in_mp4_is_no_loss(
+    rich_video: Path, colorizer: Colorizer, tmp_path: Path
+) -> None:
+    colorizer.video(rich_video, tmp_path / "first.mp4")
+    report = colorizer.video(tmp_path / "first.mp4", tmp_path / "second.mp4")
+    assert not [each for each in messages_of(report) if "data stream" in each]
+    with av.open(str(tmp_path / "second.mp4")) as made:
+        assert len(made.chapters()) == 2
+
+
+def test_flash_gets_one_track_that_its_players_know(
+    colorizer: Colorizer, small_video: Path, tmp_path: Path
+) -> None:
+    source = with_streams(small_video, tmp_path / "film.mkv", ["flac", "aac"], None)
+    report = colorizer.video(source, tmp_path / "out.flv")
+    assert "audio stream 2 was left out" in messages_of(report)
+    with av.open(str(tmp_path / "out.flv")) as made:
+        assert [each.codec_context.name for each in made.streams.audio] == ["aac"]
