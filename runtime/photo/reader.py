@@ -311,6 +311,8 @@ def _samples(image: Image.Image) -> Codes:
 
 
 def _alpha(image: Image.Image) -> Codes | None:
+    if image.mode == "P" and image.palette is None:  # damaged; Pillow 12 fails to say so
+        return None
     if not image.has_transparency_data:
         return None
     return np.asarray(_converted(image, "RGBA").getchannel("A"))
