@@ -189,8 +189,12 @@ def test_a_photograph_behind_a_thumbnail_lies_as_its_own_directory_says(
         upright = [(ORIENTATION, 3, 1, 1, True)]
         writer.write(gray[::4, ::4], subfiletype=1, photometric="minisblack", extratags=upright)
         turned = [(ORIENTATION, 3, 1, 6, True)]
-        options: dict[str, Any] = {"resolution": (300, 300), "resolutionunit": "INCH"}
-        writer.write(gray, photometric="minisblack", extratags=turned, **options)
+        options: dict[str, Any] = {
+            "resolution": (300, 300),
+            "resolutionunit": "INCH",
+            "extratags": turned,
+        }
+        writer.write(gray, photometric="minisblack", **options)
     photo = read_photo(SAVED, file.getvalue())
     np.testing.assert_array_equal(photo.codes[..., 0], np.rot90(gray, -1))
     assert photo.tags["dpi"] == (300, 300)
