@@ -95,7 +95,7 @@ def _await_answer(address: str) -> None:
 def _refusal(address: str, error: Exception) -> EngineError:
     """Return the line about an ERROR of Ray's."""
     reason = " ".join(str(error).split())
-    if address == "auto":
+    if address == "auto" and "Could not find any running Ray" in reason:
         return EngineError(
             "--cluster auto: no Ray cluster runs on this machine; start one with: ray start --head"
         )

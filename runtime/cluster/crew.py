@@ -83,6 +83,8 @@ class Crew:
         Each is asked for its next message only when it has one to give, so that what waits is
         bounded. EngineError where no worker is left, or none may color as the head does.
         """
+        for worker in self._workers:
+            worker.context = None  # of a run that ended with an error: nobody waits for it
         while True:
             left = self._assign(next_task)
             if not left and not any(worker.context is not None for worker in self._workers):

@@ -131,6 +131,7 @@ class _FilmRun:
         """Have all missing segments made."""
         self._rehearse()
         for event in self._crew.events(self._next):
+            self._run.check_cancel()
             self._take(event.context, event.message)
             self._report()
         left = [part for part in self._queue if self._end is None or part.first < self._end]
@@ -281,7 +282,7 @@ class _FilmRun:
     def _end_part(self, part: _Part, message: Finished | Failed | Lost) -> None:
         """Put back what is left of PART, if anything is."""
         self._drop(part)
-        rest = _Part(part.first + part.made, part.end, part.attempts)
+        rest = _Part(part.first + part.made, part.end, 0 if part.made else part.attempts)
         if isinstance(message, Finished):
             if part.unfit:
                 rest.waits = True
@@ -295,6 +296,10 @@ class _FilmRun:
         error = message.error if isinstance(message, Failed) else None
         if error is not None and not isinstance(error, EngineError):
             raise error
+        if self._trial and part.made:  # a stretch is colored from its own first frame alone
+            raise error or EngineError(
+                f"{self._run.source.path}: the worker at this trial died; run the command again"
+            )
         if rest.attempts == _MOST_ATTEMPTS:
             frame = rest.first * self._segment
             raise error or EngineError(

@@ -14,7 +14,7 @@ from ..photo.photo import Photo
 from ..photo.reader import pixels_of
 from ..photo.stream import Steps, stream
 from ..photo.writer import encode_photo, format_of
-from .tasks import Finished, Message, PhotoDone, PhotoTask
+from .tasks import Finished, Message, PhotoDone, PhotoTask, sendable
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def colored_photos(task: PhotoTask, colorizer: Colorizer, node: str) -> Iterator
         try:
             yield result.result()
         except Exception as error:
-            yield PhotoDone(item.index, error=error)
+            yield PhotoDone(item.index, error=sendable(error))
     yield Finished()
 
 

@@ -1,5 +1,6 @@
 """What passes between the head, which writes, and the workers, which color."""
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.base import Precision
+from ..errors import EngineError
 from ..jobs import Job
 from ..notices import Notice
 from ..video.options import VideoOptions, VideoSettings
@@ -160,3 +162,12 @@ Message = (
     PhotoDone | Packets | Made | Reached | Spent | Unfit | FilmEnds | Notice | Finished | Failed
 )
 Devices = dict[str, list[Any]]
+
+
+def sendable(error: Exception) -> Exception:
+    """Return ERROR, or its text where it cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return EngineError(f"{type(error).__name__}: {error}")
+    return error

@@ -5,7 +5,6 @@ head and then waits, so that nothing piles up anywhere.
 """
 
 import os
-import pickle
 import platform
 import shutil
 import socket
@@ -19,13 +18,13 @@ import cv2
 
 from ..colorizer import Colorizer
 from ..engines.select import engine_devices
-from ..errors import EngineError, ModelError
+from ..errors import ModelError
 from ..files import known_sha256
 from ..notices import Notice, OnNotice
 from ..video.prefetch import prefetch
 from .photo_worker import colored_photos
 from .stretches import colored_stretch
-from .tasks import Devices, Equipment, Facts, Failed, FilmTask, Finished, Message, Task
+from .tasks import Devices, Equipment, Facts, Failed, FilmTask, Finished, Message, Task, sendable
 
 _AHEAD = 4  # messages, each of at most a few megabytes
 _DECIDING = ("colorize-toolkit", "numpy", "opencv-python-headless", "av", "openvino")
@@ -115,15 +114,6 @@ def _ffmpeg() -> str:
 def node_name() -> str:
     """Return the name by which the user knows this machine."""
     return socket.gethostname()
-
-
-def sendable(error: Exception) -> Exception:
-    """Return ERROR, or its text where it cannot be sent to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return EngineError(f"{type(error).__name__}: {error}")
-    return error
 
 
 def _opened(equipment: Equipment, folder: Path, tell: OnNotice) -> Colorizer:

@@ -107,17 +107,22 @@ def colorize_video(
                 seconds = time.monotonic() - began
                 on_progress(VideoProgress(done, total, seconds, resumed=writer.resumed))
 
-            more = helpers is None
+            def reached() -> Fraction:
+                position = writer.start.position
+                if position is None:
+                    return Fraction(0)
+                return position.pts * run.facts.time_base + 1 / run.facts.rate
+
+            more, end = helpers is None, Fraction(0)
             flaws = writer.start.flaws
             if helpers is not None:
                 if not isinstance(writer, FileWriter):
                     raise ArgumentError("-: helpers write no stream; name a file as output")
                 writer.take(helpers, steering, progress)
-                flaws = writer.start.flaws
-            end = Fraction(0)
+                flaws, end = writer.start.flaws, reached()
             while more:
                 start, more = writer.start, False
-                flaws = start.flaws
+                flaws, end = start.flaws, reached()
                 if start.frames:
                     progress()
                 with colored_pictures(run, start, network, guide, steering, writer.stored) as items:

@@ -1,5 +1,6 @@
 """The page as a program: what gradio_client and curl may call, by name."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def _scene(view: SceneView) -> dict[str, Any]:
 
 
 def _number(given: Any) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
         raise ArgumentError(f"{given!r} is no number")
     return float(given)
 

@@ -15,7 +15,7 @@ from ..photo.reader import read_photo
 from .films import Films
 from .jobs import Job, Jobs, Settings
 from .media import Medium
-from .photos import SEEN_SIDE
+from .photos import SEEN_SIDE, naming
 from .previews import Preview, preview
 from .scenes import SceneView, find_scenes, known_scenes, remove_reference, set_picture, set_strokes
 from .strokes import Stroke, layer_of_strokes, strokes_as_text, strokes_from
@@ -82,7 +82,11 @@ class FilmDesk:
 
     def use_picture(self, job: Job, frame: int, uploaded: Path, owner: str) -> None:
         """Make an uploaded picture the reference of FRAME."""
-        set_picture(job, frame, self.library.receive(uploaded, uploaded.name, owner).path)
+        medium = self.library.receive(uploaded, uploaded.name, owner)
+        if medium.kind != "photo":
+            raise InputError(f"{medium.name}: is a film; give a picture of the frame")
+        with naming(medium):
+            set_picture(job, frame, medium.path)
 
     def forget(self, job: Job, frame: int) -> None:
         """Remove picture and strokes of FRAME."""

@@ -1,6 +1,7 @@
 """The Film tab: choose a film, paint a frame of each scene, see it, run it, take it home."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,9 @@ class FilmTab:
     ) -> str:
         found = self._find(job, request)
         if found.state not in BUSY:
-            found = self._desk.jobs.configure(job, _settings(*chosen), found.owner)
+            # The container stays: the result may be here already.
+            settings = replace(_settings(*chosen), container=found.settings.container)
+            found = self._desk.jobs.configure(job, settings, found.owner)
         view = self._desk.scene(found, scene)
 
         def on_progress(frames: int, total: int | None) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -113,7 +114,10 @@ class Films:
                 changes = {"state": "failed", "error": said(error, job.spoken)}
             with self._news:
                 self._unwanted.discard(job.id)
-                self.jobs.update(job.id, **changes)
+                try:
+                    self.jobs.update(job.id, **changes)
+                except (ColorizeError, OSError):  # a full disk: it is told, and the queue goes on
+                    self.jobs.update(job.id, save=False, **changes)
                 self._news.notify_all()
 
     def _next(self) -> Job | None:
@@ -122,7 +126,8 @@ class Films:
             self._news.wait_for(lambda: self._closing.is_set() or self.jobs.queue_of())
             if self._closing.is_set():
                 return None
-            return self.jobs.update(self.jobs.queue_of()[0].id, state="running")
+            # On the disk it stays queued, which means the same to the next server.
+            return self.jobs.update(self.jobs.queue_of()[0].id, save=False, state="running")
 
     def _run(self, job: Job) -> dict[str, Any]:
         """Color a film in a child process and return what has become of its job."""
@@ -162,8 +167,9 @@ class Films:
 
     def _sweep(self) -> None:
         while True:
-            self.jobs.library.workspace.sweep()
-            self.jobs.sweep()
+            for sweep in (self.jobs.library.workspace.sweep, self.jobs.sweep):
+                with suppress(ColorizeError, OSError):  # what cannot be deleted now is tried again
+                    sweep()
             if self._closing.wait(_SWEPT_EVERY):
                 return
 

@@ -7,11 +7,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -173,7 +173,7 @@ class Guard:
             if (
                 name in ("path", "url")
                 and isinstance(value, str)
-                and _is_elsewhere(value.removeprefix(f"http://{headers['host']}/"))
+                and _is_elsewhere(_without_own(value, headers["host"]) if name == "url" else value)
             ):
                 raise RefusalError(400, "files are uploaded; addresses are not fetched")
             if name == "session_hash" and isinstance(value, str):
@@ -214,12 +214,14 @@ def _is_elsewhere(text: str) -> bool:
     return re.match(r"\s*(//|\\\\|[A-Za-z][A-Za-z0-9+.-]+:)", text) is not None
 
 
+def _without_own(url: str, host: str) -> str:
+    """Return URL without this server's own address, which a proxy with TLS makes https."""
+    return url.removeprefix(f"http://{host}/").removeprefix(f"https://{host}/")
+
+
 def _cookies(headers: Headers) -> dict[str, str]:
-    try:
-        found = SimpleCookie("; ".join(headers.getlist("cookie")))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in found.items()}
+    # Not by SimpleCookie, which stops at the odd cookies of other programs on this host.
+    return cookie_parser("; ".join(headers.getlist("cookie")))
 
 
 def _query(scope: Scope) -> Sequence[tuple[str, str]]:

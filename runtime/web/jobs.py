@@ -282,13 +282,15 @@ class Jobs:
     def sweep(self, seconds: float = DAY) -> int:
         """Delete uploaded sources SECONDS after their jobs' last change; return how many.
 
-        Results, references and settings stay, and so does the source of a job that is to run.
+        Results, references and settings stay, and so does the source of a job that is to run. What
+        was canceled may be gone on with for a week.
         """
-        before, deleted = time.time() - seconds, 0
+        now, deleted = time.time(), 0
         with self._lock:
             for job in self._jobs.values():
                 own = job.source.parent == job.folder and job.source.exists()
-                if own and job.state not in BUSY and _last_used(job) < before:
+                kept = seconds * (7 if job.state == "canceled" else 1)
+                if own and job.state not in BUSY and _last_used(job) < now - kept:
                     job.source.unlink(missing_ok=True)
                     for parts in job.folder.glob(f".*{WORK_SUFFIX}"):
                         remove_folder(parts)

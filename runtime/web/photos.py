@@ -109,9 +109,9 @@ class Photos:
             try:
                 future.set_result(_opened(medium))
             except BaseException as error:
-                future.set_exception(error)
                 with self._lock:
                     self._opened.pop(medium.id, None)
+                future.set_exception(error)
             self._forget_old()
         return future.result()
 

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 _PORTS = 100  # tried from the one that was asked for
 _LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
-_NO_ADDRESS = frozenset([errno.EADDRNOTAVAIL, errno.EACCES])
+_NO_ADDRESS = frozenset([errno.EADDRNOTAVAIL])
 _GRACE = 2  # seconds that requests have when the server stops
 
 
@@ -175,6 +175,10 @@ def listen(host: str, port: int) -> socket.socket:
             listener.listen(128)
         except OSError as error:
             listener.close()
+            if error.errno == errno.EACCES:
+                raise ArgumentError(
+                    f"--port {each}: needs more rights here; take one above 1023"
+                ) from error
             if isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
                 raise ArgumentError(f"--host {host}: is no address of this machine") from error
             continue

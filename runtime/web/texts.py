@@ -31,7 +31,7 @@ PHOTO_WELCOME = """
 ### Drop a black-and-white photograph on the left
 
 It is colored at once. Where a color is wrong, choose the right one and paint a short stroke over
-the thing: the color spreads to its edges. Nothing leaves this computer.
+the thing: the color spreads to its edges. Nothing is sent to any other server.
 """
 DROP_FILM = "Film"
 LISTED = "Films on this server"

@@ -132,7 +132,7 @@ def open_workspace(path: Path) -> Iterator[Workspace]:
 
     ArgumentError (exit code 2) if another server holds it, OutputError if it cannot be written.
     """
-    workspace = Workspace(path.absolute())
+    workspace = Workspace(path.resolve())
     lock = FileLock(workspace.path / "lock", timeout=0)
     try:
         workspace.path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import jsonschema
@@ -55,6 +56,29 @@ def test_a_worker_that_is_killed(
     [line] = said
     assert "died at film.mkv: frames " in line
     assert "another takes over" in line
+
+
+def test_a_canceled_film_leaves_nothing_to_the_next_one(
+    film: Path, alone: Path, clip: Path, colorizer: Colorizer, hire: Hire, tmp_path: Path
+) -> None:
+    cancel = Event()
+
+    def enough(progress: VideoProgress) -> None:
+        if progress.frames > 40:
+            cancel.set()
+
+    with hire(2) as crew:
+        workers = FilmWorkers(crew, stretch_segments=3)
+        with pytest.raises(KeyboardInterrupt, match="frames"):
+            colorizer.video(
+                film, tmp_path / "out.mkv", FFV1, enough, helpers=workers, cancel=cancel
+            )
+        colorizer.video(clip, tmp_path / "other.mkv", FFV1, helpers=workers)
+        report = colorizer.video(film, tmp_path / "out.mkv", FFV1, helpers=workers)
+    colorizer.video(clip, tmp_path / "plain.mkv", FFV1)
+    assert content_of(tmp_path / "other.mkv") == content_of(tmp_path / "plain.mkv")
+    assert report.resumed > 0
+    assert content_of(tmp_path / "out.mkv") == content_of(alone)
 
 
 def test_a_node_that_is_removed(

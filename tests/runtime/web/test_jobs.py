@@ -146,8 +146,9 @@ def test_a_damaged_job_is_left_alone_and_said(
 def test_uploaded_sources_go_a_day_after_the_last_use(
     jobs: Jobs, small_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    idle, busy, painted = (job_for(jobs, small_video) for _ in range(3))
+    idle, busy, painted, canceled = (job_for(jobs, small_video) for _ in range(4))
     jobs.update(busy.id, state="queued")
+    jobs.update(canceled.id, state="canceled")
     assert jobs.sweep() == 0
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
@@ -157,5 +158,9 @@ def test_uploaded_sources_go_a_day_after_the_last_use(
     assert not idle.source.exists()
     assert busy.source.exists()
     assert painted.source.exists()
+    assert canceled.source.exists()
+    monkeypatch.setattr(time, "time", lambda: now + 8 * 24 * 3600)
+    assert jobs.sweep() == 2
+    assert not canceled.source.exists()
     with pytest.raises(InputError, match="upload or choose it again"):
         jobs.check_source(jobs.find(idle.id, ANN))

@@ -127,6 +127,10 @@ def test_addresses_in_calls_are_not_fetched() -> None:
             assert answer.status_code == 400, content
     own = {"data": [{"path": "/x", "url": "http://127.0.0.1:7860/gradio_api/file=/x"}]}
     assert client.post("/gradio_api/queue/join", json=own).status_code == 200
+    proxied = {"data": [{"path": "/x", "url": "https://127.0.0.1:7860/gradio_api/file=/x"}]}
+    assert client.post("/gradio_api/queue/join", json=proxied).status_code == 200
+    other = {"data": [{"path": "https://127.0.0.1:7860/gradio_api/file=/x"}]}
+    assert client.post("/gradio_api/queue/join", json=other).status_code == 400
     deep = "[" * 100_000
     sent = {"content": deep, "headers": {"Content-Type": "application/json"}}
     assert client.post("/gradio_api/queue/join", **sent).status_code == 400  # type: ignore[arg-type]
@@ -155,6 +159,8 @@ def test_a_browser_gets_a_cookie_once_and_a_policy_always() -> None:
     assert "set-cookie" not in client.get("/").headers
     assert "connect-src 'self'" in first.headers["content-security-policy"]
     assert first.headers["x-content-type-options"] == "nosniff"
+    odd = {"Cookie": f'other={{"x":1}}; {COOKIE}={"a" * 32}'}
+    assert "set-cookie" not in guarded().get("/", headers=odd).headers, "another program's cookie"
     short = guarded().get("/", headers={"Cookie": f"{COOKIE}=guess"})
     assert "set-cookie" in short.headers, "a secret that can be guessed is none"
 

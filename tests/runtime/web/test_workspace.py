@@ -43,6 +43,14 @@ def test_a_second_server_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
         assert workspace.path == tmp_path / "work"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_linked_folder_is_known_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").symlink_to(tmp_path / "far")
+    with open_workspace(tmp_path / "near") as workspace:  # sources are checked by theirs
+        assert workspace.path == tmp_path / "far"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 def test_others_of_this_machine_cannot_look_in(tmp_path: Path) -> None:
     with open_workspace(tmp_path / "work") as workspace:
