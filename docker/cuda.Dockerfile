@@ -23,7 +23,7 @@ FROM ${BASE}
 # hadolint ignore=DL3013
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     wheel=$(echo /wheel/*.whl) && \
-    pip install --no-cache-dir "${wheel}[gpu,export]" && \
+    pip install --no-cache-dir "${wheel}[gpu,export,web]" && \
     pip uninstall --yes onnxruntime onnxruntime-gpu && \
     pip install --no-cache-dir "onnxruntime-gpu>=1.22,<2"
 # The base may have a user 1000 of its own.
