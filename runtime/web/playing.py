@@ -21,9 +21,8 @@ def is_playable(film: Path) -> bool:
     """Tell whether browsers play the film at FILM, picture and sound."""
     known = _PLAYED.get(film.suffix, set())
     with av.open(str(film)) as container:
-        sounds = [stream.codec_context.name for stream in container.streams.audio[:1]]
         video = container.streams.video[0]
-        names = {_codec_of(video), *sounds}
+        names = {_codec_of(each) for each in (video, *container.streams.audio[:1])}
         return names <= known and video.pix_fmt in ("yuv420p", "yuvj420p")
 
 

@@ -43,6 +43,15 @@ def test_films_that_browsers_play_are_left_alone(clip: Path, small_video: Path) 
     assert is_playable(small_video)
 
 
+@pytest.mark.parametrize("sound", ["mp3", "libopus", "flac"])
+def test_sounds_that_browsers_play_are_left_alone(
+    make_video: MakeFilm, tmp_path: Path, sound: str
+) -> None:
+    picture = make_video(tmp_path / "picture.mkv", codec="libx264", fmt="yuv420p")
+    film = with_streams(picture, tmp_path / "film.mp4", [sound], None, codec="libx264")
+    assert is_playable(film)
+
+
 @pytest.mark.parametrize(
     ("codec", "fmt", "suffix"),
     [("libx264", "yuv444p", "mp4"), ("mpeg4", "yuv420p", "mp4"), ("libx264", "yuv420p", "mkv")],
