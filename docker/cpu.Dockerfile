@@ -3,7 +3,7 @@
 #   docker build -f docker/cpu.Dockerfile -t colorize .
 #   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" colorize film.mp4
 #   docker run --rm -p 127.0.0.1:7860:7860 -v "$PWD:/work" --user "$(id -u):$(id -g)" \
-#     --entrypoint colorize-web colorize --host 0.0.0.0 --no-browser --workspace /work/colorize-web
+#     --entrypoint colorize-web colorize --host 0.0.0.0 --no-browser --workspace colorize-web
 
 FROM python:3.13-slim AS wheel
 WORKDIR /source
