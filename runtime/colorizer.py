@@ -255,13 +255,14 @@ class Colorizer:
         [answer] = self.answers([photo.gray()], [hints])
         return self.join(photo, answer)
 
-    def join(self, photo: Photo, answer: Answer) -> Photo:
-        """Color PHOTO with what `answers` has for its gray; any thread may call this."""
+    def join(self, photo: Photo, answer: Answer, threads: int = 1) -> Photo:
+        """Color PHOTO with what `answers` has for its gray, by THREADS; any thread may call it."""
         ab, saturation = answer.ab, self.saturation
         if answer.hints is not None:  # their colors are not scaled, the model's are
             ab = spread_hints(answer.lightness, ab * np.float32(saturation), answer.hints)
             saturation = 1.0
-        colored = apply_chroma(photo, ab, saturation, answer.lightness if self.refine else None)
+        guide = answer.lightness if self.refine else None
+        colored = apply_chroma(photo, ab, saturation, guide, threads)
         return replace(colored, remarks=photo.remarks + answer.remarks)
 
     def video(

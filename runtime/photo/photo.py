@@ -1,6 +1,7 @@
 """A decoded photograph, and its colors at full size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,11 +50,14 @@ class Photo:
             rgb[strip] = to_bytes(linear_to_srgb(to_linear(self.codes[strip], self.profile)))
         return rgb
 
-    def gray(self) -> U8:
+    def gray(self, threads: int = 1) -> U8:
         """Return the 8-bit gray (H, W) of equal lightness, which is what networks see."""
         gray = np.empty(self.codes.shape[:2], np.uint8)
-        for strip in strips(self.codes):
+
+        def fill(strip: slice) -> None:
             gray[strip] = linear_to_gray(to_linear(self.codes[strip], self.profile))
+
+        _each_strip(self.codes, fill, threads)
         return gray
 
 
@@ -65,13 +69,30 @@ def strips(picture: Codes) -> Iterator[slice]:
         yield slice(top, top + rows)
 
 
+def _each_strip(picture: Codes, work: Callable[[slice], None], threads: int) -> None:
+    """Call WORK with each of the strips of PICTURE, in at most THREADS at once."""
+    parts = list(strips(picture))
+    if min(threads, len(parts)) < 2:
+        for strip in parts:
+            work(strip)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        for _ in pool.map(work, parts):
+            pass  # a failure of one is raised here
+
+
 def apply_chroma(
-    photo: Photo, ab: F32, saturation: float = 1.0, lightness: F32 | None = None
+    photo: Photo,
+    ab: F32,
+    saturation: float = 1.0,
+    lightness: F32 | None = None,
+    threads: int = 1,
 ) -> Photo:
     """Give the exact lightness of PHOTO the chroma AB (h, w, 2), enlarged to its size.
 
     Chroma is multiplied by SATURATION first. Depth and color space stay the photograph's. With
     LIGHTNESS, L* (h, w) of the small size, color follows the edges of the full size: see refine.
+    THREADS change the time that it takes, and nothing else.
     """
     height, width = photo.codes.shape[:2]
     planes = ab * np.float32(saturation)
@@ -79,7 +100,8 @@ def apply_chroma(
         planes = np.dstack([planes, lightness, slopes(lightness, planes)])
     wide = enlarge(planes, (len(ab), width))
     codes = np.empty_like(photo.codes)
-    for strip in strips(codes):
+
+    def fill(strip: slice) -> None:
         exact = linear_to_lightness(to_linear(photo.codes[strip], photo.profile))
         rows = enlarge_rows(wide, (height, width), strip)
         chroma = rows[..., :2]
@@ -87,6 +109,8 @@ def apply_chroma(
             chroma = chroma + rows[..., 3:] * (exact - rows[..., 2])[..., None]
         lab = np.dstack([exact, chroma])
         codes[strip] = from_srgb(lab_to_rgb(lab), photo.profile, codes.dtype)
+
+    _each_strip(codes, fill, threads)
     return replace(photo, codes=codes)
 
 

@@ -34,8 +34,8 @@ class PhotoColorizer(Protocol):
     def answers(self, grays: Sequence[U8], hints: Sequence[Any]) -> list[Any]:
         """Return what the network says of 8-bit grays (H, W) of one working shape."""
 
-    def join(self, photo: Photo, answer: Any) -> Photo:
-        """Color PHOTO with its one of `answers`; any thread may call this."""
+    def join(self, photo: Photo, answer: Any, threads: int = 1) -> Photo:
+        """Color PHOTO with its one of `answers`, by THREADS; any thread may call this."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Steps(Generic[Item, Result]):
 class _Entry(Generic[Item, Result]):
     item: Item
     pixels: int
+    threads: int = 1  # for its pixels: few photographs leave some idle
     reading: "Future[tuple[Photo, U8, Any]]" = field(default_factory=Future)
     result: "Future[Result]" = field(default_factory=Future)
 
@@ -64,20 +65,26 @@ def stream(
     ITEMS and the network are used in the caller's thread alone, at most _GROUPS groups ahead. An
     error of ITEMS itself is raised after the results of the items before it.
     """
-    pool = ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1))
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers)
     try:
-        yield from _Stream(colorizer, steps, pool).run(items)
+        yield from _Stream(colorizer, steps, pool, workers).run(items)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 class _Stream(Generic[Item, Result]):
     def __init__(
-        self, colorizer: PhotoColorizer, steps: Steps[Item, Result], pool: ThreadPoolExecutor
+        self,
+        colorizer: PhotoColorizer,
+        steps: Steps[Item, Result],
+        pool: ThreadPoolExecutor,
+        workers: int,
     ) -> None:
         self._colorizer = colorizer
         self._steps = steps
         self._pool = pool
+        self._workers = workers
 
     def run(self, items: Iterable[Item]) -> Iterator[tuple[Item, "Future[Result]"]]:
         failure: list[Exception] = []
@@ -89,7 +96,8 @@ class _Stream(Generic[Item, Result]):
                     self._color(flight[0])
                 yield from _results(flight.popleft())
             for entry in group:
-                entry.reading = self._pool.submit(self._read, entry.item)
+                entry.threads = max(1, self._workers // len(group))
+                entry.reading = self._pool.submit(self._read, entry)
             if flight:
                 self._color(flight[-1])
             flight.append(group)
@@ -112,9 +120,9 @@ class _Stream(Generic[Item, Result]):
         if group:
             yield group
 
-    def _read(self, item: Item) -> tuple[Photo, U8, Any]:
-        photo = self._steps.read(item)
-        return photo, photo.gray(), self._steps.hints(item)
+    def _read(self, entry: _Entry[Item, Result]) -> tuple[Photo, U8, Any]:
+        photo = self._steps.read(entry.item)
+        return photo, photo.gray(entry.threads), self._steps.hints(entry.item)
 
     def _color(self, group: list[_Entry[Item, Result]]) -> None:
         """Run the network on a group, shape by shape; threads do the rest."""
@@ -144,10 +152,10 @@ class _Stream(Generic[Item, Result]):
         for entry, answer in zip(entries, answers, strict=True):
             photo, _, _ = entry.reading.result()
             entry.reading = Future()  # frees the pixels as soon as the last step is done with them
-            entry.result = self._pool.submit(self._finish, entry.item, photo, answer)
+            entry.result = self._pool.submit(self._finish, entry.item, photo, answer, entry.threads)
 
-    def _finish(self, item: Item, photo: Photo, answer: Any) -> Result:
-        return self._steps.finish(item, self._colorizer.join(photo, answer))
+    def _finish(self, item: Item, photo: Photo, answer: Any, threads: int) -> Result:
+        return self._steps.finish(item, self._colorizer.join(photo, answer, threads))
 
 
 def _too_many(*groups: Iterable[_Entry[Any, Any]]) -> bool:

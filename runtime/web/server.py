@@ -221,6 +221,9 @@ def _quiet_gradio(workspace: Workspace) -> None:
     """Tell Gradio, before it is imported, where uploads go, and to ask no other server."""
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.incoming)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # Its page of figures is not served; without these, they are computed anew after each call.
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(1 << 62)
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     for name in ("GRADIO_SHARE", "GRADIO_ALLOWED_PATHS", "GRADIO_LOCAL_DEV_MODE"):

@@ -65,6 +65,26 @@ def test_pictures_of_one_working_shape_share_batches(
     assert len(asked) < len(pictures) / 3
 
 
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_a_few_photographs_share_all_threads_and_look_the_same(
+    colorizer: Colorizer, photo: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(photo_stream.os, "cpu_count", lambda: 6)
+    picture = np.tile(read_photo(photo).rgb, (3, 3, 1))[:700, :900]  # some strips
+    used, join = list[int](), colorizer.join
+
+    def counted(photo: Photo, answer: Any, threads: int = 1) -> Photo:
+        used.append(threads)
+        return join(photo, answer, threads)
+
+    monkeypatch.setattr(colorizer, "join", counted)
+    streamed = list(colorizer.images([picture] * count))
+    assert used == [max(1, 6 // count)] * count
+    alone = join(Photo(picture), colorizer.answers([Photo(picture).gray()], [None])[0])
+    assert all(np.array_equal(each, alone.codes) for each in streamed)
+    assert np.array_equal(Photo(picture).gray(5), Photo(picture).gray())
+
+
 def test_depths_and_grays_may_be_mixed(colorizer: Colorizer, pictures: list[U8]) -> None:
     deep = pictures[0].astype(np.uint16) * 257
     mixed: list[NDArray[Any]] = [pictures[0], deep, pictures[1][..., 0]]
