@@ -56,7 +56,7 @@ def by_command(folder: Path, photo: Path, *options: object) -> bytes:
 
 
 def test_the_python_example_colors_a_photograph(page_server: Server, desk: Path) -> None:
-    code = shown("py", "color_photo").replace("http://127.0.0.1:7860", page_server.url)
+    code = shown("py", "fig_bowl_hints").replace("http://127.0.0.1:7860", page_server.url)
     code += "\nprint(painted)\n"
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, check=False
@@ -68,6 +68,20 @@ def test_the_python_example_colors_a_photograph(page_server: Server, desk: Path)
     assert plain.read_bytes() == by_command(desk, desk / "fig_bowl.jpg")
     told = ("--hints", desk / "fig_bowl_hints.png", "--saturation", 1.2)
     assert painted.read_bytes() == by_command(desk, desk / "fig_bowl.jpg", *told)
+
+
+def test_the_python_example_colors_several_beside_each_other(
+    page_server: Server, desk: Path
+) -> None:
+    shutil.copy(SAMPLES / "test" / "cat.jpg", desk / "fig_cat.jpg")
+    code = shown("py", "submit").replace("http://127.0.0.1:7860", page_server.url)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=desk, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    bowl, cat = map(Path, ran.stdout.splitlines()[-2:])
+    assert bowl.read_bytes() == by_command(desk, desk / "fig_bowl.jpg")
+    assert cat.read_bytes() == by_command(desk, desk / "fig_cat.jpg")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
