@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.formparsers import MultiPartException
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -159,7 +160,8 @@ class Guard:
         """Return RECEIVE of a body that is within its limit and names no address elsewhere."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if path == "/gradio_api/upload":
-            return _limited(receive, self._rules.max_upload + (1 << 16), headers, answer)
+            most = self._rules.max_upload + (1 << 16)
+            return _cleared(_limited(receive, most, headers, answer))
         if path.startswith("/login"):
             return _limited(receive, 1 << 14, headers, answer)
         if kind != "application/json":
@@ -259,6 +261,24 @@ def _limited(receive: Receive, most: int, headers: Headers, answer: "_Answer") -
         return message
 
     return limited
+
+
+def _cleared(receive: Receive) -> Receive:
+    """Return RECEIVE of an upload whose end in the middle makes Gradio delete what it has of it."""
+    whole = False
+
+    async def cleared() -> Message:
+        nonlocal whole
+        try:
+            message = await receive()
+        except RefusalError as refusal:
+            raise MultiPartException(str(refusal)) from refusal
+        if message["type"] == "http.disconnect" and not whole:
+            raise MultiPartException("the client is gone")
+        whole = not message.get("more_body", False)
+        return message
+
+    return cleared
 
 
 def _too_much(most: int) -> RefusalError:
