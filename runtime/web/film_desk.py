@@ -48,7 +48,7 @@ class FilmDesk:
 
     def scenes(self, job: Job, on_progress: Callable[[int], None]) -> list[SceneView]:
         """Return the scenes of a film, which are found once."""
-        return find_scenes(job, self.jobs.model_of(job), on_progress)
+        return find_scenes(job, self.jobs.model_of(job), on_progress, self.jobs.children)
 
     def scene(self, job: Job, number: int) -> SceneView:
         """Return scene NUMBER, from 1, of a film whose scenes were found; InputError if none."""
@@ -97,7 +97,13 @@ class FilmDesk:
         self, job: Job, view: SceneView, on_progress: Callable[[int, int], None]
     ) -> Preview:
         """Color a few seconds of a scene."""
-        return preview(job, view, self.jobs.model_of(job), on_progress=on_progress)
+        return preview(
+            job,
+            view,
+            self.jobs.model_of(job),
+            on_progress=on_progress,
+            children=self.jobs.children,
+        )
 
     def file_of(self, job: Job, what: str) -> Path:
         """Return the result or clip of JOB that clients call WHAT; InputError if there is none."""

@@ -18,6 +18,7 @@ from ..files import WORK_SUFFIX, whole_file
 from ..inputs import MARK
 from ..video.options import VideoOptions
 from .media import Library, Medium, safe_suffix
+from .pipe import Children
 from .probing import check_film
 from .workspace import DAY, is_id, link_or_copy, new_id, remove_folder
 
@@ -177,6 +178,8 @@ class Jobs:
         self.library, self.models = library, dict(models)
         self.unreadable: list[Path] = []
         """Folders of jobs that are damaged; they are left alone."""
+        self.children = Children()
+        """Who looks for scenes or makes previews."""
         self._folder = library.workspace.jobs
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
@@ -242,8 +245,13 @@ class Jobs:
             return self.update(found.id, settings=settings)
 
     def delete(self, job: str, owner: str) -> None:
-        """Remove a job with its folder and result; ArgumentError while it is queued or running."""
-        with self.idle(job, owner) as found:
+        """Remove a job with its folder and result; ArgumentError while it is queued or running.
+
+        Who looks for its scenes, or makes a preview, is stopped first.
+        """
+        with self.idle(job, owner):
+            pass  # others need not wait until they have stopped
+        with self.children.stopped(job), self.idle(job, owner) as found:
             remove_folder(found.folder)
             del self._jobs[found.id]
 

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,6 +72,10 @@ class Child:
         """Ask it to stop; any thread may call this."""
         self._write("cancel")
 
+    def kill(self) -> None:
+        """End it at once; any thread may call this."""
+        self._process.kill()
+
     def _write(self, line: str) -> None:
         assert self._process.stdin is not None
         try:
@@ -97,6 +102,50 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Children:
+    """Who is at work for which job besides its film, so that it can be stopped; for any threads."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._at_work: dict[str, list[Child]] = {}
+        self._ended: Counter[str] = Counter()  # jobs that nothing may be begun for
+
+    @contextmanager
+    def started(self, job: str, task: Mapping[str, Any], log: Path) -> Iterator[Child]:
+        """Start a `Child` for JOB and stop it in the end; CanceledError if it is to have none."""
+        with self._news:
+            if self._ended[job]:
+                raise CanceledError("it is being removed")
+            child = Child(task, log)
+            self._at_work.setdefault(job, []).append(child)
+        try:
+            with child:
+                yield child
+        finally:
+            with self._news:
+                self._at_work[job].remove(child)
+                self._news.notify_all()
+
+    @contextmanager
+    def stopped(self, job: str) -> Iterator[None]:
+        """Stop all that is at work for JOB; nothing can be begun until this is left by an error."""
+        with self._news:
+            self._ended[job] += 1
+            for child in self._at_work.get(job, ()):
+                child.cancel()
+            if not self._news.wait_for(lambda: not self._at_work.get(job), _PATIENCE):
+                for child in self._at_work[job]:
+                    child.kill()
+                self._news.wait_for(lambda: not self._at_work.get(job))
+            self._at_work.pop(job, None)
+        try:
+            yield
+        except BaseException:
+            with self._news:
+                self._ended[job] -= 1
+            raise
 
 
 def _died(code: int) -> str:

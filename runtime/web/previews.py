@@ -11,7 +11,7 @@ from ..files import sha256, whole_file
 from ..notices import Notice
 from .jobs import Job
 from .media import said
-from .pipe import Reporter
+from .pipe import Children, Reporter
 from .scenes import SceneView, reference_frames, run_for
 from .workspace import remove_folder
 
@@ -37,11 +37,13 @@ def preview(
     *,
     seconds: float = 4.0,
     on_progress: Callable[[int, int], None] = lambda _frames, _total: None,
+    children: Children | None = None,
 ) -> Preview:
     """Color SECONDS of SCENE around its frame, with the job's settings and references.
 
     The same job, settings and references give the stored clips again. ON_PROGRESS gets the frames
-    done and their total. A child process does the work; what ON_PROGRESS raises ends it.
+    done and their total. A child process, one of CHILDREN, does the work; what ON_PROGRESS raises
+    ends it.
     InputError if a reference is unusable.
     """
     folder = job.previews / _key(job, scene, seconds)
@@ -60,7 +62,7 @@ def preview(
         "start": start,
         "duration": duration,
     }
-    run_for(job, task, lambda event: on_progress(event["frames"], event["total"]))
+    run_for(job, task, lambda event: on_progress(event["frames"], event["total"]), children)
     found = _stored(folder, job)
     if found is None:
         raise OutputError(f"{job.name}: its preview is not there; try again")

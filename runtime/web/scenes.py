@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ColorizeError, InputError
 from ..files import REFERENCE_NAME, reference_name, whole_file
 from .jobs import BUSY, Job
 from .media import said
-from .pipe import CanceledError, Child, Reporter
+from .pipe import CanceledError, Children, Reporter
 
 _WIDTH = 320  # pixels of a thumbnail
 _QUALITY = 85
@@ -38,12 +38,15 @@ class SceneView:
 
 
 def find_scenes(
-    job: Job, model: str | Path, on_progress: Callable[[int], None] = lambda _: None
+    job: Job,
+    model: str | Path,
+    on_progress: Callable[[int], None] = lambda _: None,
+    children: Children | None = None,
 ) -> list[SceneView]:
     """Return the scenes of a job's film, each with a frame; found once, then read from the disk.
 
     MODEL colors the frames. ON_PROGRESS gets the number of frames seen; what it raises ends the
-    search. A child process does the work. InputError if the film cannot be read.
+    search. A child process, one of CHILDREN, does the work. InputError if the film cannot be read.
     """
     known = known_scenes(job)
     if known is not None:
@@ -56,14 +59,20 @@ def find_scenes(
         "folder": str(job.scenes),
         "settings": asdict(job.settings),
     }
-    run_for(job, task, lambda event: on_progress(event["frames"]))
+    run_for(job, task, lambda event: on_progress(event["frames"]), children)
     return known_scenes(job) or []
 
 
-def run_for(job: Job, task: dict[str, Any], on_progress: Callable[[dict[str, Any]], None]) -> None:
+def run_for(
+    job: Job,
+    task: dict[str, Any],
+    on_progress: Callable[[dict[str, Any]], None],
+    children: Children | None,
+) -> None:
     """Let a child process do TASK for JOB; InputError says, without paths, why it could not."""
+    log = job.folder / f"{task['task']}.log"
     try:
-        with Child(task, job.folder / f"{task['task']}.log") as child:
+        with (children or Children()).started(job.id, task, log) as child:
             for event in child.events():
                 if event["event"] == "progress":
                     on_progress(event)

@@ -1,5 +1,6 @@
 """Scenes, reference frames and previews, as the page asks for them."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,26 @@ def test_what_progress_raises_ends_the_search(jobs: Jobs, clip: Path, tiny_model
     with pytest.raises(TimeoutError):
         find_scenes(job, tiny_model, stop)
     assert known_scenes(job) is None
+
+
+def test_a_film_that_is_searched_can_be_removed(jobs: Jobs, clip: Path, tiny_model: Path) -> None:
+    job, begun, ended = job_for(jobs, clip), threading.Event(), list[str]()
+
+    def search() -> None:
+        try:
+            find_scenes(job, tiny_model, lambda _: begun.set(), jobs.children)
+        except InputError as error:
+            ended.append(str(error))
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    assert begun.wait(60)
+    jobs.delete(job.id, ANN)
+    searching.join()
+    assert not job.folder.exists(), "nobody made it anew"
+    search()  # by somebody who still knew it
+    assert set(ended) == {f"{job.name}: was stopped"}
+    assert not job.folder.exists()
 
 
 def test_a_scene_knows_of_its_reference(
