@@ -130,14 +130,13 @@ def _say() -> Callable[[str], None]:
 
 def _add_user(folder: Path, name: str) -> int:
     from .users import add_user
-    from .workspace import open_workspace
+    from .workspace import made_workspace
 
     password = click.prompt(f"Password for {name}", hide_input=True, confirmation_prompt=True)
     if not password:
         raise ArgumentError("the password is empty")
-    with open_workspace(folder) as workspace:
-        add_user(workspace.users, name, password)
-    click.echo(f"{name} may log in from the next start on", err=True)
+    add_user(made_workspace(folder).users, name, password)
+    click.echo(f"{name} may log in from the next start on: a server reads its users then", err=True)
     return 0
 
 

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from ..errors import ArgumentError
+from filelock import FileLock
+
+from ..errors import ArgumentError, OutputError
 from ..files import whole_file
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -32,10 +34,16 @@ def add_user(path: Path, name: str, password: str) -> None:
         raise ArgumentError(f"user {name!r}: a name has 1 to 64 letters, digits and . _ @ -")
     if not _LEAST <= len(password) <= _MOST:
         raise ArgumentError(f"user {name}: a password has {_LEAST} to {_MOST} characters")
-    hashes = {**_read(path), name: _hashed(password)}
-    with whole_file(path, lasting=True) as part:
-        part.chmod(0o600)
-        part.write_text("".join(f"{each}:{hashed}\n" for each, hashed in hashes.items()))
+    new, lock = _hashed(password), FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        held = lock.acquire()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with held:  # of two that are added at once, none is lost
+        hashes = {**_read(path), name: new}
+        with whole_file(path, lasting=True) as part:
+            part.chmod(0o600)
+            part.write_text("".join(f"{each}:{hashed}\n" for each, hashed in hashes.items()))
 
 
 def generated_password() -> str:

@@ -126,18 +126,30 @@ def link_or_copy(source: Path, target: Path) -> None:
         raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
+def made_workspace(path: Path) -> Workspace:
+    """Make the folder PATH if need be, readable by this user alone; another may hold it.
+
+    OutputError if it cannot be written.
+    """
+    workspace = Workspace(path.resolve())
+    try:
+        workspace.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (workspace.jobs, workspace.media, workspace.incoming):
+            folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write there ({error.strerror or error})") from error
+    return workspace
+
+
 @contextmanager
 def open_workspace(path: Path) -> Iterator[Workspace]:
     """Make the folder PATH if need be, readable by this user alone, and hold it.
 
     ArgumentError (exit code 2) if another server holds it, OutputError if it cannot be written.
     """
-    workspace = Workspace(path.resolve())
+    workspace = made_workspace(path)
     lock = FileLock(workspace.path / "lock", timeout=0)
     try:
-        workspace.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (workspace.jobs, workspace.media, workspace.incoming):
-            folder.mkdir(exist_ok=True, mode=0o700)
         lock.acquire()
     except Timeout as error:
         raise ArgumentError(

@@ -2,12 +2,17 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
+from helpers.commands import run_command
 
 from colorize.runtime.errors import ArgumentError
+from colorize.runtime.web.cli import main
 from colorize.runtime.web.users import Users, add_user, generated_password
+from colorize.runtime.web.workspace import open_workspace
 
 
 def test_users_are_let_in_with_their_password_alone(tmp_path: Path) -> None:
@@ -99,3 +104,21 @@ def test_a_generated_password_can_be_typed_and_works() -> None:
     users = Users.one("user", password)
     assert users("user", password)
     assert not users("user", generated_password())
+
+
+def test_a_user_is_added_while_a_server_holds_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click, "prompt", lambda *_, **__: "correct horse")
+    with open_workspace(tmp_path / "work") as workspace:
+        ran = run_command(main, "--workspace", tmp_path / "work", "--add-user", "ann")
+        assert ran.returncode == 0, ran.stderr
+        assert "from the next start on" in ran.stderr
+        assert Users.read(workspace.users)("ann", "correct horse")
+
+
+def test_of_users_that_are_added_at_once_none_is_lost(tmp_path: Path) -> None:
+    names = [f"ann{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: add_user(tmp_path / "users", name, "correct horse"), names))
+    assert len((tmp_path / "users").read_text().splitlines()) == 4
