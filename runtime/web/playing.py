@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 from ..files import whole_file
+from ..video.side_data import display_of
 
 _PLAYED = {  # codecs by container
     ".mp4": {"h264", "av1", "aac", "mp3", "opus", "flac"},
@@ -39,7 +40,7 @@ def write_playable(film: Path, target: Path, on_frame: Callable[[int], None]) ->
     with whole_file(target) as part, av.open(str(film)) as source:
         video, sounds = source.streams.video[0], source.streams.audio[:1]
         video.thread_type = "AUTO"
-        clip = Clip(part, video, *sounds)
+        clip = Clip(part, video, *sounds, display=display_of_film(film))
         for packet in source.demux([video, *sounds]):
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame):
@@ -56,11 +57,25 @@ def plain(frame: av.VideoFrame) -> av.VideoFrame:
     return frame.reformat(frame.width // 2 * 2, frame.height // 2 * 2, "yuv420p")
 
 
+def display_of_film(film: Path) -> tuple[int, ...] | None:
+    """Return the display matrix of the film at FILM; None if it turns nothing."""
+    with av.open(str(film)) as container:
+        first = next(container.decode(container.streams.video[0]), None)
+        return None if first is None else display_of(first)
+
+
 class Clip:
     """An MP4 file that is being written."""
 
-    def __init__(self, target: Path, source: Any, sound: Any = None) -> None:
-        """SOURCE is the stream of the pictures, SOUND that of their sound."""
+    def __init__(
+        self,
+        target: Path,
+        source: Any,
+        sound: Any = None,
+        *,
+        display: tuple[int, ...] | None = None,
+    ) -> None:
+        """SOURCE is the stream of the pictures, SOUND that of their sound, DISPLAY their matrix."""
         self._file = av.open(str(target), "w", container_options={"movflags": "faststart"})
         rate = source.average_rate or Fraction(25)
         self._stream: Any = self._file.add_stream("libx264", rate=rate, options=_OPTIONS)
@@ -70,6 +85,8 @@ class Clip:
         own.color_range, own.colorspace = given.color_range, given.colorspace
         if given.sample_aspect_ratio:
             own.sample_aspect_ratio = given.sample_aspect_ratio
+        if display is not None:
+            self._stream.set_display_matrix(display)
         self._sound: Any = None
         if sound is not None:
             self._sound = self._file.add_stream("aac", rate=_SOUND_RATE)

@@ -154,12 +154,12 @@ def _write_clips(film: Path, before: Path, after: Path, check: Callable[[], None
     """Write FILM as browsers play it, without and with its color; return how many frames."""
     import av
 
-    from .playing import Clip, plain
+    from .playing import Clip, display_of_film, plain
 
-    frames = 0
+    frames, display = 0, display_of_film(film)
     with av.open(str(film)) as source:
         stream = source.streams.video[0]
-        gray, colored = (Clip(target, stream) for target in (before, after))
+        gray, colored = (Clip(target, stream, display=display) for target in (before, after))
         for frame in source.decode(stream):
             check()
             picture = plain(frame)

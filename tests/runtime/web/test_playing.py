@@ -8,6 +8,7 @@ import pytest
 from helpers.video import MakeFilm, plane_of, read_frames, times_of, with_streams
 
 from colorize.runtime.web.playing import is_playable, write_playable
+from colorize.runtime.web.previews import _write_clips
 
 
 @pytest.fixture
@@ -36,6 +37,28 @@ def test_a_master_becomes_what_browsers_play(master: Path, tmp_path: Path) -> No
     assert np.abs(np.concatenate(loud, axis=1)).max() > 0.1
     darker = plane_of(before[0])[:48].astype(float) / 4 - plane_of(after[0])
     assert np.abs(darker).mean() < 3
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_turned_films_are_copied_and_previewed_turned(
+    make_video: MakeFilm, tmp_path: Path, turn: int
+) -> None:
+    plain = make_video(tmp_path / "plain.mkv", codec="libx264", size=(64, 48))
+    film = tmp_path / "turned.mp4"
+    with av.open(str(plain)) as source, av.open(str(film), "w") as made:
+        stream = made.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(turn)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    turned = read_frames(film)[0].rotation
+    assert turned
+    write_playable(film, tmp_path / "copy.mp4", lambda _: None)
+    _write_clips(film, tmp_path / "before.mp4", tmp_path / "after.mp4", lambda: None)
+    for name in ("copy", "before", "after"):
+        frame = read_frames(tmp_path / f"{name}.mp4")[0]
+        assert (frame.rotation, frame.width, frame.height) == (turned, 64, 48), name
 
 
 def test_films_that_browsers_play_are_left_alone(clip: Path, small_video: Path) -> None:
