@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import ArgumentError, ColorizeError, InputError
-from ..files import WORK_SUFFIX, whole_file
+from ..files import WORK_SUFFIX, is_pattern, numbered_files, whole_file
 from ..inputs import MARK
 from ..video.options import VideoOptions
 from .media import Library, Medium, safe_suffix
@@ -147,7 +147,8 @@ class Job:
     @property
     def spoken(self) -> dict[Path, str]:
         """What messages say in place of its paths."""
-        return {
+        frames = {self.source.parent: self.name} if is_pattern(self.source) else {}
+        return frames | {
             self.source: self.name,
             self.target: self.download_name,
             self.references: "references",
@@ -307,7 +308,8 @@ class Jobs:
 
     def check_source(self, job: Job) -> None:
         """Raise InputError unless the film of JOB is where it may be read."""
-        if not job.source.exists():
+        frames = is_pattern(job.source)
+        if not (numbered_files(job.source) if frames else job.source.exists()):
             raise InputError(f"{job.name}: is not here any more; upload or choose it again")
         if not self.library.may_read(job.source):
             raise InputError(f"{job.name}: lies in no folder that this page may read any more")

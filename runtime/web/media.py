@@ -12,12 +12,12 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError, InputError
-from ..files import whole_file
+from ..files import FRAME_SUFFIXES, is_pattern, numbered_files, whole_file
 from ..inputs import Kind, kind_by_name
 from .probing import check_film, check_photo
 from .workspace import Workspace, is_id, link_or_copy, new_id
@@ -25,6 +25,7 @@ from .workspace import Workspace, is_id, link_or_copy, new_id
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")
 _MOST_NAME = 200  # characters that are kept of an upload's name
 _FACTS = "medium.json"
+_LEAST_FRAMES = 12  # of a film: half a second; fewer numbered pictures are photographs
 _LOOK_AGAIN = 5.0  # seconds: unknown ids must not make the folders be read all the time
 _UNKNOWN = "this photograph or film is not here any more; choose or upload it again"
 
@@ -37,7 +38,7 @@ class Medium:
     name: str  # for people: that of the upload, or below its folder; never used as a path
     kind: Kind  # of an upload by its content, of a file in a --media folder by its name
     size: int  # bytes
-    path: Path  # for this server alone
+    path: Path  # for this server alone; of numbered frames their pattern, as f_%05d.png
     owner: str | None  # None: a file in a --media folder, which every user may read
 
     def public(self) -> dict[str, str | int]:
@@ -89,7 +90,8 @@ class Library:
     def listed(self) -> list[Medium]:
         """Return the photographs and films below the --media folders, by their names, sorted.
 
-        Hidden files, and those that symlinks lead out of the folders, are left out.
+        A folder whose pictures are the numbered frames of a film is that film. Hidden files, and
+        those that symlinks lead out of the folders, are left out.
         """
         found = {each.id: each for root in self._roots for each in self._below(root)}
         with self._lock:
@@ -109,9 +111,11 @@ class Library:
         return found
 
     def may_read(self, path: Path) -> bool:
-        """Tell whether PATH, symlinks resolved, is a file in the workspace or a --media folder."""
-        roots = (self.workspace.path.resolve(), *self._roots)
-        return _regular_within(path, roots) == path
+        """Tell whether PATH, symlinks resolved, is a file in the workspace or a --media folder.
+
+        Or the pattern of numbered frames that are.
+        """
+        return _may_be_read(path, (self.workspace.path.resolve(), *self._roots))
 
     def _upload(self, medium: str, owner: str) -> Medium | None:
         folder = self.workspace.media / medium
@@ -130,27 +134,28 @@ class Library:
         if medium not in self._found and time.monotonic() > self._looked + _LOOK_AGAIN:
             self.listed()
         found = self._found.get(medium)
-        if found is None or _regular_within(found.path, self._roots) != found.path:
+        if found is None or not _may_be_read(found.path, self._roots):
             return None
         return found
 
     def _below(self, root: Path) -> Iterator[Medium]:
         for folder, names, files in os.walk(root):
             names[:] = sorted(name for name in names if not name.startswith("."))
+            pattern, size = _film_of_frames(Path(folder), files)
+            if pattern is not None:
+                yield self._listed(pattern, Path(folder), root, "film", size)
+                files = [name for name in files if not _is_frame(name)]
             for file in files:
                 path = Path(folder, file)
                 kind = None if file.startswith(".") else kind_by_name(path)
                 real = kind and _regular_within(path, self._roots)
                 if kind and real:
-                    shown = path.relative_to(root.parent).as_posix()
-                    yield Medium(
-                        id=self._id_of(real),
-                        name=shown.encode(errors="replace").decode(),
-                        kind=kind,
-                        size=real.stat().st_size,
-                        path=real,
-                        owner=None,
-                    )
+                    yield self._listed(real, path, root, kind, real.stat().st_size)
+
+    def _listed(self, path: Path, shown: Path, root: Path, kind: Kind, size: int) -> Medium:
+        """Return what lies at PATH and is called as SHOWN is below ROOT."""
+        name = shown.relative_to(root.parent).as_posix().encode(errors="replace").decode()
+        return Medium(id=self._id_of(path), name=name, kind=kind, size=size, path=path, owner=None)
 
     def _id_of(self, path: Path) -> str:
         digest = hmac.digest(self.workspace.secret, os.fsencode(path), hashlib.sha256)
@@ -178,6 +183,47 @@ def _regular_within(path: Path, roots: Sequence[Path]) -> Path | None:
     except (OSError, RuntimeError, ValueError):  # RuntimeError: a circle; ValueError: a null byte
         return None
     return real if regular and any(real.is_relative_to(root) for root in roots) else None
+
+
+def _is_frame(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in FRAME_SUFFIXES
+
+
+def _film_of_frames(folder: Path, names: Sequence[str]) -> tuple[Path | None, int]:
+    """Return the pattern of the film whose frames lie in FOLDER, and their bytes; else None.
+
+    NAMES are all in it. A gap, a link or another picture among them make it none.
+    """
+    from ..video.numbered import frames_of, pattern_of
+
+    if sum(map(_is_frame, names)) < _LEAST_FRAMES:
+        return None, 0
+    try:
+        pattern = pattern_of(folder)
+        frames = frames_of(pattern)
+    except (InputError, OSError):
+        return None, 0
+    sizes = _sizes(frames.values())
+    return (pattern, sum(sizes)) if sizes else (None, 0)
+
+
+def _sizes(files: Iterable[Path]) -> list[int]:
+    """Return the sizes of FILES in bytes; nothing if one is no regular file, or a link."""
+    try:
+        facts = [os.lstat(file) for file in files]
+    except OSError:
+        return []
+    regular = all(stat.S_ISREG(each.st_mode) for each in facts)
+    return [each.st_size for each in facts] if regular else []
+
+
+def _may_be_read(path: Path, roots: Sequence[Path]) -> bool:
+    """Tell whether PATH, or each frame of the pattern that it is, lies itself in one of ROOTS."""
+    if not is_pattern(path):
+        return _regular_within(path, roots) == path
+    folder = path.parent
+    within = any(folder.is_relative_to(root) for root in roots) and folder.resolve() == folder
+    return within and bool(_sizes(numbered_files(path).values()))
 
 
 def shown_name(name: str) -> str:

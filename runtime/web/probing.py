@@ -11,9 +11,10 @@ import av.error
 from PIL import UnidentifiedImageError
 
 from ..errors import InputError, MissingExtraError
-from ..files import ffmpeg_url
+from ..files import ffmpeg_url, is_pattern
 from ..photo.decoding import UndecodableError, limited, open_picture
 from ..photo.reader import MAX_PIXELS, pixels_of
+from ..video.numbered import open_sequence
 
 MAX_FILM_PIXELS = 100_000_000
 """Of a frame: 8K has 33 million, scans of 65 mm film fewer than 100."""
@@ -53,11 +54,19 @@ def check_photo(path: Path, name: str) -> None:
 
 
 def check_film(path: Path, name: str) -> None:
-    """Raise InputError, which speaks of NAME, unless PATH may be decoded as a film."""
+    """Raise InputError, which speaks of NAME, unless PATH may be decoded as a film.
+
+    PATH may be the pattern of numbered frames in a folder of the server.
+    """
     options = {"format_whitelist": ",".join(_DEMUXERS), "protocol_whitelist": "file"}
     neither = f"{name}: neither a picture nor a film that can be read"
     try:
-        container = av.open(ffmpeg_url(path), options=options, metadata_errors="replace")
+        if is_pattern(path):
+            container = open_sequence(path, None)
+        else:
+            container = av.open(ffmpeg_url(path), options=options, metadata_errors="replace")
+    except InputError as error:
+        raise InputError(f"{name}: its frames are not one row that can be read") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(neither) from error
     with container:

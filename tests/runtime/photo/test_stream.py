@@ -69,7 +69,7 @@ def test_pictures_of_one_working_shape_share_batches(
 def test_a_few_photographs_share_all_threads_and_look_the_same(
     colorizer: Colorizer, photo: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(photo_stream.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
     picture = np.tile(read_photo(photo).rgb, (3, 3, 1))[:700, :900]  # some strips
     used, join = list[int](), colorizer.join
 

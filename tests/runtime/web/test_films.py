@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 from helpers.video import content_of, parts_in, read_frames
 from helpers.web import ANN, LOSSLESS, job_for, jobs_of
+from PIL import Image
 
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
 from colorize.runtime.video.options import VideoOptions
 from colorize.runtime.web.films import Films
-from colorize.runtime.web.jobs import Job, Jobs
+from colorize.runtime.web.jobs import Job, Jobs, Settings
+from colorize.runtime.web.media import Library
+from colorize.runtime.web.previews import preview
+from colorize.runtime.web.scenes import find_scenes
 from colorize.runtime.web.worker import _reason
 from colorize.runtime.web.workspace import Workspace, open_workspace
 
@@ -77,6 +81,34 @@ def test_a_film_is_colored_as_the_command_does(jobs: Jobs, clip: Path, whole: Pa
     assert len(read_frames(done.playable)) == WHOLE
     assert parts_in(done.folder) == []
     assert jobs_of(jobs.library.workspace, Path()).find(job.id, ANN) == done  # it is on the disk
+
+
+@pytest.mark.slow
+def test_numbered_frames_of_a_media_folder_are_previewed_and_colored(
+    workspace: Workspace, small_video: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    scan = tmp_path / "films" / "scan"
+    scan.mkdir(parents=True)
+    for number, frame in enumerate(read_frames(small_video) * 2, 7):
+        Image.fromarray(frame.to_ndarray(format="rgb24")).save(scan / f"oma {number:04}.png")
+    jobs = Jobs(Library(workspace, [tmp_path / "films"]), {"default": tiny_model})
+    [film] = jobs.library.listed()
+    job = jobs.create(film, Settings(**LOSSLESS), ANN)
+    scenes = find_scenes(job, tiny_model)
+    assert (scenes[0].first, scenes[-1].last) == (0, 19)
+    assert preview(job, scenes[0], tiny_model).frames == scenes[0].last + 1
+    with Films(jobs) as films:
+        films.queue(job.id, ANN)
+        done = films.wait(job.id, ANN, 60)
+    assert (done.state, done.error) == ("done", None)
+    with Colorizer(tiny_model, on_notice=lambda _: None) as colorizer:
+        options = VideoOptions(codec="ffv1", segment_frames=16)
+        colorizer.video(scan / "oma %04d.png", tmp_path / "whole.mkv", options)
+    assert content_of(done.target) == content_of(tmp_path / "whole.mkv")
+    (scan / "oma 0009.png").unlink()
+    with pytest.raises(InputError, match=r"films/scan: its frames are not one row") as refused:
+        films.queue(job.id, ANN)
+    assert str(tmp_path) not in str(refused.value)
 
 
 @pytest.mark.slow
@@ -142,6 +174,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from helpers.web import ANN, LOSSLESS, job_for, jobs_of
+from PIL import Image
 from colorize.runtime.web.films import Films
 from colorize.runtime.web.workspace import open_workspace
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.video import read_frames
 from PIL import Image
 
 from colorize.runtime.errors import ArgumentError, InputError
+from colorize.runtime.web.jobs import Jobs, Settings
 from colorize.runtime.web.limits import read_size
 from colorize.runtime.web.media import Library, said, shown_name
 from colorize.runtime.web.workspace import Workspace, new_id, open_workspace
@@ -173,6 +175,54 @@ def test_a_file_that_became_a_link_is_not_read(
     [film] = [each for each in library.listed() if each.kind == "film"]
     film.path.unlink()
     film.path.symlink_to(tmp_path / "private.mp4")
+    with pytest.raises(InputError, match="not here any more"):
+        library.find(film.id, "ann")
+
+
+@pytest.fixture
+def scan(folder_of_films: Path, small_video: Path) -> Path:
+    """A folder with the numbered frames of a film, and a hidden file."""
+    folder = folder_of_films / "scan"
+    folder.mkdir()
+    for number, frame in enumerate(read_frames(small_video) * 2, 86400):
+        Image.fromarray(frame.to_ndarray(format="rgb24")).save(folder / f"oma_{number:06}.png")
+    (folder / ".thumbs.png").write_bytes(b"")
+    return folder
+
+
+def test_numbered_frames_are_a_film(
+    workspace: Workspace, folder_of_films: Path, scan: Path
+) -> None:
+    library = Library(workspace, [folder_of_films])
+    [film] = [each for each in library.listed() if "scan" in each.name]
+    assert (film.name, film.kind) == ("films/scan", "film")
+    assert film.path == scan.resolve() / "oma_%06d.png"
+    assert film.size == sum(path.stat().st_size for path in scan.glob("oma*"))
+    assert library.find(film.id, "ann") == film
+    assert library.may_read(film.path)
+    assert not Library(workspace).may_read(film.path)
+    job = Jobs(library, {"default": "x.onnx"}).create(film, Settings(), "ann")
+    assert job.download_name == "scan_colorized.mp4"
+    assert said(f"{scan.resolve()}/oma_000001.png: is missing", job.spoken) == (
+        "films/scan/oma_000001.png: is missing"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["gap", "link", "stranger", "few"])
+def test_other_numbered_pictures_are_no_film(
+    workspace: Workspace, folder_of_films: Path, scan: Path, photo: Path, wrong: str
+) -> None:
+    library = Library(workspace, [folder_of_films])
+    [film] = [each for each in library.listed() if each.name == "films/scan"]
+    frames = sorted(scan.glob("oma*"))
+    if wrong == "stranger":
+        (scan / "poster.jpg").write_bytes(photo.read_bytes())
+    for frame in {"gap": frames[5:6], "link": frames[5:6], "few": frames[11:]}.get(wrong, []):
+        frame.unlink()
+        if wrong == "link":
+            frame.symlink_to(folder_of_films.parent / "private.mp4")
+    assert library.may_read(film.path) == (wrong != "link")
+    assert "films/scan" not in {each.name for each in library.listed()}
     with pytest.raises(InputError, match="not here any more"):
         library.find(film.id, "ann")
 
