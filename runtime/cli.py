@@ -14,14 +14,9 @@ from .command import Command, completes, console, refuse_given, without_converte
 from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
+from .guidance import extraction_folders, with_hints, with_references
 from .inputs import PIPE
-from .jobs import (
-    Job,
-    extraction_folders,
-    plan,
-    with_hints,
-    with_references,
-)
+from .jobs import Job, plan
 from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,13 @@ from colorize.runtime.steering.hints import Hints
 from colorize.runtime.web.desk import Desk
 from colorize.runtime.web.media import Library, Medium
 from colorize.runtime.web.photos import Models, Photos, Settings
-from colorize.runtime.web.strokes import Stroke, layer_of_strokes, strokes_as_text, strokes_from
+from colorize.runtime.web.strokes import (
+    Stroke,
+    layer_of_strokes,
+    read_painting,
+    strokes_as_text,
+    strokes_from,
+)
 from colorize.runtime.web.workspace import open_workspace
 
 RED = "#b3261e"
@@ -134,3 +141,25 @@ def test_settings_out_of_range_are_refused(desk: Desk) -> None:
             desk.photos.preview(medium, wrong)
     with pytest.raises(ArgumentError, match="nothing is painted"):
         desk.save_layer(medium)
+
+
+def test_json_of_strokes_is_checked() -> None:
+    stroke = {"color": "#ff0000", "radius": 3, "points": [[1, 2]]}
+    assert read_painting({"id": "x", "strokes": [stroke]}).strokes[0].points == ((1.0, 2.0),)
+    changes: list[dict[str, Any]] = [
+        {"color": "red"},
+        {"radius": 0},
+        {"radius": 1e9},
+        {"radius": float("nan")},
+        {"points": []},
+        {"points": [[1]]},
+        {"points": [[1e99, 0]]},
+        {"points": "ab"},
+    ]
+    for change in changes:
+        with pytest.raises(ArgumentError):
+            read_painting({"id": "x", "strokes": [stroke | change]})
+    wholes: list[Any] = [None, 7, [], {}, {"id": 1, "strokes": {"a": 1}}]
+    for whole in wholes:
+        with pytest.raises(ArgumentError):
+            read_painting(whole)
