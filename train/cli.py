@@ -113,14 +113,14 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 )
 @click.option(
     "--encoder",
-    help="Replace the preset's encoder: resnet18 to resnet152, efficientnet_lite0, or in a U-Net "
-    "plain.",
+    help="Replace the preset's encoder: resnet18 to resnet152, efficientnet_lite0 to "
+    "efficientnet_lite2, or in a U-Net plain.",
 )
 @click.option(
     "--encoder-weights",
     metavar="NAME|FILE|none",
     help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file. "
-    "Default: published weights for efficientnet_lite0, none for the others.",
+    "Default: published weights for efficientnet_lite0 to 2, none for the others.",
 )
 @click.option(
     "--decoder",

@@ -8,7 +8,7 @@ from typing import Any
 from ..runtime.errors import ArgumentError
 from ..runtime.models.catalog import SAMPLES
 from .architectures import architecture
-from .architectures.encoders import INSTALLED
+from .architectures.encoders import PACKAGED
 from .devices import PRECISIONS, Machine
 
 _ABOVE_ZERO = (
@@ -180,8 +180,8 @@ def resolve(
     settings["threads"] = settings.get("threads") or machine.threads
     if "init_from" not in settings and "encoder_weights" not in settings:
         plain = TrainConfig(**{**settings, "freeze_encoder": 0})
-        installed = getattr(plain.model, "encoder", None) in INSTALLED
-        settings["encoder_weights"] = "DEFAULT" if installed else None
+        packaged = getattr(plain.model, "encoder", None) in PACKAGED
+        settings["encoder_weights"] = "DEFAULT" if packaged else None
     return TrainConfig(**settings)
 
 

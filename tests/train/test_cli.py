@@ -25,7 +25,7 @@ from colorize.runtime.models.catalog import MODELS, SAMPLES
 from colorize.train import cli, devices, loop
 from colorize.train import run as training_run
 from colorize.train.architectures import ARCHITECTURES
-from colorize.train.architectures.encoders import EfficientNetLite0Encoder
+from colorize.train.architectures.encoders import EfficientNetLiteEncoder
 from colorize.train.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
 from colorize.train.checkpoints.pretrained import read_weights
 from colorize.train.config import TrainConfig
@@ -364,7 +364,7 @@ def test_a_frozen_encoder_stays_as_it_was(tmp_path: Path) -> None:
         )
         assert train(*arguments, "-o", str(run)).exit_code == 0
         encoders[name] = load_checkpoint(run / "checkpoint.safetensors").network.encoder
-    published = EfficientNetLite0Encoder()
+    published = EfficientNetLiteEncoder()
     published.load_pretrained(read_weights("efficientnet_lite0", "DEFAULT"))
     for key, value in published.state_dict().items():
         torch.testing.assert_close(encoders["frozen"].state_dict()[key], value, atol=0, rtol=1e-6)
