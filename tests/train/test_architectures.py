@@ -184,7 +184,7 @@ def test_efficientnet_encoders_have_the_published_shapes(
     sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
     assert shapes == [(width, *size) for width, size in zip(channels, sizes, strict=True)]
     assert encoder.channels == channels
-    assert sum(len(stage) for stage in encoder.stages) == blocks
+    assert sum(len(list(stage.children())) for stage in encoder.stages) == blocks
 
 
 def test_efficientnet_encoder_refuses_foreign_weights() -> None:
