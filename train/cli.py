@@ -160,12 +160,12 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     show_default="hinge",
     help="Adversarial loss: hinge or lsgan.",
 )
-@click.option("--perceptual", help="Add a perceptual loss: squeezenet1_1 or vgg16.")
+@click.option("--perceptual", help="Add a perceptual loss: efficientnet_lite0 or vgg16.")
 @click.option(
     "--perceptual-weights",
     metavar="NAME|FILE",
     show_default="DEFAULT",
-    help="Weights of that network: a published name, which is downloaded, or a file.",
+    help="Weights of that network: a published name or a file. VGG-16 is downloaded.",
 )
 @click.option(
     "--precision",
