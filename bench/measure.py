@@ -9,8 +9,9 @@ from ..export.graphs.onnx import read_info
 from ..runtime.errors import ColorizeError
 from .quality.candidates import find_candidates
 from .quality.dataset import DataSet
-from .quality.evaluate import Quality, fid_refusal, measure_quality
-from .quality.perceptual import FID_PHOTOS, Weights, find_inception, find_lpips
+from .quality.evaluate import Quality, measure_quality
+from .quality.frechet import FEATURES, LEAST_PHOTOS, find_inception, too_few
+from .quality.perceptual import Weights, find_lpips
 from .quality.scoring import PhotoScores, ScoringConfig
 from .report.page import WallPhoto
 from .report.results import Results
@@ -52,13 +53,14 @@ def _quality(
     settings: Settings, models: Sequence[Model], data: DataSet, bars: Progress
 ) -> tuple[Quality, list[WallPhoto]]:
     part = data.sample(settings.limit_images, settings.seed)
-    lpips, inception, missing = _metric_networks(settings, len(part.photos))
+    lpips, missing = _weights(_lpips(settings))
+    distances, none = _weights(_distances(settings, len(part.photos)))
     config = ScoringConfig(
         data=part,
         candidates=tuple(find_candidates(models, part, settings)),
         protocol=settings.protocol,
-        lpips=tuple(lpips.items()),
-        inception=inception,
+        lpips=tuple((name.removeprefix("lpips_"), weights) for name, weights in lpips),
+        distances=distances,
         pictures=_WALL_PHOTOS,
         workers=settings.workers,
     )
@@ -73,22 +75,29 @@ def _quality(
                 wall.append(WallPhoto(scores.name, scores.pictures))
             yield scores
 
-    return measure_quality(config, data, missing, watch), wall
+    return measure_quality(config, data, missing | none, watch), wall
 
 
-def _metric_networks(
-    settings: Settings, photos: int
-) -> tuple[dict[str, Weights], Weights | None, dict[str, str]]:
-    """Return the weights of LPIPS' networks, those of FID, and why others are not measured."""
-    nets = {
-        net: find_lpips(net, settings.lpips_weights, download=settings.download)
+_Found = dict[str, Weights | str]
+"""Of each metric that is a network its weights, or why it is not measured."""
+
+
+def _lpips(settings: Settings) -> _Found:
+    return {
+        f"lpips_{net}": find_lpips(net, settings.lpips_weights, download=settings.download)
         for net in settings.lpips
     }
-    found = {net: weights for net, weights in nets.items() if isinstance(weights, Weights)}
-    missing = {f"lpips_{net}": why for net, why in nets.items() if isinstance(why, str)}
+
+
+def _distances(settings: Settings, photos: int) -> _Found:
     inception = find_inception(settings.fid_weights)
-    if photos < FID_PHOTOS:
-        inception = fid_refusal(photos)
-    if isinstance(inception, Weights):
-        return found, inception, missing
-    return found, None, {**missing, "fid": inception}
+    if photos < LEAST_PHOTOS:
+        return dict.fromkeys(FEATURES, too_few(photos))
+    squeeze = find_lpips("squeeze", settings.lpips_weights, download=settings.download)
+    return {"fid": inception, "fd_squeeze": squeeze}
+
+
+def _weights(found: _Found) -> tuple[tuple[tuple[str, Weights], ...], dict[str, str]]:
+    """Return the weights in FOUND, and the reasons in it."""
+    here = tuple((name, each) for name, each in found.items() if isinstance(each, Weights))
+    return here, {name: each for name, each in found.items() if isinstance(each, str)}

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from .cluster.options import check_cluster, cluster_options, runner_of
 from .command import Command, completes, console, refuse_given, without_converter
 from .errors import ArgumentError
 from .files import known_sha256, source_identity
 from .finished import FinishedJobs
-from .guidance import extraction_folders, with_hints, with_references
+from .guidance import with_hints, with_references
 from .inputs import PIPE
 from .jobs import Job, plan
 from .listing import print_devices, print_models
 from .models.catalog import DEFAULT_MODEL, bundled_models, find_model
 from .notices import Notice
-from .outcomes import JsonLines, Names, print_path
+from .outcomes import JsonLines, Names
+from .reference_options import extract, reference_options, wanted_extractions
 from .terminal import NOTHING_PRODUCED, SOME_FAILED, run_jobs, say_on
 from .video.options import VideoOptions
 
@@ -182,30 +182,7 @@ def _encoders() -> Iterable[str]:
     show_default=True,
     help="Video: keep the colors steady from frame to frame.",
 )
-@click.option(
-    "--extract-references",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Film: color nothing, but write a frame of each scene, in color, to DIR to be repainted.",
-)
-@click.option(
-    "--every",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="With --extract-references: more frames of long scenes, so far apart.",
-)
-@click.option(
-    "--references",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Film: the frames ref_NNNNNN.png in DIR give their scenes the colors; for several films, "
-    "those in DIR/FILM.",
-)
-@click.option(
-    "--discard-work",
-    is_flag=True,
-    help="With --references: keep no segments for a run with other references.",
-)
+@reference_options
 @click.option(
     "--start",
     callback=_read_time,
@@ -307,15 +284,7 @@ def main(
         on_note=say,
     )
     jobs = with_hints(jobs, hints, points, say)
-    if every is not None and extract_references is None:
-        raise ArgumentError("--every goes with --extract-references")
-    if discard_work and references is None:
-        raise ArgumentError("--discard-work goes with --references")
-    extractions = list[tuple[Path, Path]]()
-    if extract_references is not None:
-        refused = ("references", "output", "show", "as_json", "start", "duration", "dry_run")
-        refuse_given(refused, "does not go with --extract-references")
-        extractions = extraction_folders(jobs, extract_references)
+    extractions = wanted_extractions(jobs, extract_references, references)
     if dry_run:
         refuse_given(("show",), "does not go with --dry-run")
         if any(PIPE in (job.source, job.target) for job in jobs):
@@ -379,7 +348,7 @@ def main(
     ):
         say_on(terminal, f"{model}: {colorizer.engine}; working size {colorizer.size}")
         if extractions:
-            return _extract(extractions, every, stream, colorizer, terminal)
+            return extract(extractions, every, stream, colorizer, terminal)
         outcomes.start(model, colorizer, len(jobs))
         if dry_run:
             return _dry_run(jobs, colorizer, options, outcomes, skipped)
@@ -408,24 +377,6 @@ def _dry_run(
     outcomes.summary(plans)
     outcomes.end(code, colored=0, failed=failing, skipped=skipped)
     return code
-
-
-def _extract(
-    extractions: Sequence[tuple[Path, Path]],
-    every: float | None,
-    stream: int | None,
-    colorizer: "Colorizer",
-    terminal: Console,
-) -> int:
-    """Write the reference frames of each video to its folder."""
-    for video, folder in extractions:
-        made = colorizer.extract_references(video, folder, every, stream)
-        line = f"{video}: {len(made.scenes)} scenes, {len(made.written)} reference frames written"
-        if made.left:
-            line += f"; {made.left} were there already and were left as they are"
-        say_on(terminal, line)
-        print_path(folder)
-    return 0
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .steering.references import Reference
     from .video.colorize import VideoProgress, VideoReport
     from .video.sinks import SegmentMaker
-    from .video.source import Source
 
 _LISTENS = np.float32(1 / 3)
 """How far the answer goes from that without hints to that with them, before hints are spread.
@@ -291,7 +290,7 @@ class Colorizer:
         as the workers of `cluster.films.FilmWorkers`, make the segments elsewhere.
         """
         from .steering.follow import ReferenceSteering, SceneSteering
-        from .steering.references import digests
+        from .steering.references import digests, references_for
         from .video.colorize import colorize_video  # photographs do not wait for PyAV
         from .video.sequence import sink_of
         from .video.source import Source
@@ -299,7 +298,7 @@ class Colorizer:
         options = options or VideoOptions()
         frames = isinstance(target, str | Path) and numbered_name(Path(target))
         engine, origin = self.engine, Source.of(source, options, full_range=frames)
-        known = None if references is None else _checked(origin, references)
+        known = None if references is None else references_for(origin, references)
         trial = options.is_trial  # is short: it is colored anew each time
         kept = not trial and (known is not None if keep_segments is None else keep_segments)
         made_by = {
@@ -394,15 +393,3 @@ def _checked_size(info: ModelInfo, size: int | None) -> int:
     if not info.size_multiple <= wanted <= MAX_SIZE:
         raise ArgumentError(f"size is {wanted}; it must lie in {info.size_multiple}..{MAX_SIZE}")
     return wanted
-
-
-def _checked(
-    source: "Source", references: "str | Path | Mapping[int, Reference]"
-) -> "Mapping[int, Reference]":
-    """Return the references of a video; InputError or ArgumentError if they are unusable."""
-    from .steering.references import find_references, fitted_references
-
-    if source.pipe is not None:
-        raise ArgumentError("-: references need a file, which is read twice")
-    found = references if isinstance(references, Mapping) else find_references(Path(references))
-    return fitted_references(found, source)

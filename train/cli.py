@@ -113,14 +113,14 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
 )
 @click.option(
     "--encoder",
-    help="Replace the preset's encoder: resnet18 to resnet152, efficientnet_lite0, or in a U-Net "
-    "plain.",
+    help="Replace the preset's encoder: resnet18 to resnet152, efficientnet_lite0 to "
+    "efficientnet_lite2, or in a U-Net plain.",
 )
 @click.option(
     "--encoder-weights",
     metavar="NAME|FILE|none",
     help="Start the encoder from published weights (DEFAULT, IMAGENET1K_V1, ...) or a file. "
-    "Default: published weights for efficientnet_lite0, none for the others.",
+    "Default: published weights for efficientnet_lite0 to 2, none for the others.",
 )
 @click.option(
     "--decoder",
@@ -160,12 +160,12 @@ def _override(_: click.Context, param: click.Parameter, pairs: tuple[str, ...]) 
     show_default="hinge",
     help="Adversarial loss: hinge or lsgan.",
 )
-@click.option("--perceptual", help="Add a perceptual loss: squeezenet1_1 or vgg16.")
+@click.option("--perceptual", help="Add a perceptual loss: efficientnet_lite0 or vgg16.")
 @click.option(
     "--perceptual-weights",
     metavar="NAME|FILE",
     show_default="DEFAULT",
-    help="Weights of that network: a published name, which is downloaded, or a file.",
+    help="Weights of that network: a published name or a file. VGG-16 is downloaded.",
 )
 @click.option(
     "--precision",

@@ -8,7 +8,7 @@ from typing import Any
 from ..runtime.errors import ArgumentError
 from ..runtime.models.catalog import SAMPLES
 from .architectures import architecture
-from .architectures.encoders import INSTALLED
+from .architectures.encoders import PACKAGED
 from .devices import PRECISIONS, Machine
 
 _ABOVE_ZERO = (
@@ -76,7 +76,7 @@ class TrainConfig:
     color_weights: str = "none"  # weights add color and error; a higher saturation adds less error
     vividness: float = 1 / 30  # a chroma of 30, a blue sky, weighs twice as much as gray
     rarity_mix: float = 0.5  # half rarity, half alike: the value of Zhang et al. 2016
-    perceptual: str | None = None  # squeezenet1_1 or vgg16; None: without
+    perceptual: str | None = None  # efficientnet_lite0 or vgg16; None: without
     perceptual_weights: str = "DEFAULT"  # a published name or a file
     perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
     adversarial_loss: str = "hinge"
@@ -180,8 +180,8 @@ def resolve(
     settings["threads"] = settings.get("threads") or machine.threads
     if "init_from" not in settings and "encoder_weights" not in settings:
         plain = TrainConfig(**{**settings, "freeze_encoder": 0})
-        installed = getattr(plain.model, "encoder", None) in INSTALLED
-        settings["encoder_weights"] = "DEFAULT" if installed else None
+        packaged = getattr(plain.model, "encoder", None) in PACKAGED
+        settings["encoder_weights"] = "DEFAULT" if packaged else None
     return TrainConfig(**settings)
 
 

@@ -14,8 +14,8 @@ from ...train.data.photos import LeftOut
 from ..settings import Failure
 from .candidates import GRAY, TRUTH, Candidate
 from .dataset import PROTOCOL_VERSIONS, DataSet
+from .frechet import LEAST_PHOTOS, Frechet, too_few
 from .metrics import METRICS, RunningMeans, finite
-from .perceptual import FID_PHOTOS, Fid
 from .scoring import PhotoScores, Scorer, ScoringConfig, score_in_worker
 
 KEPT = 1000
@@ -67,7 +67,7 @@ class _Sums:
 
     data: Measured
     means: dict[str, RunningMeans] = field(default_factory=dict)
-    fids: dict[str, Fid] = field(default_factory=dict)
+    distances: dict[tuple[str, str], Frechet] = field(default_factory=dict)  # metric, title
     failures: dict[str, str] = field(default_factory=dict)
     kept: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     hashes: list[str] = field(default_factory=list)
@@ -90,8 +90,10 @@ class _Sums:
                 own = self.kept.setdefault(title, {})
                 for name, value in figures.items():
                     own.setdefault(name, []).append(finite(value))
-        for title, features in scores.features.items():
-            self.fids.setdefault(title, Fid()).add(features, scores.features[TRUTH])
+        for metric, features in scores.features.items():
+            for title, each in features.items():
+                distance = self.distances.setdefault((metric, title), Frechet(each.size))
+                distance.add(each, features[TRUTH])
 
 
 def measure_quality(
@@ -121,9 +123,9 @@ def measure_quality(
             f"{config.data.name}: no usable photograph among {len(config.data.photos)} "
             f"({reasons}); --data needs color photographs"
         )
-    if config.inception and data.photos < FID_PHOTOS:
-        not_measured = {**not_measured, "fid": fid_refusal(data.photos)}
-        sums.fids = {}
+    if data.photos < LEAST_PHOTOS:
+        few = {metric: too_few(data.photos) for metric, _ in config.distances}
+        not_measured, sums.distances = {**not_measured, **few}, {}
     # A part of the training pictures is training pictures too, so the whole set is looked at.
     rest = set(whole.photos) - set(config.data.photos)
     hashes = sums.hashes + [
@@ -139,13 +141,8 @@ def measure_quality(
         rows=(*measured, *references),
         not_measured=not_measured,
         weights={f"lpips_{net}": weights.sha256 for net, weights in config.lpips}
-        | ({"fid": config.inception.sha256} if config.inception else {}),
+        | {metric: weights.sha256 for metric, weights in config.distances},
     )
-
-
-def fid_refusal(photos: int) -> str:
-    """Return why FID is not measured on so few PHOTOS."""
-    return f"photographs: {photos}; it needs {FID_PHOTOS:,} or more"
 
 
 @contextmanager
@@ -172,9 +169,9 @@ def _row(candidate: Candidate, sums: _Sums, precision: str | None) -> QualityRow
     if title in sums.failures:
         return Failure(candidate.name, candidate.backend or "-", sums.failures[title])
     means = sums.means[title].means()
-    if title in sums.fids and title != TRUTH:
-        means["fid"] = sums.fids[title].value()
     if title != TRUTH:
+        own = {metric: each for (metric, of), each in sums.distances.items() if of == title}
+        means |= {metric: each.value() for metric, each in own.items()}
         truth = sums.means[TRUTH].means()
         for name in ("colorfulness", "colorfulness_ddcolor"):
             means[f"{name}_delta"] = abs(means[name] - truth[name])

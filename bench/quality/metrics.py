@@ -39,6 +39,9 @@ METRICS = {
     "lpips_vgg": Metric("LPIPS vgg", 4, -1, "Zhang et al. 2018, v0.1, VGG-16"),
     "lpips_squeeze": Metric("LPIPS squeeze", 4, -1, "Zhang et al. 2018, v0.1, SqueezeNet 1.1"),
     "fid": Metric("FID", 2, -1, "Heusel et al. 2017, Inception weights of 2015-12-05, pool 3"),
+    "fd_squeeze": Metric(
+        "FD-SqueezeNet1.1 (not FID)", 3, -1, "FID's formula on SqueezeNet 1.1's last features"
+    ),
     "colorfulness": Metric("CF", 1, 0, "Hasler & Süsstrunk 2003, M^(3), signed opponents"),
     "colorfulness_delta": Metric("ΔCF", 1, -1, "|mean CF - mean CF of the truth|"),
     "colorfulness_ddcolor": Metric("CF abs", 1, 0, "DDColor's code: absolute opponents"),

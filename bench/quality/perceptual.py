@@ -1,4 +1,4 @@
-"""LPIPS and FID from torchmetrics; weights are given or cached, and fetched only on demand."""
+"""LPIPS from torchmetrics; weights are given or cached, and fetched only on demand."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
+from torch import Tensor
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import get_model, get_model_weights
 
@@ -19,16 +17,8 @@ from ...runtime.color import U8
 from ...runtime.errors import InputError
 from ...runtime.files import sha256
 
-FID_PHOTOS = 2000
-"""With fewer, the covariance of 2,048 features has not full rank, and FID is biased."""
-
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 """LPIPS' names of its networks and torchvision's."""
-
-_INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-_INCEPTION_SHA256 = "6726825d"  # its first digits, as in the file's name
-_FEATURES = 2048
-Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | 
             if network is None and file == path:  # a folder may hold other weights too
                 names = ", ".join(NETWORKS.values())
                 raise InputError(f"{path}: not the weights of torchvision's {names}")
-    cached = _cache() / _cached_name(net)
+    cached = weights_cache() / _cached_name(net)
     if cached.is_file():
         return Weights(cached, sha256(cached))
     if not download:
@@ -67,20 +57,8 @@ def find_lpips(net: str, given: Sequence[Path], *, download: bool) -> Weights | 
     return Weights(cached, sha256(cached))
 
 
-def find_inception(given: Path | None) -> Weights | str:
-    """Return the standard Inception weights, GIVEN or in torch's cache, or why there are none."""
-    path = given or _cache() / _INCEPTION
-    if not path.is_file():
-        if given:
-            raise InputError(f"{given}: no such file; --fid-weights wants {_INCEPTION}")
-        return f"no Inception weights here: give --fid-weights {_INCEPTION}"
-    digest = sha256(path)
-    if not digest.startswith(_INCEPTION_SHA256):
-        return f"{path.name} does not hold the standard Inception weights ({_INCEPTION})"
-    return Weights(path, digest)
-
-
-def _cache() -> Path:
+def weights_cache() -> Path:
+    """Return the folder in which torch keeps weights."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
@@ -91,7 +69,7 @@ def _cached_name(net: str) -> str:
 def _network_of(path: Path) -> str | None:
     """Return LPIPS' name of the network whose torchvision weights PATH holds; None: another's."""
     try:
-        state = dict(_load(path))
+        state = dict(load_weights(path))
     except Exception as error:  # torch's readers share no base, and a file may hold a list
         raise InputError(f"{path}: not a file of weights ({type(error).__name__})") from error
     shapes = {key: value.shape for key, value in state.items() if isinstance(value, Tensor)}
@@ -103,7 +81,7 @@ def _network_of(path: Path) -> str | None:
     return None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_weights(path: Path) -> dict[str, Any]:
     """Read weights without running what a pickle may hold, whatever device they were saved on."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
@@ -113,7 +91,7 @@ class Lpips:
     """LPIPS of one network, v0.1 (Zhang et al. 2018), heads as torchmetrics ships them."""
 
     def __init__(self, net: str, weights: Weights) -> None:
-        with _cache_of_one(_cached_name(net), weights):
+        with cache_of_one(_cached_name(net), weights):
             self._metric = LearnedPerceptualImagePatchSimilarity(net, normalize=True)  # type: ignore[arg-type]  # its Literal
 
     @torch.inference_mode()
@@ -130,55 +108,15 @@ def _unit(rgb: U8) -> Tensor:
 
 
 @contextmanager
-def _cache_of_one(name: str, weights: Weights) -> Iterator[Path]:
+def cache_of_one(name: str, weights: Weights) -> Iterator[Path]:
     """Let torch find WEIGHTS as NAME in its cache, re-saved for the CPU."""
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "checkpoints", name)
         path.parent.mkdir()
-        torch.save(_load(weights.path), path)
+        torch.save(load_weights(weights.path), path)
         torch.hub.set_dir(folder)
         try:
             yield path
         finally:
             torch.hub.set_dir(before)
-
-
-class Inception:
-    """The features that FID is computed from."""
-
-    def __init__(self, weights: Weights) -> None:
-        with _cache_of_one(_INCEPTION, weights) as path:
-            self._network = NoTrainInceptionV3("inception-v3-compat", [str(_FEATURES)], str(path))
-
-    @torch.inference_mode()
-    def __call__(self, rgb: U8) -> Features:
-        """Return (2048,) for an 8-bit (H, W, 3) picture."""
-        pixels = torch.from_numpy(rgb.transpose(2, 0, 1)[None].copy())
-        features: Features = self._network(pixels).numpy().reshape(-1)
-        return features
-
-
-class Fid:
-    """Fréchet distance of the features of pictures and truths, in constant memory."""
-
-    def __init__(self) -> None:
-        self._metric = FrechetInceptionDistance(_Given())
-
-    def add(self, picture: Features, truth: Features) -> None:
-        """Count one picture and its truth."""
-        self._metric.update(torch.from_numpy(picture)[None], real=False)
-        self._metric.update(torch.from_numpy(truth)[None], real=True)
-
-    def value(self) -> float:
-        """Return the distance."""
-        return float(self._metric.compute())
-
-
-class _Given(nn.Module):
-    """Takes Inception's place in torchmetrics: the features are computed in other processes."""
-
-    num_features = _FEATURES
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features

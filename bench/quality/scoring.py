@@ -17,8 +17,9 @@ from ...runtime.photo.contact_sheet import scaled
 from ...train.metrics import colorfulness
 from .candidates import GRAY, TRUTH, Candidate, Colorize, open_candidate, without_colors
 from .dataset import PROTOCOLS, DataSet, read_rgb
+from .frechet import FEATURES, Features
 from .metrics import SMALLEST, colors, compare
-from .perceptual import Features, Inception, Lpips, Weights
+from .perceptual import Lpips, Weights
 
 _THUMBNAIL_HEIGHT = 256
 _THUMBNAIL_QUALITY = 82
@@ -32,7 +33,7 @@ class ScoringConfig:
     candidates: tuple[Candidate, ...]
     protocol: str
     lpips: tuple[tuple[str, Weights], ...] = ()
-    inception: Weights | None = None
+    distances: tuple[tuple[str, Weights], ...] = ()  # those of distributions
     pictures: int = 0  # of the first so many photographs the pictures are kept
     workers: int = 1
 
@@ -46,7 +47,7 @@ class PhotoScores:
     left_out: str | None = None  # why
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    features: dict[str, Features] = field(default_factory=dict)
+    features: dict[str, dict[str, Features]] = field(default_factory=dict)  # by metric
     pictures: dict[str, bytes] = field(default_factory=dict)  # JPEG
 
 
@@ -60,7 +61,7 @@ class Scorer:
         self.failures: dict[str, str] = {}
         self._config, self._stack = config, ExitStack()
         self._lpips = {f"lpips_{net}": Lpips(net, weights) for net, weights in config.lpips}
-        self._inception = Inception(config.inception) if config.inception else None
+        self._features = {name: FEATURES[name](weights) for name, weights in config.distances}
         self._colorize: dict[str, Colorize] = {}
         for candidate in config.candidates:
             try:
@@ -98,7 +99,10 @@ class Scorer:
             digest,
             figures=figures,
             failures=dict(self.failures),
-            features={t: self._inception(p) for t, p in colored.items()} if self._inception else {},
+            features={
+                metric: {title: features(picture) for title, picture in colored.items()}
+                for metric, features in self._features.items()
+            },
             pictures=_thumbnails(colored) if index < self._config.pictures else {},
         )
 

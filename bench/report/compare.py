@@ -18,6 +18,7 @@ _FLOOR = {
     "ssim": 0.0005,
     "ciede2000": 0.02,
     "fid": 0.1,
+    "fd_squeeze": 0.01,
     "colorfulness_delta": 0.2,
     "colorfulness_ddcolor_delta": 0.2,
 }

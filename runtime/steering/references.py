@@ -156,3 +156,16 @@ def _resized(planes: F32, shape: tuple[int, int]) -> F32:
     shrinks = planes.shape[0] >= height and planes.shape[1] >= width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(planes, (width, height), interpolation=method), np.float32)
+
+
+def references_for(
+    source: Source, references: str | Path | Mapping[int, Reference]
+) -> Mapping[int, Reference]:
+    """Return the REFERENCES, a folder or those in it, of a video, checked against it.
+
+    InputError or ArgumentError if they are unusable.
+    """
+    if source.pipe is not None:
+        raise ArgumentError("-: references need a file, which is read twice")
+    found = references if isinstance(references, Mapping) else find_references(Path(references))
+    return fitted_references(found, source)

@@ -87,7 +87,7 @@ def test_speed_is_of_every_batch_and_backend(measured: Measured) -> None:
 
 def test_results_say_what_was_measured_and_where(measured: Measured) -> None:
     document = measured.document
-    assert set(document["not_measured"]) == {"lpips_squeeze", "fid"}
+    assert set(document["not_measured"]) == {"lpips_squeeze", "fid", "fd_squeeze"}
     assert document["data"]["protocol"] == "native@1"
     assert document["data"]["names"] == [path.name for path in photo_files(measured.photos)]
     [entry] = document["models"]
@@ -113,6 +113,7 @@ def test_tables_are_printed_with_how_to_read_them(measured: Measured) -> None:
         "PSNR alone rewards gray pictures",
         "p99 is told from 100 runs on",
         "FID: not measured (photographs: 2",
+        "FD-SqueezeNet1.1 (not FID): not measured (photographs: 2",
     ):
         assert any(note in line for line in lines), note
 

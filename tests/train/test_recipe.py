@@ -22,7 +22,7 @@ from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.photo.reader import read_photo
 from colorize.train import config, devices
 from colorize.train.architectures.blocks import EncoderDecoder
-from colorize.train.architectures.encoders import EfficientNetLite0Encoder
+from colorize.train.architectures.encoders import EfficientNetLiteEncoder
 from colorize.train.architectures.unet import UNetConfig, build_unet
 from colorize.train.checkpoints.checkpoint import load_checkpoint
 from colorize.train.checkpoints.pretrained import read_weights
@@ -96,7 +96,7 @@ def test_crops_grow_where_the_recipe_says(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_depthwise_gradients_are_those_of_float32() -> None:
     torch.manual_seed(0)
-    encoder = EfficientNetLite0Encoder().train()
+    encoder = EfficientNetLiteEncoder().train()
     depthwise = [m for m in encoder.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
     assert len(depthwise) == 15
     for conv in (conv for conv in depthwise if conv.kernel_size == (5, 5)):

@@ -1,5 +1,6 @@
-"""Encoders: one from scratch, torchvision's ResNets, and EfficientNet-Lite0."""
+"""Encoders: one from scratch, torchvision's ResNets, and the smaller EfficientNet-Lites."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -154,15 +155,14 @@ class _InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
 
-class EfficientNetLite0Encoder(Encoder):
-    """EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946, in TensorFlow's Lite variant).
+class EfficientNetLiteEncoder(Encoder):
+    """An EfficientNet-Lite (Tan & Le 2019, arXiv:1905.11946, in TensorFlow's Lite variant).
 
-    The last stage (320 channels) and the classifier are left out: a sixth of the weights for
-    features that are as coarse as those of the stage before.
+    The last stage (320 channels in Lite0) and the classifier are left out: a sixth of the weights
+    for features that are as coarse as those of the stage before.
     """
 
-    _CHANNELS = (16, 24, 40, 112, 192)
-    # expand, outputs, repeats, kernel, stride of the first
+    # expand, outputs, repeats, kernel, stride of the first; in Lite0
     _STAGES = (
         (1, 16, 1, 3, 1),
         (6, 24, 2, 3, 2),
@@ -173,20 +173,23 @@ class EfficientNetLite0Encoder(Encoder):
     )
     _TAPS = (0, 1, 2, 4, 5)  # the last stage at each stride
 
-    def __init__(self, stages: int = 5) -> None:
+    def __init__(self, name: str = "efficientnet_lite0", stages: int = 5) -> None:
         super().__init__()
-        self.channels = self._CHANNELS[:stages]
+        width, depth = EFFICIENTNET_LITES[name]
         self.normalize = GrayAsRGB([127 / 255] * 3, [128 / 255] * 3)  # (x*255 - 127) / 128
-        self.stem_channels = 32
+        self.stem_channels = 32  # in each of them, as the first stage has one block
         self.stem = _ConvBN(3, self.stem_channels, 3, 2)
-        inputs, parts = self.stem_channels, []
-        for expand, outputs, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:
+        inputs, parts, channels = self.stem_channels, [], []
+        for expand, least, repeats, kernel, stride in self._STAGES[: self._TAPS[stages - 1] + 1]:
+            outputs = int(least * width + 4) // 8 * 8
             blocks = [_InvertedResidual(inputs, outputs, expand, kernel, stride)]
-            for _ in range(repeats - 1):
+            for _ in range(math.ceil(repeats * depth) - 1 if repeats > 1 else 0):
                 blocks.append(_InvertedResidual(outputs, outputs, expand, kernel, 1))
             parts.append(nn.Sequential(*blocks))
+            channels.append(outputs)
             inputs = outputs
         self.stages = nn.ModuleList(parts)
+        self.channels = tuple(channels[tap] for tap in self._TAPS[:stages])
 
     def forward(self, L: Tensor, hints: Tensor | None = None) -> list[Tensor]:
         """See Encoder."""
@@ -220,14 +223,20 @@ def part_of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
-PretrainedEncoder = ResNetEncoder | EfficientNetLite0Encoder
+PretrainedEncoder = ResNetEncoder | EfficientNetLiteEncoder
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-PRETRAINED = (*RESNETS, "efficientnet_lite0")
+EFFICIENTNET_LITES = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
+}
+"""Their multipliers of width and depth."""
+PRETRAINED = (*RESNETS, *EFFICIENTNET_LITES)
 """The encoders that `--encoder-weights` can fill."""
 
-INSTALLED = ("efficientnet_lite0",)
-"""Those whose published weights are a package, which the extra `train` installs."""
+PACKAGED = tuple(EFFICIENTNET_LITES)
+"""Those that begin with their published weights, which are packages."""
 
 
 def pretrained_encoder(
@@ -239,7 +248,7 @@ def pretrained_encoder(
     """
     if name in RESNETS:
         return ResNetEncoder(name, stages)
-    if name == "efficientnet_lite0":
-        return EfficientNetLite0Encoder(stages)
+    if name in EFFICIENTNET_LITES:
+        return EfficientNetLiteEncoder(name, stages)
     known = ", ".join((*others, *PRETRAINED))
     raise ArgumentError(f"unknown encoder {name!r}; choose one of {known}")

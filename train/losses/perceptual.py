@@ -7,14 +7,10 @@ import torchvision
 from torch import Tensor, nn
 
 from ...runtime.errors import ArgumentError, ModelError
-from ..checkpoints.pretrained import read_weights
+from ..architectures.encoders import EfficientNetLiteEncoder
+from ..checkpoints.pretrained import State, read_weights
 from .lab import lab_to_rgb
 
-# After which layers of torchvision's `features` the two pictures are compared, as LPIPS does.
-_TAPS = {
-    "squeezenet1_1": (2, 5, 8, 10, 11, 12, 13),
-    "vgg16": (4, 9, 16, 23, 30),
-}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, in 0..1
 
 
@@ -26,27 +22,60 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, network: str, weights: str) -> None:
         super().__init__()
-        if network not in _TAPS:
+        if network not in _NETWORKS:
             raise ArgumentError(
-                f"unknown perceptual network {network!r}; choose one of {', '.join(_TAPS)}"
+                f"unknown perceptual network {network!r}; choose one of {', '.join(_NETWORKS)}"
             )
-        net = getattr(torchvision.models, network)(weights=None)
+        state = read_weights(network, weights)
         try:
-            net.load_state_dict(read_weights(network, weights))
+            self.features = _NETWORKS[network](state)
         except RuntimeError as error:
             raise ModelError(f"{weights}: not weights of {network} ({error})") from error
-        cuts = (0, *_TAPS[network])
-        self.slices = nn.ModuleList(net.features[a:b] for a, b in pairwise(cuts))
-        self.normalize = torchvision.transforms.Normalize(_MEAN, _STD)
         self.eval().requires_grad_(requires_grad=False)
 
     def forward(self, L: Tensor, predicted: Tensor, truth: Tensor) -> Tensor:
         """(B, 1, H, W) L*, (B, 2, H, W) predicted and true ab -> scalar, 0 if they are equal."""
         pictures = torch.cat([lab_to_rgb(L, predicted.float()), lab_to_rgb(L, truth)])
-        x = self.normalize(pictures)
-        total: Tensor = x.new_zeros(())
-        for part in self.slices:
-            x = part(x)
-            ours, theirs = nn.functional.normalize(x, dim=1).chunk(2)
+        total: Tensor = pictures.new_zeros(())
+        for seen in self.features(pictures):
+            ours, theirs = nn.functional.normalize(seen, dim=1).chunk(2)
             total = total + (ours - theirs).square().sum(dim=1).mean()
         return total
+
+
+class _Lite(nn.Module):
+    """EfficientNet-Lite0's features at each of its five strides."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.encoder = EfficientNetLiteEncoder()
+        self.encoder.load_pretrained(state)
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in 0..1 -> features; to its normalization L* is a gray of 0..100."""
+        return self.encoder(rgb * 100)  # type: ignore[no-any-return]
+
+
+class _Vgg(nn.Module):
+    """VGG-16's features after the layers that LPIPS compares."""
+
+    _TAPS = (0, 4, 9, 16, 23, 30)
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        net = torchvision.models.vgg16(weights=None)
+        net.load_state_dict(state)
+        self.slices = nn.ModuleList(net.features[a:b] for a, b in pairwise(self._TAPS))
+        self.normalize = torchvision.transforms.Normalize(_MEAN, _STD)
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in 0..1 -> features."""
+        x, seen = self.normalize(rgb), []
+        for part in self.slices:
+            x = part(x)
+            seen.append(x)
+        return seen
+
+
+_NETWORKS = {"efficientnet_lite0": _Lite, "vgg16": _Vgg}
+"""Those that can be a loss; SqueezeNet is none of them, because the bench measures with it."""

@@ -2,52 +2,26 @@
 
 import io
 import json
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.scenes import scene, write_film
+from helpers.references import FFV1, FIRSTS, give, psnr, rgb_of
+from helpers.scenes import write_film
 from helpers.video import (
-    assert_same_luma,
-    content_of,
-    messages_of,
     parts_in,
     read_frames,
-    stop_at,
-    times_of,
 )
 from PIL import Image
 
 from colorize.runtime.color import U8, rgb_to_gray
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import ArgumentError, ColorizeError
+from colorize.runtime.errors import ColorizeError
 from colorize.runtime.steering.references import find_references
-from colorize.runtime.video.options import VideoOptions
 
 Finished = subprocess.CompletedProcess[str]
-FFV1 = VideoOptions(codec="ffv1", segment_frames=8)
-LENGTHS = (20, 12, 16)  # frames of the film's scenes
-FIRSTS = (0, 20, 32)
-
-
-@pytest.fixture(scope="module")
-def truth() -> list[U8]:
-    signs = (1.0, -1.0, 1.0)
-    return [
-        rgb
-        for seed, (length, sign) in enumerate(zip(LENGTHS, signs, strict=True))
-        for rgb in scene(seed, length, sign)
-    ]
-
-
-@pytest.fixture(scope="module")
-def film(truth: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("film") / "film.mkv", truth)
 
 
 @pytest.fixture(scope="module")
@@ -55,39 +29,21 @@ def alone(film: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFac
     """The film as the model alone colors it."""
     target = tmp_path_factory.mktemp("alone") / "out.mkv"
     colorizer.video(film, target, FFV1)
-    return _rgb(target)
-
-
-def _rgb(film: Path) -> list[U8]:
-    return [
-        frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False) for frame in read_frames(film)
-    ]
-
-
-def _psnr(one: U8, other: U8) -> float:
-    error = np.mean((one.astype(float) - other.astype(float)) ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
-
-
-def _give(folder: Path, truth: Sequence[U8], *frames: int) -> Path:
-    folder.mkdir(exist_ok=True)
-    for frame in frames:
-        Image.fromarray(truth[frame]).save(folder / f"ref_{frame:06}.png")
-    return folder
+    return rgb_of(target)
 
 
 def test_a_scene_follows_its_reference_and_the_others_are_the_models(
     film: Path, truth: list[U8], alone: list[U8], colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    references = _give(tmp_path / "refs", truth, 24)
+    references = give(tmp_path / "refs", truth, 24)
     colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
-    colored = _rgb(tmp_path / "out.mkv")
+    colored = rgb_of(tmp_path / "out.mkv")
     for index, (frame, model, true) in enumerate(zip(colored, alone, truth, strict=True)):
         if 20 <= index < 32:
-            assert _psnr(frame, true) > max(30, _psnr(model, true) + 8), index
+            assert psnr(frame, true) > max(30, psnr(model, true) + 8), index
         else:
             np.testing.assert_array_equal(frame, model, err_msg=str(index))
-    assert _psnr(colored[24], truth[24]) > 42
+    assert psnr(colored[24], truth[24]) > 42
     for before, after in zip(read_frames(film), read_frames(tmp_path / "out.mkv"), strict=True):
         assert bytes(before.planes[0]) == bytes(after.planes[0])
 
@@ -97,22 +53,22 @@ def test_two_references_are_better_than_one(
 ) -> None:
     means = []
     for frames in [(0,), (0, 19)]:
-        references = _give(tmp_path / f"refs{len(frames)}", truth, *frames)
+        references = give(tmp_path / f"refs{len(frames)}", truth, *frames)
         target = tmp_path / f"{len(frames)}.mkv"
         colorizer.video(film, target, FFV1, references=references)
-        colored = _rgb(target)
-        means.append(np.mean([_psnr(colored[i], truth[i]) for i in range(1, 19)]))
+        colored = rgb_of(target)
+        means.append(np.mean([psnr(colored[i], truth[i]) for i in range(1, 19)]))
     assert means[1] > means[0] + 1
 
 
 def test_only_the_color_of_a_reference_counts(
     film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
 ) -> None:
-    references = _give(tmp_path / "refs", truth, 0)
+    references = give(tmp_path / "refs", truth, 0)
     gray = np.full_like(truth[0], 90)
     Image.fromarray(gray).save(references / "ref_000000.png")
     colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
-    for frame in _rgb(tmp_path / "out.mkv")[:20:5]:
+    for frame in rgb_of(tmp_path / "out.mkv")[:20:5]:
         spread = frame.astype(int).max(-1) - frame.astype(int).min(-1)
         assert np.median(spread) <= 3
 
@@ -125,12 +81,12 @@ def test_where_a_reference_is_transparent_the_model_decides(
     alpha = np.zeros(truth[0].shape[:2], np.uint8)
     Image.fromarray(np.dstack([truth[0], alpha])).save(references / "ref_0.png")
     colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
-    for frame, model in zip(_rgb(tmp_path / "out.mkv")[:20:5], alone[:20:5], strict=True):
-        assert _psnr(frame, model) > 35
+    for frame, model in zip(rgb_of(tmp_path / "out.mkv")[:20:5], alone[:20:5], strict=True):
+        assert psnr(frame, model) > 35
 
 
 def test_strokes_lie_over_the_reference(truth: list[U8], tmp_path: Path) -> None:
-    references = _give(tmp_path / "refs", truth, 3)
+    references = give(tmp_path / "refs", truth, 3)
     strokes = np.zeros((*truth[3].shape[:2], 4), np.uint8)
     strokes[:20, :20] = (0, 0, 255, 255)
     Image.fromarray(strokes).save(references / "ref_000003_hints.png")
@@ -237,126 +193,9 @@ def test_extracted_references_change_nothing_but_the_motion_of_colors(
 ) -> None:
     made = colorizer.extract_references(film, tmp_path / "refs")
     colorizer.video(film, tmp_path / "out.mkv", FFV1, references=tmp_path / "refs")
-    colored = _rgb(tmp_path / "out.mkv")
+    colored = rgb_of(tmp_path / "out.mkv")
     for own in (each.chosen[0] for each in made.scenes):
-        assert _psnr(colored[own], alone[own]) > 30
-
-
-@pytest.fixture(scope="module")
-def given(truth: list[U8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _give(tmp_path_factory.mktemp("given"), truth, 3, 17, 24, 45)
-
-
-@pytest.fixture(scope="module")
-def unbroken_with_references(
-    film: Path, given: Path, colorizer: Colorizer, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    target = tmp_path_factory.mktemp("whole") / "out.mkv"
-    colorizer.video(film, target, FFV1, references=given)
-    return target
-
-
-@pytest.mark.parametrize("frames", [11, 30, 41])
-def test_a_stopped_run_resumes_to_the_same_frames(
-    frames: int,
-    film: Path,
-    given: Path,
-    unbroken_with_references: Path,
-    colorizer: Colorizer,
-    tmp_path: Path,
-) -> None:
-    target = tmp_path / "out.mkv"
-    with pytest.raises(KeyboardInterrupt):
-        colorizer.video(film, target, FFV1, stop_at(frames), references=given)
-    report = colorizer.video(film, target, FFV1, references=given)
-    assert 0 < report.resumed < frames
-    assert content_of(target) == content_of(unbroken_with_references)
-
-
-KILLED = """
-import os, signal, sys
-from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.video.options import VideoOptions
-
-def kill(progress):
-    if progress.frames == 37:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-source, target, model, references = sys.argv[1:]
-with Colorizer(model, backend="openvino", precision="fp32") as colorizer:
-    options = VideoOptions(codec="ffv1", segment_frames=8)
-    colorizer.video(source, target, options, kill, references=references)
-"""
-
-
-def test_a_killed_run_resumes_to_the_same_frames(
-    film: Path,
-    given: Path,
-    unbroken_with_references: Path,
-    tiny_model: Path,
-    colorizer: Colorizer,
-    tmp_path: Path,
-) -> None:
-    target = tmp_path / "out.mkv"
-    words = [str(word) for word in (film, target, tiny_model, given)]
-    process = subprocess.run([sys.executable, "-c", KILLED, *words], check=False, timeout=120)
-    assert process.returncode == -signal.SIGKILL
-    report = colorizer.video(film, target, FFV1, references=given)
-    assert report.resumed in (16, 24, 32)
-    assert content_of(target) == content_of(unbroken_with_references)
-
-
-def test_a_pipe_gets_the_frames_of_the_file(
-    film: Path, given: Path, unbroken_with_references: Path, colorizer: Colorizer, tmp_path: Path
-) -> None:
-    target = tmp_path / "out.y4m"
-    with target.open("wb") as stream:
-        colorizer.video(film, stream, VideoOptions(segment_frames=8), references=given)
-    piped = [planes for _, planes in content_of(target)]
-    assert piped == [planes for _, planes in content_of(unbroken_with_references)]
-
-
-@pytest.mark.slow
-def test_a_repainted_reference_recolors_only_what_depends_on_it(
-    film: Path, truth: list[U8], colorizer: Colorizer, tmp_path: Path
-) -> None:
-    references = _give(tmp_path / "refs", truth, 3, 17, 24, 45)
-    target = tmp_path / "out.mkv"
-    report = colorizer.video(film, target, FFV1, references=references)
-    assert "0 of 6 segments were reused" in messages_of(report)[-1]
-    report = colorizer.video(film, target, FFV1, references=references)
-    assert (report.frames, report.resumed) == (48, 48)
-    before = content_of(target)
-    painted = truth[24][..., ::-1].copy()
-    Image.fromarray(painted).save(references / "ref_000024.png")
-    report = colorizer.video(film, target, FFV1, references=references)
-    assert "3 of 6 segments were reused" in messages_of(report)[-1]
-    after = content_of(target)
-    changed = {index for index in range(48) if before[index] != after[index]}
-    assert changed == set(range(20, 32))
-    colorizer.video(film, tmp_path / "fresh.mkv", FFV1, references=references)
-    assert after == content_of(tmp_path / "fresh.mkv")
-    (references / "ref_000024.png").unlink()
-    report = colorizer.video(film, target, FFV1, references=references, keep_segments=False)
-    assert report.resumed == 24
-    assert parts_in(tmp_path) == [path for path in parts_in(tmp_path) if "fresh" in path.name]
-
-
-def test_a_stretch_has_the_colors_of_the_whole(
-    film: Path, given: Path, unbroken_with_references: Path, colorizer: Colorizer, tmp_path: Path
-) -> None:
-    options = replace(FFV1, start=28 / 25, duration=4 / 25)
-    report = colorizer.video(film, tmp_path / "out.mkv", options, references=given)
-    assert report.frames == 4
-    assert not parts_in(tmp_path)
-    shown = read_frames(tmp_path / "out.mkv")
-    assert [float(time) for time in times_of(shown)] == [0, 0.04, 0.08, 0.12]
-    assert_same_luma(read_frames(film)[28:32], shown)
-    whole = _rgb(unbroken_with_references)[28:32]
-    with pytest.raises(ArgumentError, match="none of its frames begins so late"):
-        colorizer.video(film, tmp_path / "no.mkv", replace(FFV1, start=2), references=given)
-    # Its reference, frame 24, is outside of it.
-    assert all(_psnr(a, b) > 35 for a, b in zip(_rgb(tmp_path / "out.mkv"), whole, strict=True))
+        assert psnr(colored[own], alone[own]) > 30
 
 
 def test_a_dry_run_lists_scenes_with_their_references_and_colors_nothing(
@@ -398,7 +237,7 @@ def test_references_of_a_film_that_players_turn_are_upright(
     assert np.corrcoef(gray.ravel(), rgb_to_gray(shown).ravel())[0, 1] > 0.9
     Image.fromarray(shown).save(given)
     colorizer.video(film, tmp_path / "out.mkv", FFV1, references=tmp_path / "refs")
-    assert min(_psnr(a, b) for a, b in zip(_rgb(tmp_path / "out.mkv"), truth, strict=False)) > 28
+    assert min(psnr(a, b) for a, b in zip(rgb_of(tmp_path / "out.mkv"), truth, strict=False)) > 28
 
 
 def test_commands_for_references(
@@ -409,8 +248,8 @@ def test_commands_for_references(
     tmp_path: Path,
 ) -> None:
     references = tmp_path / "refs"
-    _give(references, truth)
-    _give(references / "film.mkv", truth, 24)
+    give(references, truth)
+    give(references / "film.mkv", truth, 24)
     other = write_film(tmp_path / "other.mkv", truth[:4])
     inputs = (film, other, folder / "photo.png")
     done = colorize_run(
@@ -419,7 +258,7 @@ def test_commands_for_references(
     assert done.returncode == 0
     assert "other.mkv: has no references" in done.stderr
     assert "photographs are colored without" in done.stderr
-    assert _psnr(_rgb(tmp_path / "out" / "film_colorized.mkv")[24], truth[24]) > 42
+    assert psnr(rgb_of(tmp_path / "out" / "film_colorized.mkv")[24], truth[24]) > 42
     parts = parts_in(tmp_path / "out")
     assert [path.name.split(".")[1] for path in parts] == ["film_colorized"]
 
