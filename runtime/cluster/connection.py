@@ -4,8 +4,10 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ..command import require_extra
@@ -24,6 +26,8 @@ _QUIET = {
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_TOKEN_MODE, _OWN_TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN = ".ray/auth_token"  # in the home folder; Ray makes it when it first starts a cluster
 
 
 @contextmanager
@@ -38,6 +42,8 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     require_extra("cluster", ["ray"])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if address != "local":
+        _use_token()
     import ray
 
     if ray.is_initialized():
@@ -45,7 +51,9 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
         return
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
+        given = _arguments(address, cores)
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises plain ones too
         raise _refusal(address, error) from error
     finally:
@@ -55,6 +63,15 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _use_token() -> None:
+    """Show a running cluster the token of this machine, if there is one.
+
+    `ray start` asks for it where there is one. A program that joins shows none unless told to.
+    """
+    if any(os.environ.get(name) for name in _OWN_TOKENS) or (Path.home() / _TOKEN).is_file():
+        os.environ.setdefault(_TOKEN_MODE, "token")
 
 
 def _arguments(address: str, cores: int | None) -> dict[str, Any]:
@@ -101,4 +118,9 @@ def _refusal(address: str, error: Exception) -> EngineError:
         )
     if "ersion mismatch" in reason:
         reason = f"has other versions: {reason}; install the same on all nodes"
+    elif isinstance(error, ConnectionError) or "Unauthenticated" in reason:
+        reason += (
+            f"; does the cluster ask for a token? Copy ~/{_TOKEN} from its head, or set "
+            f"{_OWN_TOKENS[0]}"
+        )
     return EngineError(f"--cluster {address}: {reason}")

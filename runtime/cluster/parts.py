@@ -11,7 +11,7 @@ from itertools import count, groupby, pairwise
 from typing import BinaryIO
 
 _LEAST_LANE = 4  # segments: of less, too much would be done twice
-_LEAST, _MOST = 2, 16  # segments of a part: each is a task, and what a dead worker loses
+_LEAST, _MOST = 3, 16  # segments of a part: each is a task, and what a dead worker loses
 _WORTH = 0.5  # of a segment: what a beginning from a cut takes, about
 
 

@@ -1,6 +1,7 @@
 """What --cluster cannot do: one line and exit code 2, before any work."""
 
 import importlib.util
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -125,11 +126,57 @@ def test_what_ray_refuses(
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
 
 
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize(
+    ("address", "token", "mode"),
+    [("auto", True, "token"), ("auto", False, None), ("local", True, None)],
+)
+def test_a_running_cluster_is_shown_the_token_of_this_machine(
+    address: str,
+    token: bool,
+    mode: str | None,
+    colorize_run: ColorizeRun,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+
+    def refuse(**_: object) -> None:
+        seen.append(os.environ.get("RAY_AUTH_MODE"))
+        raise ConnectionError("ray client connection timeout")
+
+    seen = list[str | None]()
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is as before in the end
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("0123")
+    monkeypatch.setattr(ray, "init", refuse)
+    run = colorize_run(photo, "--cluster", address, "--list-devices")
+    assert seen == [mode]
+    _assert_refused(run, "does the cluster ask for a token? Copy ~/.ray/auth_token from its head")
+
+
 def test_other_versions_on_a_node_are_refused_with_its_name() -> None:
-    own = facts().versions
+    own = facts("openvino").versions
     crew.refuse_other_versions(own, dict(own), "attic")
     with pytest.raises(EngineError, match=r"node attic has av 1\.0, and .* has .*: install"):
         crew.refuse_other_versions(own, {**own, "av": "1.0"}, "attic")
     missing = {name: version for name, version in own.items() if name != "openvino"}
     with pytest.raises(EngineError, match=r"the node attic has openvino not at all"):
         crew.refuse_other_versions(own, missing, "attic")
+
+
+def test_the_version_of_the_engine_in_use_counts_and_no_other() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    own = facts("onnxruntime").versions
+    assert own["onnxruntime"] == onnxruntime.__version__
+    assert "openvino" not in own
+    other = {**own, "onnxruntime": "1.0"}
+    with pytest.raises(
+        EngineError, match=r"node attic has onnxruntime 1\.0, and .* has .*: instal"
+    ):
+        crew.refuse_other_versions(own, other, "attic")

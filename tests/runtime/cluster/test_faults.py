@@ -152,8 +152,6 @@ def test_a_head_that_is_killed_goes_on_where_it_was(
         "from colorize.runtime import cli\n"
         "made = o.VideoOptions\n"
         "cli.VideoOptions = lambda **given: made(**given, segment_frames=16)\n"
-        "from colorize.runtime.cluster import films\n"
-        "films._LEAST_SEGMENTS = 2\n"
         "cli.main()\n"
     )
     known = ["--model", str(tiny_model), "--backend", "openvino", "--codec", "ffv1"]
