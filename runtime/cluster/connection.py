@@ -120,7 +120,7 @@ def _refusal(address: str, error: Exception) -> EngineError:
         reason = f"has other versions: {reason}; install the same on all nodes"
     elif isinstance(error, ConnectionError) or "Unauthenticated" in reason:
         reason += (
-            f"; does the cluster ask for a token? Copy ~/{_TOKEN} from its head, or set "
+            f"; is it another service, or asks for a token? Copy ~/{_TOKEN} from its head, or set "
             f"{_OWN_TOKENS[0]}"
         )
     return EngineError(f"--cluster {address}: {reason}")

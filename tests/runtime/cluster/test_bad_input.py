@@ -157,7 +157,7 @@ def test_a_running_cluster_is_shown_the_token_of_this_machine(
     monkeypatch.setattr(ray, "init", refuse)
     run = colorize_run(photo, "--cluster", address, "--list-devices")
     assert seen == [mode]
-    _assert_refused(run, "does the cluster ask for a token? Copy ~/.ray/auth_token from its head")
+    _assert_refused(run, "or asks for a token? Copy ~/.ray/auth_token from its head")
 
 
 def test_other_versions_on_a_node_are_refused_with_its_name() -> None:
