@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 _TOKEN_MODE, _OWN_TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # any that takes an empty message
+_CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
+_NOTED = Path("/tmp/ray/ray_current_cluster")
 _TOKEN = ".ray/auth_token"  # in the home folder; Ray makes it when it first starts a cluster
 
 
@@ -42,13 +46,13 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     require_extra("cluster", ["ray"])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if address != "local":
-        _use_token()
-    import ray
-
-    if ray.is_initialized():
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
+    if address != "local":
+        _find(address)
+    import ray
+
     before = signal.getsignal(signal.SIGTERM)
     try:
         given = _arguments(address, cores)
@@ -65,32 +69,47 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _use_token() -> None:
-    """Show a running cluster the token of this machine, if there is one.
-
-    `ray start` asks for it where there is one. A program that joins shows none unless told to.
-    """
-    if any(os.environ.get(name) for name in _OWN_TOKENS) or (Path.home() / _TOKEN).is_file():
-        os.environ.setdefault(_TOKEN_MODE, "token")
-
-
 def _arguments(address: str, cores: int | None) -> dict[str, Any]:
     if address == "local":
         own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         cores = cores or own or 1
         store = max(_STORE_BYTES * cores, _LEAST_STORE)
         return {"address": "local", "num_cpus": cores, "object_store_memory": store}
-    if address != "auto":
-        _await_answer(address)
     return {"address": address}
 
 
-def _await_answer(address: str) -> None:
-    """Wait until something that speaks gRPC, as Ray does, answers at ADDRESS; EngineError if not.
+def _find(address: str) -> None:
+    """Wait for the cluster at ADDRESS; show it the token of this machine if it asks for one.
 
-    Ray's own attempts would take minutes, and end the process.
+    A program that joins shows none unless told to; a cluster that asks for none could not answer it
+    then. Raises what `_await_answer` raises.
     """
-    place = address.removeprefix(_CLIENT)
+    place = _running() if address == "auto" else address
+    if place is None:
+        return
+    asks = _await_answer(address, place)
+    known = any(os.environ.get(name) for name in _OWN_TOKENS) or (Path.home() / _TOKEN).is_file()
+    if asks and known:
+        os.environ.setdefault(_TOKEN_MODE, "token")
+
+
+def _running() -> str | None:
+    """Return the address that `ray start` noted on this machine, if there is one."""
+    try:
+        noted = _NOTED.read_text(encoding="utf-8").strip()
+    except OSError:
+        noted = ""
+    place = os.environ.get("RAY_ADDRESS") or noted
+    return place if ":" in place else None
+
+
+def _await_answer(address: str, place: str) -> bool:
+    """Wait until something that speaks gRPC, as Ray does, answers at PLACE; EngineError if not.
+
+    Return whether it asks for a token. Ray's own attempts would take minutes, and end the process.
+    """
+    method = _CLIENT_METHOD if place.startswith(_CLIENT) else _METHOD
+    place = place.removeprefix(_CLIENT)
     if ":" not in place:
         raise ArgumentError(
             f"--cluster {address}: is no address; give local, auto, HOST:{_PORT} or ray://HOST:10001"
@@ -100,13 +119,17 @@ def _await_answer(address: str) -> None:
     channel = grpc.insecure_channel(place)
     try:
         grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
+        channel.unary_unary(method)(b"", timeout=TIMEOUT)
     except grpc.FutureTimeoutError as error:
         raise EngineError(
             f"--cluster {address}: nothing answered within {TIMEOUT:.0f} seconds; is the cluster "
             "running (ray status), and is the port open?"
         ) from error
+    except grpc.RpcError as error:
+        return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
     finally:
         channel.close()
+    return False
 
 
 def _refusal(address: str, error: Exception) -> EngineError:

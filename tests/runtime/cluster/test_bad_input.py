@@ -4,7 +4,8 @@ import importlib.util
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,15 +127,45 @@ def test_what_ray_refuses(
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
 
 
+@pytest.fixture
+def answers() -> Iterator[Callable[..., str]]:
+    """`answers(asks=True)`: the address of a service that asks for a token, as Ray does."""
+    import grpc
+
+    def serve(*, asks: bool) -> str:
+        def answer(_: bytes, context: Any) -> bytes:
+            if asks:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, "token is missing")
+            return b""
+
+        class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
+            def service(self, _: Any) -> Any:
+                return grpc.unary_unary_rpc_method_handler(answer)
+
+        server = grpc.server(ThreadPoolExecutor(1), handlers=(Handler(),))
+        servers.append(server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        return f"127.0.0.1:{port}"
+
+    servers = list[Any]()
+    yield serve
+    for server in servers:
+        server.stop(None).wait()
+
+
 @pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("way", ["auto", "", "ray://"])
 @pytest.mark.parametrize(
-    ("address", "token", "mode"),
-    [("auto", True, "token"), ("auto", False, None), ("local", True, None)],
+    ("asks", "has", "mode"),
+    [(True, True, "token"), (True, False, None), (False, True, None)],
 )
-def test_a_running_cluster_is_shown_the_token_of_this_machine(
-    address: str,
-    token: bool,
+def test_a_cluster_that_asks_for_a_token_is_shown_that_of_this_machine(
+    way: str,
+    asks: bool,
+    has: bool,
     mode: str | None,
+    answers: Callable[..., str],
     colorize_run: ColorizeRun,
     photo: Path,
     tmp_path: Path,
@@ -147,14 +178,18 @@ def test_a_running_cluster_is_shown_the_token_of_this_machine(
         raise ConnectionError("ray client connection timeout")
 
     seen = list[str | None]()
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
         monkeypatch.setenv(name, "")  # so that it is as before in the end
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    if token:
+    if has:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray" / "auth_token").write_text("0123")
     monkeypatch.setattr(ray, "init", refuse)
+    place = answers(asks=asks)
+    (tmp_path / "noted").write_text(place)
+    monkeypatch.setattr(connection, "_NOTED", tmp_path / "noted")
+    address = way if way == "auto" else way + place
     run = colorize_run(photo, "--cluster", address, "--list-devices")
     assert seen == [mode]
     _assert_refused(run, "or asks for a token? Copy ~/.ray/auth_token from its head")
