@@ -82,15 +82,23 @@ def _find(address: str) -> None:
     """Wait for the cluster at ADDRESS; show it the token of this machine if it asks for one.
 
     A program that joins shows none unless told to; a cluster that asks for none could not answer it
-    then. Raises what `_await_answer` raises.
+    then. Raises what `_await_answer` raises, and EngineError if there is no token.
     """
     place = _running() if address == "auto" else address
     if place is None:
         return
     asks = _await_answer(address, place)
-    known = any(os.environ.get(name) for name in _OWN_TOKENS) or (Path.home() / _TOKEN).is_file()
-    if asks and known:
-        os.environ.setdefault(_TOKEN_MODE, "token")
+    if not asks or _TOKEN_MODE in os.environ:
+        return
+    if (
+        not any(os.environ.get(name) for name in _OWN_TOKENS)
+        and not (Path.home() / _TOKEN).is_file()
+    ):
+        raise EngineError(
+            f"--cluster {address}: asks for a token, and this machine has none: copy ~/{_TOKEN} "
+            f"from its head, or set {_OWN_TOKENS[0]}"
+        )
+    os.environ[_TOKEN_MODE] = "token"
 
 
 def _running() -> str | None:
@@ -141,9 +149,6 @@ def _refusal(address: str, error: Exception) -> EngineError:
         )
     if "ersion mismatch" in reason:
         reason = f"has other versions: {reason}; install the same on all nodes"
-    elif isinstance(error, ConnectionError) or "Unauthenticated" in reason:
-        reason += (
-            f"; is it another service, or asks for a token? Copy ~/{_TOKEN} from its head, or set "
-            f"{_OWN_TOKENS[0]}"
-        )
+    elif isinstance(error, ConnectionError) and os.environ.get(_TOKEN_MODE) == "token":
+        reason += f"; has its head the same ~/{_TOKEN} as this machine?"
     return EngineError(f"--cluster {address}: {reason}")

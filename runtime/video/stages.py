@@ -45,14 +45,14 @@ def colored_pictures(
     """Yield the pictures that follow START in color; decoding and the network work ahead.
 
     STORED turns the layout of the source's frames into the one in which they are written. MOST is
-    how many are wanted; what fills their last batch comes too.
+    how many are wanted, in whole batches.
     """
     reader = VideoReader(run.source, run.container)
     with steering.follow(run, start) as frames:
         colorizer = FrameColorizer(run, start, network, guide, frames, stored)
         pictures = run.stretch.pictures(reader, frames.first, start.position)
         if most is not None:
-            pictures = islice(pictures, most + -most % run.settings.batch)
+            pictures = islice(pictures, most)
         pictures = run.watch.timed("decode", pictures)
         decoded = prefetch(pictures, 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.

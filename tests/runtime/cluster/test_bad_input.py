@@ -157,14 +157,24 @@ def answers() -> Iterator[Callable[..., str]]:
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("way", ["auto", "", "ray://"])
 @pytest.mark.parametrize(
-    ("asks", "has", "mode"),
-    [(True, True, "token"), (True, False, None), (False, True, None)],
+    ("asks", "has", "modes", "said"),
+    [
+        (
+            True,
+            True,
+            ["token"],
+            "timeout; has its head the same ~/.ray/auth_token as this machine?",
+        ),
+        (True, False, [], "asks for a token, and this machine has none: copy ~/.ray/auth_token"),
+        (False, True, [None], "ray client connection timeout\n"),
+    ],
 )
 def test_a_cluster_that_asks_for_a_token_is_shown_that_of_this_machine(
     way: str,
     asks: bool,
     has: bool,
-    mode: str | None,
+    modes: list[str | None],
+    said: str,
     answers: Callable[..., str],
     colorize_run: ColorizeRun,
     photo: Path,
@@ -191,8 +201,8 @@ def test_a_cluster_that_asks_for_a_token_is_shown_that_of_this_machine(
     monkeypatch.setattr(connection, "_NOTED", tmp_path / "noted")
     address = way if way == "auto" else way + place
     run = colorize_run(photo, "--cluster", address, "--list-devices")
-    assert seen == [mode]
-    _assert_refused(run, "or asks for a token? Copy ~/.ray/auth_token from its head")
+    assert seen == modes
+    _assert_refused(run, said)
 
 
 def test_other_versions_on_a_node_are_refused_with_its_name() -> None:
