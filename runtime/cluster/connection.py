@@ -16,6 +16,7 @@ from ..errors import ArgumentError, EngineError
 
 TIMEOUT = 30.0
 """Seconds for a cluster to answer."""
+_NEAR = 5.0  # seconds for one that is noted on this machine
 _STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is less
 _LEAST_STORE = 256 << 20
 _PORT = 6379  # of Ray's own control service
@@ -87,7 +88,12 @@ def _find(address: str) -> None:
     place = _running() if address == "auto" else address
     if place is None:
         return
-    asks = _await_answer(address, place)
+    try:
+        asks = _await_answer(address, place, _NEAR if address == "auto" else TIMEOUT)
+    except EngineError:
+        if address != "auto":
+            raise
+        return  # a cluster that has ended; Ray says so at once
     if not asks or _TOKEN_MODE in os.environ:
         return
     if (
@@ -111,8 +117,8 @@ def _running() -> str | None:
     return place if ":" in place else None
 
 
-def _await_answer(address: str, place: str) -> bool:
-    """Wait until something that speaks gRPC, as Ray does, answers at PLACE; EngineError if not.
+def _await_answer(address: str, place: str, seconds: float) -> bool:
+    """Wait SECONDS for something that speaks gRPC, as Ray does, at PLACE; EngineError if not.
 
     Return whether it asks for a token. Ray's own attempts would take minutes, and end the process.
     """
@@ -126,11 +132,11 @@ def _await_answer(address: str, place: str) -> bool:
 
     channel = grpc.insecure_channel(place)
     try:
-        grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
-        channel.unary_unary(method)(b"", timeout=TIMEOUT)
+        grpc.channel_ready_future(channel).result(timeout=seconds)
+        channel.unary_unary(method)(b"", timeout=seconds)
     except grpc.FutureTimeoutError as error:
         raise EngineError(
-            f"--cluster {address}: nothing answered within {TIMEOUT:.0f} seconds; is the cluster "
+            f"--cluster {address}: nothing answered within {seconds:.0f} seconds; is the cluster "
             "running (ray status), and is the port open?"
         ) from error
     except grpc.RpcError as error:

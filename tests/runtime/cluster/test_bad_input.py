@@ -89,6 +89,25 @@ def test_an_address_where_nothing_answers(
 
 
 @pytest.mark.usefixtures("outside")
+def test_a_noted_cluster_that_has_ended_is_left_to_ray(
+    colorize_run: ColorizeRun, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setattr(connection, "_NEAR", 0.1)
+    monkeypatch.setattr(connection, "_NOTED", tmp_path / "noted")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (tmp_path / "noted").write_text(f"127.0.0.1:{silent.getsockname()[1]}")
+        run = colorize_run(photo, "--cluster", "auto", "--list-devices")
+    _assert_refused(run, "no Ray cluster runs on this machine; start one with: ray start --head")
+
+
+@pytest.mark.usefixtures("outside")
 def test_a_word_that_is_no_address(colorize_run: ColorizeRun, photo: Path) -> None:
     run = colorize_run(photo, "--cluster", "attic", "--list-devices")
     _assert_refused(run, "--cluster attic: is no address; give local, auto, HOST:6379 or ray://")
