@@ -5,17 +5,18 @@ Example: python -m colorize.bench.cluster.scaling --frame-seconds 0.28
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from ...runtime.cluster.parts import parts_of
 from ...runtime.command import Command
 from ..options import DEFAULTS_SHOWN, POSITIVE
 
-_SEGMENT, _LEAST, _MOST, _A_WORKER = 240, 4, 16, 4
-"""Frames of a segment; segments of a stretch; stretches a worker: as cluster.films has them."""
-_SOUGHT = 250  # frames that are decoded again where a position is sought, twice a stretch
+_SEGMENT = 240  # frames
+_SOUGHT = 250  # frames that are decoded again where a position is sought
 _LOOKED = 288  # frames that are searched for a cut
 _PROGRESS = 30  # frames of a message
 _PART = 8e6  # bytes of a message
@@ -52,18 +53,23 @@ class Plan:
 def plan(frames: int, rate: float, workers: int, measured: Measured) -> Plan:
     """Return how FRAMES, RATE a second, go through WORKERS.
 
-    Stretches are cut as `cluster.films` cuts them; all take equally long, and go out in rounds.
+    Stretches are cut as `cluster.films` cuts them, and each worker goes through its lane of them.
     """
     segments = math.ceil(frames / _SEGMENT)
-    length = min(max(math.ceil(segments / (_A_WORKER * workers)), _LEAST), _MOST)
-    stretches = math.ceil(segments / length)
-    own = length * _SEGMENT * measured.frame_seconds
+    parts = parts_of(range(segments), segments, workers, None)
+    begins = [part.first for part in parts if part.begins_lane]
+    lengths = [end - begin for begin, end in pairwise([*begins, segments])]
     since_cut = measured.cut_seconds * rate / 2
-    lead = (2 * _SOUGHT + _LOOKED) * measured.decode_seconds + since_cut * measured.frame_seconds
-    rounds = math.ceil(stretches / workers)
+    sought = _SOUGHT * measured.decode_seconds
+    looked = _LOOKED * measured.decode_seconds + since_cut * measured.frame_seconds
+    # At the film's begin nothing is sought; before other lanes twice, before other stretches once.
+    twice = (len(parts) - 1) * sought + (len(lengths) - 1) * (sought + looked)
+    own = segments * _SEGMENT * measured.frame_seconds
+    following = (len(parts) / len(lengths) - 1) * sought
+    lead = 2 * sought + looked if len(lengths) > 1 else 0.0
+    coloring = max(lengths) * _SEGMENT * measured.frame_seconds + lead + following
     size = frames * measured.frame_bytes / 1e6
     join = 2 * size / measured.disk_mb  # the parts are read, and the film is written
-    coloring = rounds * (own + lead)
     messages = frames / _PROGRESS + size * 1e6 / _PART + 2 * segments
     head = (messages * measured.message_ms + size * measured.megabyte_ms) / 1000 / coloring
     rates = {
@@ -75,10 +81,10 @@ def plan(frames: int, rate: float, workers: int, measured: Measured) -> Plan:
     slower = max(rates[worst], 1.0)  # all wait for what is full
     return Plan(
         workers,
-        stretches,
+        len(parts),
         coloring * slower + join,
-        stretches / (rounds * workers),
-        lead / (own + lead),
+        (own + twice) / (coloring * workers),
+        twice / (own + twice),
         head,
         size / coloring,
         worst if rates[worst] > 1 else "",

@@ -3,9 +3,12 @@
 import logging
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ..command import require_extra
@@ -13,6 +16,7 @@ from ..errors import ArgumentError, EngineError
 
 TIMEOUT = 30.0
 """Seconds for a cluster to answer."""
+_NEAR = 5.0  # seconds for one that is noted on this machine
 _STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is less
 _LEAST_STORE = 256 << 20
 _PORT = 6379  # of Ray's own control service
@@ -24,6 +28,11 @@ _QUIET = {
     "RAY_worker_niceness": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_TOKEN_MODE, _OWN_TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # any that takes an empty message
+_CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
+_NOTED = Path("/tmp/ray/ray_current_cluster")
+_TOKEN = ".ray/auth_token"  # in the home folder; Ray makes it when it first starts a cluster
 
 
 @contextmanager
@@ -38,14 +47,18 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     require_extra("cluster", ["ray"])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    import ray
-
-    if ray.is_initialized():
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
+    if address != "local":
+        _find(address)
+    import ray
+
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(**_arguments(address, cores), log_to_driver=False, logging_level=logging.ERROR)
+        given = _arguments(address, cores)
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises plain ones too
         raise _refusal(address, error) from error
     finally:
@@ -63,17 +76,54 @@ def _arguments(address: str, cores: int | None) -> dict[str, Any]:
         cores = cores or own or 1
         store = max(_STORE_BYTES * cores, _LEAST_STORE)
         return {"address": "local", "num_cpus": cores, "object_store_memory": store}
-    if address != "auto":
-        _await_answer(address)
     return {"address": address}
 
 
-def _await_answer(address: str) -> None:
-    """Wait until something that speaks gRPC, as Ray does, answers at ADDRESS; EngineError if not.
+def _find(address: str) -> None:
+    """Wait for the cluster at ADDRESS; show it the token of this machine if it asks for one.
 
-    Ray's own attempts would take minutes, and end the process.
+    A program that joins shows none unless told to; a cluster that asks for none could not answer it
+    then. Raises what `_await_answer` raises, and EngineError if there is no token.
     """
-    place = address.removeprefix(_CLIENT)
+    place = _running() if address == "auto" else address
+    if place is None:
+        return
+    try:
+        asks = _await_answer(address, place, _NEAR if address == "auto" else TIMEOUT)
+    except EngineError:
+        if address != "auto":
+            raise
+        return  # a cluster that has ended; Ray says so at once
+    if not asks or _TOKEN_MODE in os.environ:
+        return
+    if (
+        not any(os.environ.get(name) for name in _OWN_TOKENS)
+        and not (Path.home() / _TOKEN).is_file()
+    ):
+        raise EngineError(
+            f"--cluster {address}: asks for a token, and this machine has none: copy ~/{_TOKEN} "
+            f"from its head, or set {_OWN_TOKENS[0]}"
+        )
+    os.environ[_TOKEN_MODE] = "token"
+
+
+def _running() -> str | None:
+    """Return the address that `ray start` noted on this machine, if there is one."""
+    try:
+        noted = _NOTED.read_text(encoding="utf-8").strip()
+    except OSError:
+        noted = ""
+    place = os.environ.get("RAY_ADDRESS") or noted
+    return place if ":" in place else None
+
+
+def _await_answer(address: str, place: str, seconds: float) -> bool:
+    """Wait SECONDS for something that speaks gRPC, as Ray does, at PLACE; EngineError if not.
+
+    Return whether it asks for a token. Ray's own attempts would take minutes, and end the process.
+    """
+    method = _CLIENT_METHOD if place.startswith(_CLIENT) else _METHOD
+    place = place.removeprefix(_CLIENT)
     if ":" not in place:
         raise ArgumentError(
             f"--cluster {address}: is no address; give local, auto, HOST:{_PORT} or ray://HOST:10001"
@@ -82,14 +132,18 @@ def _await_answer(address: str) -> None:
 
     channel = grpc.insecure_channel(place)
     try:
-        grpc.channel_ready_future(channel).result(timeout=TIMEOUT)
+        grpc.channel_ready_future(channel).result(timeout=seconds)
+        channel.unary_unary(method)(b"", timeout=seconds)
     except grpc.FutureTimeoutError as error:
         raise EngineError(
-            f"--cluster {address}: nothing answered within {TIMEOUT:.0f} seconds; is the cluster "
+            f"--cluster {address}: nothing answered within {seconds:.0f} seconds; is the cluster "
             "running (ray status), and is the port open?"
         ) from error
+    except grpc.RpcError as error:
+        return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
     finally:
         channel.close()
+    return False
 
 
 def _refusal(address: str, error: Exception) -> EngineError:
@@ -101,4 +155,6 @@ def _refusal(address: str, error: Exception) -> EngineError:
         )
     if "ersion mismatch" in reason:
         reason = f"has other versions: {reason}; install the same on all nodes"
+    elif isinstance(error, ConnectionError) and os.environ.get(_TOKEN_MODE) == "token":
+        reason += f"; has its head the same ~/{_TOKEN} as this machine?"
     return EngineError(f"--cluster {address}: {reason}")

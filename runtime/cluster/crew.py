@@ -57,7 +57,7 @@ class Crew:
 
         MOST is the most workers that are started. EngineError if there is nothing to compute on.
         """
-        self._say, self._own, self._device = say, facts(), equipment.device
+        self._say, self._own, self._device = say, facts(equipment.backend), equipment.device
         self._equipment = ray.put(equipment)
         self._deaths = 0
         self._refused: dict[str, Exception] = {}  # by node

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from ..video.segments import Seam, after
 from ..video.sinks import Film, chooser
 from .crew import Crew, Lost
 from .lead_in import known_times
+from .parts import Part, next_part, parts_of
 from .tasks import (
     Failed,
     FilmEnds,
@@ -39,8 +39,6 @@ from .tasks import (
     Unfit,
 )
 
-_LEAST_SEGMENTS, _MOST_SEGMENTS = 4, 16  # of a stretch: less is done twice, or less side by side
-_STRETCHES = 4  # a worker, so that none is left with a long one at the end
 _MOST_ATTEMPTS = 3
 
 
@@ -57,21 +55,6 @@ class FilmWorkers:
             _FilmRun(self.crew, film, on_frames, self.stretch_segments, stack).run()
 
 
-@dataclass(eq=False)
-class _Part:
-    """Segments that follow each other, for one worker."""
-
-    first: int
-    end: int | None  # the segment after the last; None: to the end of the film
-    attempts: int = 0
-    waits: bool = False  # for the segment before its first
-    guessed: bool = False  # whether it was begun before that was there
-    made: int = 0  # segments
-    reached: int = 0  # frames
-    unfit: bool = False
-    file: BinaryIO | None = None
-
-
 class _FilmRun:
     def __init__(
         self,
@@ -85,7 +68,7 @@ class _FilmRun:
         self._run, self._work, self._stack = film.run, film.work, stack
         self._segment = film.run.settings.segment_frames
         self._own = stretch_segments
-        self._running = list[_Part]()
+        self._running = list[Part]()
         self._ahead: dict[int, int] = {}  # frames of segments that wait for those before them
         self._end: int | None = None  # segments of the whole film
         self._said = set[str]()
@@ -104,28 +87,15 @@ class _FilmRun:
     def _trial(self) -> bool:
         return self._run.settings.options.is_trial
 
-    def _planned(self) -> list[_Part]:
+    def _planned(self) -> list[Part]:
         """Return the parts of the film whose segments are not here."""
         total = -(-len(self._times) // self._segment)
         tail = self._work.tail.number
         missing = [n for n in range(tail, total) if not self._work.has_same_references(n)]
-        length = self._own or min(
-            max(-(-len(missing) // (_STRETCHES * self._crew.size)), _LEAST_SEGMENTS), _MOST_SEGMENTS
+        seeks = self._seekable  # if not, each worker decodes all that comes before its part
+        return parts_of(
+            missing, total, self._crew.size, self._own if seeks else None, in_lanes=seeks
         )
-        if not self._seekable:  # each worker decodes all that comes before its stretch
-            length = max(-(-len(missing) // self._crew.size), 1)
-        parts = list[_Part]()
-        for number in missing:
-            last = parts[-1] if parts else None
-            if last and last.end == number and number - last.first < length:
-                last.end = number + 1
-            else:
-                parts.append(_Part(number, number + 1))
-        if parts and parts[-1].end == total:
-            parts[-1].end = None
-        else:
-            parts.append(_Part(total, None))
-        return parts
 
     def run(self) -> None:
         """Have all missing segments made."""
@@ -149,27 +119,33 @@ class _FilmRun:
             alone = film.pictures_alone
             rehearse(run, self._work.path, film.stored, options, layout, pictures_alone=alone)
 
-    def _next(self) -> tuple[FilmTask, _Part] | None:
-        for part in self._queue:
-            seam, state = self._before(part.first)
-            if seam is None and part.waits:
-                continue
-            self._queue.remove(part)
-            part.guessed = seam is None
-            self._running.append(part)
-            return self._task(part, seam, state), part
-        return None
+    def _next(self) -> tuple[FilmTask, Part] | None:
+        part = next_part(self._queue, self._running, self._follows, self._segment)
+        if part is None:
+            return None
+        seam, state = self._before(part.first)
+        self._queue.remove(part)
+        part.guessed = seam is None
+        self._running.append(part)
+        return self._task(part, seam, state), part
+
+    def _follows(self, number: int) -> bool:
+        """Tell whether what segment NUMBER follows is known."""
+        work, before = self._work, number - 1
+        if number == work.tail.number:
+            return True
+        return work.waiting(before) is not None and work.has_same_references(before)
 
     def _before(self, number: int) -> tuple[Seam | None, State]:
         """Return what segment NUMBER follows, if that is known, and what is remembered there."""
         if number == self._work.tail.number:
             return self._work.tail, self._work.start.state
         segment = self._work.waiting(number - 1)
-        if segment is None or not self._work.has_same_references(number - 1):
+        if segment is None or not self._follows(number):
             return None, {}
         return after(segment, number), segment.read_state()
 
-    def _task(self, part: _Part, seam: Seam | None, state: State) -> FilmTask:
+    def _task(self, part: Part, seam: Seam | None, state: State) -> FilmTask:
         film, first = self._film, part.first * self._segment
         known = self._times[max(first - known_times(self._segment), 0) : first]
         return FilmTask(
@@ -187,7 +163,7 @@ class _FilmRun:
             times=known if seam is None else None,
         )
 
-    def _take(self, part: _Part, message: Message | Lost) -> None:
+    def _take(self, part: Part, message: Message | Lost) -> None:
         """Take what a worker gave of PART."""
         match message:
             case Packets():
@@ -216,7 +192,7 @@ class _FilmRun:
             case PhotoDone():
                 raise TypeError("a film has no photographs")
 
-    def _write(self, part: _Part, message: Packets) -> None:
+    def _write(self, part: Part, message: Packets) -> None:
         with self._written():
             if message.begins:
                 path = self._work.begin_segment(message.number)
@@ -224,7 +200,7 @@ class _FilmRun:
             if part.file is not None:
                 part.file.write(message.content.data)
 
-    def _store(self, part: _Part, message: Made) -> None:
+    def _store(self, part: Part, message: Made) -> None:
         path = self._work.packets_path(message.number)
         with self._written():
             if part.file is not None:
@@ -277,12 +253,12 @@ class _FilmRun:
             f"from frame {first * self._segment} on, frames are colored once more: the film is not "
             "there as its index says"
         )
-        self._put_back(_Part(first, last, waits=True))
+        self._put_back(Part(first, last, waits=True))
 
-    def _end_part(self, part: _Part, message: Finished | Failed | Lost) -> None:
+    def _end_part(self, part: Part, message: Finished | Failed | Lost) -> None:
         """Put back what is left of PART, if anything is."""
         self._drop(part)
-        rest = _Part(part.first + part.made, part.end, 0 if part.made else part.attempts)
+        rest = Part(part.first + part.made, part.end, 0 if part.made else part.attempts)
         if isinstance(message, Finished):
             if part.unfit:
                 rest.waits = True
@@ -308,13 +284,13 @@ class _FilmRun:
             )
         self._put_back(rest)
 
-    def _drop(self, part: _Part) -> None:
+    def _drop(self, part: Part) -> None:
         self._running.remove(part)
         if part.file is not None:
             part.file.close()
             part.file = None
 
-    def _put_back(self, part: _Part) -> None:
+    def _put_back(self, part: Part) -> None:
         self._queue.append(part)
         self._queue.sort(key=lambda each: each.first)
 

@@ -182,7 +182,10 @@ class _StretchMaker:
         def stored(layout: FrameLayout) -> FrameLayout:
             return self._choose(layout)[1]
 
-        with colored_pictures(run, lead.start, network, None, task.steering, stored) as items:
+        wanted = None if most is None else first + most - lead.start.frames
+        with colored_pictures(
+            run, lead.start, network, None, task.steering, stored, most=wanted
+        ) as items:
             seam = task.seam or self._through(items, lead, first)
             self.colored_from = time.monotonic()
             with _Outbox(self._folder, task, seam) as outbox:

@@ -9,7 +9,8 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -27,7 +28,12 @@ from .stretches import colored_stretch
 from .tasks import Devices, Equipment, Facts, Failed, FilmTask, Finished, Message, Task, sendable
 
 _AHEAD = 4  # messages, each of at most a few megabytes
-_DECIDING = ("colorize-toolkit", "numpy", "opencv-python-headless", "av", "openvino")
+_DECIDING = ("colorize-toolkit", "numpy", "opencv-python-headless", "av")
+_OF_ENGINES = {  # the packages, of which one is installed
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "tensorrt": ("tensorrt", "tensorrt-rtx"),
+}
 _PREFIX = "colorize-worker-"
 
 
@@ -51,7 +57,7 @@ class ColorizeWorker:
         except Exception as error:
             shutil.rmtree(folder, ignore_errors=True)
             return node_name(), sendable(error)
-        return facts()
+        return facts(equipment.backend)
 
     def start(self, task: Task) -> Message:
         """Begin TASK, instead of what is being done, and return the first message about it."""
@@ -101,10 +107,19 @@ class ColorizeWorker:
             yield Failed(sendable(error))
 
 
-def facts() -> Facts:
-    """Return what this process is."""
+def facts(backend: str) -> Facts:
+    """Return what this process is, with the versions of all that decides colors with BACKEND."""
     libraries = {name: metadata.version(name) for name in _DECIDING}
-    return Facts(node_name(), {**libraries, "FFmpeg": _ffmpeg()}, _processor())
+    libraries["FFmpeg"] = _ffmpeg()
+    if (engine := next(_versions(_OF_ENGINES[backend]), None)) is not None:
+        libraries[backend] = engine
+    return Facts(node_name(), libraries, _processor())
+
+
+def _versions(packages: Iterable[str]) -> Iterator[str]:
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            yield metadata.version(package)
 
 
 def _ffmpeg() -> str:

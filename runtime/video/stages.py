@@ -39,15 +39,20 @@ def colored_pictures(
     guide: Guide | None,
     steering: Steering,
     stored: Callable[[FrameLayout], FrameLayout],
+    *,
+    most: int | None = None,
 ) -> Iterator[Iterator[ColoredPicture]]:
     """Yield the pictures that follow START in color; decoding and the network work ahead.
 
-    STORED turns the layout of the source's frames into the one in which they are written.
+    STORED turns the layout of the source's frames into the one in which they are written. MOST is
+    how many are wanted, in whole batches.
     """
     reader = VideoReader(run.source, run.container)
     with steering.follow(run, start) as frames:
         colorizer = FrameColorizer(run, start, network, guide, frames, stored)
         pictures = run.stretch.pictures(reader, frames.first, start.position)
+        if most is not None:
+            pictures = islice(pictures, most)
         pictures = run.watch.timed("decode", pictures)
         decoded = prefetch(pictures, 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.

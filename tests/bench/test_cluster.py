@@ -30,13 +30,17 @@ MEASURED = Measured(
 
 
 def test_a_plan_counts_what_is_done_twice_and_the_join() -> None:
-    """One worker colors four stretches of four segments, one after another."""
+    """One worker seeks before its second stretch and third; the second of two looks for a cut."""
     one = plan(3840, 24, 1, MEASURED)
+    assert one.stretches == 3
+    assert one.busy == pytest.approx(1.0)
+    assert one.twice == pytest.approx(5 / (960 + 5))
+    assert one.seconds == pytest.approx(960 + 5 + 2 * 384 / 100)
+    two = plan(3840, 24, 2, MEASURED)
     lead = (2 * 250 + 288) * 0.01 + 5 * 24 / 2 * 0.25
-    assert one.stretches == 4
-    assert one.busy == 1.0
-    assert one.twice == pytest.approx(lead / (960 * 0.25 + lead))
-    assert one.seconds == pytest.approx(4 * (960 * 0.25 + lead) + 2 * 384 / 100)
+    assert two.stretches == 4
+    assert two.twice == pytest.approx((lead + 2 * 2.5) / (960 + lead + 2 * 2.5))
+    assert two.seconds == pytest.approx(480 + lead + 2.5 + 2 * 384 / 100)
 
 
 def test_more_workers_are_faster_until_stretches_or_the_head_run_out() -> None:
@@ -44,7 +48,7 @@ def test_more_workers_are_faster_until_stretches_or_the_head_run_out() -> None:
     seconds = [each.seconds for each in plans]
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[3] == seconds[4]
-    assert plans[4].busy == pytest.approx(180 / 4096)
+    assert plans[4].busy == pytest.approx(180 / 4096, rel=0.01)
     slow = replace(MEASURED, disk_mb=1.0)
     full = plan(172_800, 24, 512, slow)
     assert full.limit == "the disk"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,6 +144,42 @@ def test_devices_of_all_nodes_are_listed(
     assert {"openvino", "onnxruntime"} <= {each["backend"] for each in node["devices"]}
 
 
+def test_a_cluster_is_reached_through_its_client_port(
+    cluster: Any,
+    film: Path,
+    colorize_run: Callable[..., Finished],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    """`ray start` opens that port with the head; the cluster of these tests has none by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    server = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy", "--port", port]
+    known = ["--model", str(tiny_model), "--backend", "openvino", "--codec", "ffv1"]
+    words = [
+        str(film),
+        *known,
+        "-o",
+        str(tmp_path / "out.mkv"),
+        "--cluster",
+        f"ray://localhost:{port}",
+    ]
+    with subprocess.Popen([*server, "--host", "127.0.0.1", "--address", cluster.address]) as served:
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "colorize.runtime.cli", *words],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            served.terminate()
+    assert run.returncode == 0, run.stderr
+    assert "workers" in run.stderr
+    assert colorize_run(film, "-o", tmp_path / "alone.mkv", "--codec", "ffv1").returncode == 0
+    assert content_of(tmp_path / "out.mkv") == content_of(tmp_path / "alone.mkv")
+
+
 def test_a_head_that_is_killed_goes_on_where_it_was(
     cluster: Any, film: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -152,8 +189,6 @@ def test_a_head_that_is_killed_goes_on_where_it_was(
         "from colorize.runtime import cli\n"
         "made = o.VideoOptions\n"
         "cli.VideoOptions = lambda **given: made(**given, segment_frames=16)\n"
-        "from colorize.runtime.cluster import films\n"
-        "films._LEAST_SEGMENTS = 2\n"
         "cli.main()\n"
     )
     known = ["--model", str(tiny_model), "--backend", "openvino", "--codec", "ffv1"]
