@@ -67,6 +67,8 @@ class OpenVINOEngine(Engine):
         )
         if threads is not None and self._place == "CPU":
             self._config["INFERENCE_NUM_THREADS"] = str(threads)
+            # Each process would pin its threads to the first cores, and several share them.
+            self._config["ENABLE_CPU_PINNING"] = "NO"
         self._unhinted = without_hints(self._network) if self.info.takes_hints else None
         self.omits_hints = self._unhinted is not None
         self._requests: dict[tuple[str, bool], list[openvino.InferRequest]] = {}

@@ -1,5 +1,6 @@
 """Engines: precision, streams, the cache of compiled models, and too little memory."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -318,3 +319,17 @@ signal.raise_signal(signal.SIGINT)
 assert came
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="threads are listed by Linux alone"
+)
+def test_an_engine_with_its_own_number_of_threads_keeps_to_no_core(tiny_model: Path) -> None:
+    """Else all processes with an engine of one thread would share the first core."""
+    before = {int(task.name) for task in Path("/proc/self/task").iterdir()}
+    with OpenVINOEngine(tiny_model, threads=1) as engine:
+        engine.infer(np.zeros((3, 1, 32, 32), np.float32))
+        fresh = {int(task.name) for task in Path("/proc/self/task").iterdir()} - before
+        masks = [os.sched_getaffinity(task) for task in fresh]
+    assert masks
+    assert all(mask == os.sched_getaffinity(0) for mask in masks)
