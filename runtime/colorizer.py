@@ -96,8 +96,7 @@ class Colorizer:
         self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device, threads)
         self._fallback = MemoryFallback(self.engine)
-        self._on_notice = on_notice
-        self._threads = threads
+        self._on_notice, self._threads = on_notice, threads
         if cuda_graph:
             try:
                 self.engine.capture_graphs()
@@ -257,9 +256,8 @@ class Colorizer:
 
         What became of HINTS is added to its remarks; ArgumentError if they do not fit.
         """
-        threads = self.photo_threads
-        [answer] = self.answers([photo.gray(threads)], [hints])
-        return self.join(photo, answer, threads)
+        [answer] = self.answers([photo.gray(self.photo_threads)], [hints])
+        return self.join(photo, answer, self.photo_threads)
 
     def join(self, photo: Photo, answer: Answer, threads: int = 1) -> Photo:
         """Color PHOTO with what `answers` has for its gray, by THREADS; any thread may call it."""

@@ -107,7 +107,12 @@ def test_a_photograph_alone_has_the_threads_of_a_stream_and_looks_the_same(
     monkeypatch.setattr(Photo, "gray", counted)
     with Colorizer(tiny_model, backend="openvino", precision="fp32", threads=given) as own:
         join = own.join
-        monkeypatch.setattr(own, "join", lambda *given: asked.append(given[2]) or join(*given))
+
+        def joined(photo: Photo, answer: Any, threads: int = 1) -> Photo:
+            asked.append(threads)
+            return join(photo, answer, threads)
+
+        monkeypatch.setattr(own, "join", joined)
         assert np.array_equal(own.photo(picture).codes, plain.codes)
     assert asked == [used, used]
 
