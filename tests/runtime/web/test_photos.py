@@ -160,7 +160,7 @@ def test_previews_have_the_threads_of_a_stream_and_look_the_same(
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         seen.append(desk.photos.preview(medium, PLAIN).after)
     assert used == [1, 6]
-    assert np.array_equal(*seen)
+    assert np.array_equal(seen[0], seen[1])
 
 
 def test_json_of_strokes_is_checked() -> None:
