@@ -144,7 +144,9 @@ def _count(text: str) -> int:
 )
 @lpips_weights
 @click.option("--fid-weights", type=FILE, help="The standard Inception weights for FID.")
-@click.option("--download", is_flag=True, help="Download missing weights for LPIPS.")
+@click.option(
+    "--download", is_flag=True, help="Download missing weights for LPIPS and FD-SqueezeNet1.1."
+)
 @click.option(
     "--limit-images",
     type=POSITIVE,

@@ -12,5 +12,6 @@ lpips_weights = click.option(
     "--lpips-weights",
     multiple=True,
     type=PATH,
-    help="torchvision's weights for LPIPS: a file or a folder; may be repeated.",
+    help="torchvision's weights for LPIPS and FD-SqueezeNet1.1: a file or a folder; may be "
+    "repeated.",
 )

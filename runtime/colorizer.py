@@ -22,7 +22,7 @@ from .models.contract import ModelInfo
 from .notices import Notice, OnNotice, warn
 from .photo.arrays import as_photo, paired, pixels_of
 from .photo.photo import Photo, apply_chroma
-from .photo.stream import Steps, stream
+from .photo.stream import Steps, stream, workers_of
 from .resize import seen_shape, shrink
 from .steering.hints import Hints
 from .steering.spread import extend_hints, spread_hints
@@ -83,11 +83,11 @@ class Colorizer:
         DEVICE is auto, cpu, cuda, cuda:N, gpu or npu; one that is named is used or refused. SIZE is
         the short side in pixels at which the network works (default: the model's own), SATURATION
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
-        photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which TensorRT
-        alone can. THREADS is how many cores an engine on the CPU may use. ON_NOTICE gets what the
-        user should know as it arises, such as a smaller size where memory runs out (default: those
-        of severity warning become Python warnings). Raises ModelError, EngineError or
-        ArgumentError.
+        photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which
+        TensorRT alone can. THREADS is how many cores an engine on the CPU, and `photo`, may
+        use. ON_NOTICE gets what the user should know as it arises, such as a smaller size
+        where memory runs out (default: those of severity warning become Python warnings).
+        Raises ModelError, EngineError or ArgumentError.
         """
         _check_saturation(saturation)
         if precision not in get_args(Precision):
@@ -96,7 +96,7 @@ class Colorizer:
         self._closed = False
         self.engine: Engine = open_engine(find_model(model), backend, precision, device, threads)
         self._fallback = MemoryFallback(self.engine)
-        self._on_notice = on_notice
+        self._on_notice, self._threads = on_notice, threads
         if cuda_graph:
             try:
                 self.engine.capture_graphs()
@@ -142,6 +142,11 @@ class Colorizer:
     def best_batch(self) -> int:
         """How many pictures the engine computes fastest together."""
         return self.engine.best_batch
+
+    @property
+    def photo_threads(self) -> int:
+        """How many threads convert a single photograph and join it with its colors."""
+        return workers_of(self._threads)
 
     def working_shape(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) at which the network sees a picture of this size."""
@@ -251,8 +256,8 @@ class Colorizer:
 
         What became of HINTS is added to its remarks; ArgumentError if they do not fit.
         """
-        [answer] = self.answers([photo.gray()], [hints])
-        return self.join(photo, answer)
+        [answer] = self.answers([photo.gray(self.photo_threads)], [hints])
+        return self.join(photo, answer, self.photo_threads)
 
     def join(self, photo: Photo, answer: Answer, threads: int = 1) -> Photo:
         """Color PHOTO with what `answers` has for its gray, by THREADS; any thread may call it."""

@@ -57,6 +57,12 @@ class _Entry(Generic[Item, Result]):
     result: "Future[Result]" = field(default_factory=Future)
 
 
+def workers_of(most: int | None = None) -> int:
+    """Return how many threads photographs are worked on in, at most MOST; a single one has all."""
+    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    return workers if most is None else max(1, min(workers, most))
+
+
 def stream(
     colorizer: PhotoColorizer, items: Iterable[Item], steps: Steps[Item, Result]
 ) -> Generator[tuple[Item, "Future[Result]"]]:
@@ -65,7 +71,7 @@ def stream(
     ITEMS and the network are used in the caller's thread alone, at most _GROUPS groups ahead. An
     error of ITEMS itself is raised after the results of the items before it.
     """
-    workers = min(_MOST_WORKERS, os.cpu_count() or 1)
+    workers = workers_of()
     pool = ThreadPoolExecutor(workers)
     try:
         yield from _Stream(colorizer, steps, pool, workers).run(items)

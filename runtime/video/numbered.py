@@ -32,24 +32,32 @@ def pattern_of(folder: Path) -> Path:
     )
     if not names:
         raise InputError(f"{folder}: no pictures in this folder; --as-film takes numbered ones")
-    found = [match for name in names if (match := _NUMBERED.fullmatch(name))]
-    rows = {(match[1], match[3]) for match in found}
+    found = [parts for name in names if (parts := _parts(name))]
+    rows = {(start, end) for start, _, end in found}
     if len(rows) != 1 or len(found) != len(names):
         raise InputError(
             f"{folder}: its pictures are not one numbered row; name it by a pattern, as f_%05d.png"
         )
     [(start, end)] = rows
-    widths = {len(match[2]) for match in found}
+    widths = {len(number) for _, number, _ in found}
     digits = f"0{widths.pop()}" if len(widths) == 1 else ""
     return folder / f"{start}%{digits}d{end}"
 
 
 def pattern_name(frame: Path) -> str:
     """Return the pattern's name for numbered files of which FRAME is one, or an example."""
-    found = _NUMBERED.fullmatch(frame.name)
-    if found is None:
+    parts = _parts(frame.name)
+    if parts is None:
         return f"f_%05d{frame.suffix}"
-    return f"{found[1]}%0{len(found[2])}d{found[3]}"
+    start, number, end = parts
+    return f"{start}%0{len(number)}d{end}"
+
+
+def _parts(name: str) -> tuple[str, str, str] | None:
+    """Return NAME before its last number, that number, and the rest; None if it has none."""
+    path = Path(name)  # suffixes may have digits: .jp2
+    found = _NUMBERED.fullmatch(path.stem)
+    return found and (found[1], found[2], found[3] + path.suffix)
 
 
 def frames_of(pattern: Path) -> dict[int, Path]:

@@ -47,7 +47,7 @@ def _read_size(_: click.Context, param: click.Parameter, value: str) -> int:
     type=click.Path(path_type=Path, file_okay=False),
     multiple=True,
     metavar="DIR",
-    help="Folder whose films and photographs every user of the page may open. Repeatable.",
+    help="Folder whose films every user of the page may open. Repeatable.",
 )
 @click.option(
     "--max-upload",

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -15,6 +16,8 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .uploads import Uploads
 
 _log = logging.getLogger("uvicorn.error")  # the server's own
 COOKIE = "colorize-owner"
@@ -40,6 +43,7 @@ _API = re.compile(
     r"|theme\.css|heartbeat/[^/]+|queue/(join|data|status)|call/(v2/)?[^/]+(/[^/]+)?/?|run/[^/]+/?"
     r"|upload|upload_progress|cancel|reset/?|file=.+)"
 )
+_UPLOAD = "/gradio_api/upload"
 _BODILESS = frozenset(["GET", "HEAD", "OPTIONS"])
 
 
@@ -67,8 +71,14 @@ class RefusalError(Exception):
 class Guard:
     """ASGI middleware: refuses foreign hosts, origins, routes, addresses and too much data."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, user_of: UserOf | None = None) -> None:
-        self._app, self._rules, self._user_of = app, rules, user_of
+    def __init__(
+        self,
+        app: ASGIApp,
+        rules: Rules,
+        user_of: UserOf | None = None,
+        uploads: Uploads | None = None,
+    ) -> None:
+        self._app, self._rules, self._user_of, self._uploads = app, rules, user_of, uploads
         self._sessions: OrderedDict[str, str] = OrderedDict()  # whose cookie each one belongs to
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +122,10 @@ class Guard:
         for name, value in _query(scope):
             if name == "session_hash":
                 self._check_session(value, owner)
+        kept = self._uploads if path == _UPLOAD else None
         try:
-            await self._app(scope, receive, answer)
+            with nullcontext() if kept is None else kept.one():
+                await self._app(scope, receive, answer)
         except Exception:
             if answer.instead is None:
                 _log.exception("%s %s failed", scope["method"], path)
@@ -159,7 +171,7 @@ class Guard:
     ) -> Receive:
         """Return RECEIVE of a body that is within its limit and names no address elsewhere."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if path == "/gradio_api/upload":
+        if path == _UPLOAD:
             most = self._rules.max_upload + (1 << 16)
             return _cleared(_limited(receive, most, headers, answer))
         if path.startswith("/login"):

@@ -126,7 +126,8 @@ class Job:
     def download_name(self) -> str:
         """What the result is called when it is downloaded: NAME_colorized.EXT, without a folder."""
         name = self.name.rpartition("/")[2]
-        stem = name.removesuffix(Path(name).suffix) or name
+        # A folder of frames has a name of its own, in which a dot begins no suffix.
+        stem = name if is_pattern(self.source) else name.removesuffix(Path(name).suffix) or name
         return f"{stem}{MARK}.{self.settings.container}"
 
     @property

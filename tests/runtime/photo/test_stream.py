@@ -85,6 +85,38 @@ def test_a_few_photographs_share_all_threads_and_look_the_same(
     assert np.array_equal(Photo(picture).gray(5), Photo(picture).gray())
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, 6), (2, 2), (50, 6)])
+def test_a_photograph_alone_has_the_threads_of_a_stream_and_looks_the_same(
+    tiny_model: Path,
+    colorizer: Colorizer,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: int | None,
+    used: int,
+) -> None:
+    picture = Photo(np.tile(read_photo(photo).rgb, (3, 3, 1))[:700, :900])  # some strips
+    asked, gray = list[int](), Photo.gray
+
+    def counted(photo: Photo, threads: int = 1) -> U8:
+        asked.append(threads)
+        return gray(photo, threads)
+
+    [answer] = colorizer.answers([picture.gray()], [None])
+    plain = colorizer.join(picture, answer)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr(Photo, "gray", counted)
+    with Colorizer(tiny_model, backend="openvino", precision="fp32", threads=given) as own:
+        join = own.join
+
+        def joined(photo: Photo, answer: Any, threads: int = 1) -> Photo:
+            asked.append(threads)
+            return join(photo, answer, threads)
+
+        monkeypatch.setattr(own, "join", joined)
+        assert np.array_equal(own.photo(picture).codes, plain.codes)
+    assert asked == [used, used]
+
+
 def test_depths_and_grays_may_be_mixed(colorizer: Colorizer, pictures: list[U8]) -> None:
     deep = pictures[0].astype(np.uint16) * 257
     mixed: list[NDArray[Any]] = [pictures[0], deep, pictures[1][..., 0]]

@@ -54,7 +54,6 @@ def test_a_stopped_run_resumes_to_the_same_frames(
 KILLED = """
 import os, signal, sys
 from colorize.runtime.colorizer import Colorizer
-from colorize.runtime.errors import ArgumentError
 from colorize.runtime.video.options import VideoOptions
 
 def kill(progress):

@@ -28,6 +28,7 @@ from colorize.runtime.color import U8
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import ArgumentError, InputError
 from colorize.runtime.files import numbered
+from colorize.runtime.video.numbered import pattern_name, pattern_of
 from colorize.runtime.video.options import VideoOptions
 
 COUNT = 12
@@ -134,6 +135,17 @@ def test_a_stopped_run_over_frames_is_resumed(colorizer: Colorizer, tmp_path: Pa
     for index in range(COUNT):
         number = 7 + index
         assert numbered(target, number).read_bytes() == numbered(whole, number).read_bytes()
+
+
+def test_digits_of_a_suffix_number_no_frame(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"reel2 {number:04}.jp2").touch()
+    assert pattern_of(tmp_path) == tmp_path / "reel2 %04d.jp2"
+    assert pattern_name(tmp_path / "reel2 0001.j2k") == "reel2 %04d.j2k"
+    assert pattern_name(Path("poster.jp2")) == "f_%05d.jp2"
+    (tmp_path / "poster.jp2").touch()
+    with pytest.raises(InputError, match="not one numbered row"):
+        pattern_of(tmp_path)
 
 
 @pytest.mark.parametrize("named", ["pattern", "folder"])

@@ -1,6 +1,7 @@
 """Who may ask the page for what: its guard alone, before an application that answers all."""
 
 import asyncio
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from colorize.runtime.web.guard import COOKIE, Guard, Rules, host_of
 from colorize.runtime.web.server import address, allowed_names, listen
+from colorize.runtime.web.uploads import Uploads
 
 
 async def _echo(request: Request) -> Response:
@@ -127,24 +129,37 @@ def test_bodies_are_limited_while_they_stream() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["cut", "gone", "whole"])
-def test_nothing_stays_of_an_upload_that_ends_in_the_middle(tmp_path: Path, end: str) -> None:
-    from gradio.route_utils import upload_fn
+@pytest.mark.parametrize("end", ["cut", "gone", "open", "other field", "full disk", "whole"])
+def test_nothing_stays_of_an_upload_that_comes_to_nothing(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio.route_utils import GradioUploadFile, upload_fn
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await upload_fn(Request(scope, receive), tmp_path, 10**9, None)
 
-    start = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    async def write(self: GradioUploadFile, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if end == "full disk":
+        monkeypatch.setattr(GradioUploadFile, "write", write)
+    field = b"others" if end == "other field" else b"files"
+    start = b'--x\r\nContent-Disposition: form-data; name="%b"; filename="a"\r\n\r\n' % field
     messages: list[Message] = [{"type": "http.request", "body": start + b"1", "more_body": True}]
     if end == "cut":
         messages += [{"type": "http.request", "body": bytes(50_000), "more_body": True}] * 5
-    if end == "whole":
+    if end in ("whole", "other field"):
         messages += [{"type": "http.request", "body": b"\r\n--x--\r\n"}]
+    if end == "open":
+        messages += [{"type": "http.request", "body": b"2"}]
     messages += [{"type": "http.disconnect"}]
     seen = list[int]()
 
+    def files() -> int:
+        return sum(path.is_file() for path in tmp_path.rglob("*"))
+
     async def receive() -> Message:
-        seen.append(sum(path.is_file() for path in tmp_path.rglob("*")))
+        seen.append(files())
         return messages.pop(0)
 
     async def send(message: Message) -> None:
@@ -152,10 +167,36 @@ def test_nothing_stays_of_an_upload_that_ends_in_the_middle(tmp_path: Path, end:
 
     headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=x")]
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers}
-    guard = Guard(app, Rules(names=frozenset(["localhost"]), max_upload=100_000))
+    rules = Rules(names=frozenset(["localhost"]), max_upload=100_000)
+    guard = Guard(app, rules, uploads=Uploads(tmp_path))
     asyncio.run(guard({**scope, "query_string": b""}, receive, send))
-    assert max(seen) == 1, "it was written while it came"
-    assert sum(path.is_file() for path in tmp_path.rglob("*")) == (end == "whole")
+    assert max(seen) == (end != "full disk"), "it was written while it came"
+    assert files() == (end == "whole")
+
+
+def test_uploads_at_the_same_time_leave_each_other_alone(tmp_path: Path) -> None:
+    uploads, older = Uploads(tmp_path), tmp_path / "older"
+    older.touch()
+
+    def there() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    with uploads.one():
+        (tmp_path / "of the first").touch()
+        with uploads.one():
+            (tmp_path / "of the second").touch()
+            (tmp_path / "whole").mkdir()
+        assert there() == {"older", "of the first", "of the second", "whole"}, "whose is unknown"
+    assert there() == {"older", "whole"}
+    first, second = uploads.one(), uploads.one()
+    first.__enter__()
+    (tmp_path / "of the first").touch()
+    second.__enter__()
+    (tmp_path / "of the second").touch()
+    first.__exit__(None, None, None)
+    assert there() == {"older", "whole", "of the second"}, "that was there before the second began"
+    second.__exit__(None, None, None)
+    assert there() == {"older", "whole"}
 
 
 def test_a_browser_gets_a_cookie_once_and_a_policy_always() -> None:

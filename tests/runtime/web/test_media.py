@@ -4,6 +4,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,7 @@ def test_numbered_frames_are_a_film(
     assert not Library(workspace).may_read(film.path)
     job = Jobs(library, {"default": "x.onnx"}).create(film, Settings(), "ann")
     assert job.download_name == "scan_colorized.mp4"
+    assert replace(job, name="films/reel.2").download_name == "reel.2_colorized.mp4"
     assert said(f"{scan.resolve()}/oma_000001.png: is missing", job.spoken) == (
         "films/scan/oma_000001.png: is missing"
     )

@@ -10,9 +10,11 @@ from helpers.commands import run_command
 from PIL import Image
 
 from colorize.runtime.cli import main as colorize_run
-from colorize.runtime.color import rgb_to_lab
+from colorize.runtime.color import U8, rgb_to_lab
+from colorize.runtime.colorizer import Answer, Colorizer
 from colorize.runtime.errors import ArgumentError, InputError
 from colorize.runtime.models.catalog import MODELS, SAMPLES
+from colorize.runtime.photo.photo import Photo
 from colorize.runtime.photo.reader import read_photo
 from colorize.runtime.steering.hints import Hints
 from colorize.runtime.web.desk import Desk
@@ -141,6 +143,24 @@ def test_settings_out_of_range_are_refused(desk: Desk) -> None:
             desk.photos.preview(medium, wrong)
     with pytest.raises(ArgumentError, match="nothing is painted"):
         desk.save_layer(medium)
+
+
+def test_previews_have_the_threads_of_a_stream_and_look_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, seen, join = list[int](), list[U8](), Colorizer.join
+
+    def counted(self: Colorizer, photo: Photo, answer: Answer, threads: int = 1) -> Photo:
+        used.append(threads)
+        return join(self, photo, answer, threads)
+
+    medium = dropped(desk, SAMPLES / "test" / "fig_bowl.jpg")
+    monkeypatch.setattr(Colorizer, "join", counted)
+    for cores in (1, 6):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        seen.append(desk.photos.preview(medium, PLAIN).after)
+    assert used == [1, 6]
+    assert np.array_equal(seen[0], seen[1])
 
 
 def test_json_of_strokes_is_checked() -> None:

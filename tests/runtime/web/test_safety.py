@@ -109,6 +109,21 @@ class TestServer:
             assert not left, "nothing of it stays on the disk"
             assert client.get("/").status_code == 200
 
+    @pytest.mark.parametrize(("field", "end"), [("files", "\r\n"), ("others", "\r\n--x--\r\n")])
+    def test_malformed_uploads_leave_nothing(
+        self, page_server: Server, field: str, end: str
+    ) -> None:
+        incoming = page_server.workspace / "incoming"
+        head = f'--x\r\nContent-Disposition: form-data; name="{field}"; filename="a"\r\n\r\n'
+        with page_server.client() as client:
+            kept = Path(upload(client, SAMPLES / "test" / "cat.jpg")["path"])
+            before = set(incoming.rglob("*"))
+            kind = {"Content-Type": "multipart/form-data; boundary=x"}
+            content = f"{head}{'1' * 100_000}{end}".encode()
+            client.post("/gradio_api/upload", content=content, headers=kind)
+            assert set(incoming.rglob("*")) == before
+        assert kept.is_file()
+
     def test_hostile_files_get_one_line(self, page_server: Server, tmp_path: Path) -> None:
         hostile = {
             "bomb.png": (bomb(60_000), "megapixels"),
