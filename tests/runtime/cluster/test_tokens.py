@@ -132,7 +132,7 @@ def test_a_noted_cluster_that_asks_for_no_token_sees_none(
 
 @pytest.fixture
 def modes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, bool]]:
-    """Of each cluster that was joined: the mode in the environment, and whether Ray shows tokens."""
+    """Of each cluster joined: the mode in the environment, and whether Ray shows tokens."""
     import ray
     from ray._private.authentication.authentication_utils import is_token_auth_enabled
 
