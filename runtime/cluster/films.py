@@ -23,8 +23,8 @@ from ..video.reader import VideoReader, is_seekable, shown_times
 from ..video.segments import Seam, after
 from ..video.sinks import Film, chooser
 from .crew import Crew, Lost
-from .lead_in import known_times
 from .lanes import FilmStretch, next_stretch, stretches_of
+from .lead_in import known_times
 from .tasks import (
     Failed,
     FilmEnds,
@@ -165,7 +165,7 @@ class _FilmRun:
         )
 
     def _take(self, stretch: FilmStretch, message: Message | Lost) -> None:
-        """Take what a worker gave of PART."""
+        """Take what a worker gave of STRETCH."""
         match message:
             case Packets():
                 self._write(stretch, message)
@@ -257,7 +257,7 @@ class _FilmRun:
         self._put_back(FilmStretch(first, last, waits=True))
 
     def _end_stretch(self, stretch: FilmStretch, message: Finished | Failed | Lost) -> None:
-        """Put back what is left of PART, if anything is."""
+        """Put back what is left of STRETCH, if anything is."""
         self._drop(stretch)
         attempts = 0 if stretch.made else stretch.attempts
         rest = FilmStretch(stretch.first + stretch.made, stretch.end, attempts)
