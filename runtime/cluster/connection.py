@@ -100,7 +100,7 @@ def _set_token_mode(mode: str | None) -> None:
     if mode is not None:
         os.environ[_TOKEN_MODE] = mode
     with suppress(ImportError, AttributeError):  # a Ray that has it elsewhere
-        from ray._raylet import Config
+        from ray._raylet import Config  # type: ignore[attr-defined]  # its stubs lack it
 
         Config.initialize("")  # it read the environment when it was imported, and not since
 
@@ -137,12 +137,12 @@ def _sought(address: str) -> tuple[str | None, float]:
     from ray._private import services
 
     with suppress(AttributeError):  # of a Ray that remembers none
-        services.find_gcs_addresses.cache_clear()
+        services.find_gcs_addresses.cache_clear()  # type: ignore[attr-defined]
     try:
         place = services.get_ray_address_from_environment("auto", None)
     except ConnectionError:
         return None, 0.0  # there is none, as Ray then says
-    lives = os.environ.get("RAY_ADDRESS") or services.find_gcs_addresses()
+    lives = os.environ.get("RAY_ADDRESS") or services.find_gcs_addresses()  # type: ignore[no-untyped-call]
     return place if ":" in place else None, TIMEOUT if lives else _NEAR
 
 

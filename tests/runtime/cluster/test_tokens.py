@@ -53,7 +53,8 @@ def serve() -> Iterator[Callable[..., Service]]:
     import ray
 
     def begin(*, asks: bool) -> Service:
-        service = Service(asks, ray.util.get_node_ip_address())  # in its place Ray puts localhost
+        host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        service = Service(asks, host)  # Ray puts it in the place of localhost
 
         class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
             def service(self, details: Any) -> Any:
