@@ -172,6 +172,7 @@ def test_the_mode_that_the_user_chose_stands(
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
+@pytest.mark.usefixtures("modes")
 @pytest.mark.parametrize("way", ["", "ray://"])
 def test_a_machine_without_a_token(way: str, serve: Callable[..., Service], home: Path) -> None:
     (home / ".ray" / "auth_token").unlink()
