@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ...runtime.cluster.parts import parts_of
+from ...runtime.cluster.lanes import stretches_of
 from ...runtime.command import Command
 from ..options import DEFAULTS_SHOWN, POSITIVE
 
@@ -53,23 +53,23 @@ class Plan:
 def plan(frames: int, rate: float, workers: int, measured: Measured) -> Plan:
     """Return how FRAMES, RATE a second, go through WORKERS.
 
-    Stretches are cut as `cluster.films` cuts them, and each worker goes through its lane of them.
+    Stretches are cut as `cluster.lanes` cuts them, and each worker goes through its lane of them.
     """
     segments = math.ceil(frames / _SEGMENT)
-    parts = parts_of(range(segments), segments, workers, None)
-    begins = [part.first for part in parts if part.begins_lane]
+    stretches = stretches_of(range(segments), segments, workers, None)
+    begins = [stretch.first for stretch in stretches if stretch.begins_lane]
     lengths = [end - begin for begin, end in pairwise([*begins, segments])]
     since_cut = measured.cut_seconds * rate / 2
     sought = _SOUGHT * measured.decode_seconds
     looked = _LOOKED * measured.decode_seconds + since_cut * measured.frame_seconds
     # At the film's begin nothing is sought; before other lanes twice, before other stretches once.
-    twice = (len(parts) - 1) * sought + (len(lengths) - 1) * (sought + looked)
+    twice = (len(stretches) - 1) * sought + (len(lengths) - 1) * (sought + looked)
     own = segments * _SEGMENT * measured.frame_seconds
-    following = (len(parts) / len(lengths) - 1) * sought
+    following = (len(stretches) / len(lengths) - 1) * sought
     lead = 2 * sought + looked if len(lengths) > 1 else 0.0
     coloring = max(lengths) * _SEGMENT * measured.frame_seconds + lead + following
     size = frames * measured.frame_bytes / 1e6
-    join = 2 * size / measured.disk_mb  # the parts are read, and the film is written
+    join = 2 * size / measured.disk_mb  # the segments are read, and the film is written
     messages = frames / _PROGRESS + size * 1e6 / _PART + 2 * segments
     head = (messages * measured.message_ms + size * measured.megabyte_ms) / 1000 / coloring
     rates = {
@@ -81,7 +81,7 @@ def plan(frames: int, rate: float, workers: int, measured: Measured) -> Plan:
     slower = max(rates[worst], 1.0)  # all wait for what is full
     return Plan(
         workers,
-        len(parts),
+        len(stretches),
         coloring * slower + join,
         (own + twice) / (coloring * workers),
         twice / (own + twice),

@@ -3,11 +3,10 @@
 import logging
 import os
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..errors import ArgumentError, EngineError
 
 TIMEOUT = 30.0
 """Seconds for a cluster to answer."""
-_NEAR = 5.0  # seconds for one that is noted on this machine
+_NEAR = 5.0  # seconds for one that was started here, of which nothing runs any more
 _STORE_BYTES = 64 << 20  # of Ray's shared memory a worker; what waits in it is less
 _LEAST_STORE = 256 << 20
 _PORT = 6379  # of Ray's own control service
@@ -31,7 +30,6 @@ _QUIET = {
 _TOKEN_MODE, _OWN_TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _METHOD = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # any that takes an empty message
 _CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
-_NOTED = Path("/tmp/ray/ray_current_cluster")
 _TOKEN = ".ray/auth_token"  # in the home folder; Ray makes it when it first starts a cluster
 
 
@@ -47,11 +45,22 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     require_extra("cluster", ["ray"])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+    import ray
+
+    if ray.is_initialized():
         yield
         return
-    if address != "local":
-        _find(address)
+    with _same_token_mode_after():
+        if address != "local":
+            _agree_on_tokens(address)
+        _join(address, cores)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _join(address: str, cores: int | None) -> None:
     import ray
 
     before = signal.getsignal(signal.SIGTERM)
@@ -64,10 +73,6 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray's own would leave no time to tidy up
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _arguments(address: str, cores: int | None) -> dict[str, Any]:
@@ -79,67 +84,91 @@ def _arguments(address: str, cores: int | None) -> dict[str, Any]:
     return {"address": address}
 
 
-def _find(address: str) -> None:
-    """Wait for the cluster at ADDRESS; show it the token of this machine if it asks for one.
+@contextmanager
+def _same_token_mode_after() -> Iterator[None]:
+    """Have the user's token mode again after the context; Ray, too, sets another in it."""
+    before = os.environ.get(_TOKEN_MODE)
+    try:
+        yield
+    finally:
+        if os.environ.get(_TOKEN_MODE) != before:
+            _set_token_mode(before)
 
-    A program that joins shows none unless told to; a cluster that asks for none could not answer it
-    then. Raises what `_await_answer` raises, and EngineError if there is no token.
+
+def _set_token_mode(mode: str | None) -> None:
+    os.environ.pop(_TOKEN_MODE, None)
+    if mode is not None:
+        os.environ[_TOKEN_MODE] = mode
+    with suppress(ImportError, AttributeError):  # a Ray that has it elsewhere
+        from ray._raylet import Config  # type: ignore[attr-defined]  # its stubs lack it
+
+        Config.initialize("")  # it read the environment when it was imported, and not since
+
+
+def _agree_on_tokens(address: str) -> None:
+    """Wait for the cluster at ADDRESS; show it the token of this machine only if it asks for one.
+
+    Left alone, Ray shows none to a given address, which a cluster that asks for one refuses, and
+    always shows one for auto. What the user chose stands. Raises what `_await_answer` raises, and
+    EngineError if there is no token.
     """
-    place = _running() if address == "auto" else address
+    place, seconds = _sought(address)
     if place is None:
         return
-    try:
-        asks = _await_answer(address, place, _NEAR if address == "auto" else TIMEOUT)
-    except EngineError:
-        if address != "auto":
-            raise
-        return  # a cluster that has ended; Ray says so at once
-    if not asks or _TOKEN_MODE in os.environ:
+    asks = _await_answer(address, place, seconds)
+    if _TOKEN_MODE in os.environ:
         return
     if (
-        not any(os.environ.get(name) for name in _OWN_TOKENS)
+        asks
+        and not any(os.environ.get(name) for name in _OWN_TOKENS)
         and not (Path.home() / _TOKEN).is_file()
     ):
         raise EngineError(
             f"--cluster {address}: asks for a token, and this machine has none: copy ~/{_TOKEN} "
             f"from its head, or set {_OWN_TOKENS[0]}"
         )
-    os.environ[_TOKEN_MODE] = "token"
+    _set_token_mode("token" if asks else "disabled")
 
 
-def _running() -> str | None:
-    """Return the address that `ray start` noted on this machine, if there is one."""
+def _sought(address: str) -> tuple[str | None, float]:
+    """Return where Ray will look for ADDRESS, and the seconds to wait there; None: nowhere."""
+    if address != "auto":
+        return address, TIMEOUT
+    from ray._private import services
+
+    with suppress(AttributeError):  # of a Ray that remembers none
+        services.find_gcs_addresses.cache_clear()  # type: ignore[attr-defined]
     try:
-        noted = _NOTED.read_text(encoding="utf-8").strip()
-    except OSError:
-        noted = ""
-    place = os.environ.get("RAY_ADDRESS") or noted
-    return place if ":" in place else None
+        place = services.get_ray_address_from_environment("auto", None)
+    except ConnectionError:
+        return None, 0.0  # there is none, as Ray then says
+    lives = os.environ.get("RAY_ADDRESS") or services.find_gcs_addresses()  # type: ignore[no-untyped-call]
+    return place if ":" in place else None, TIMEOUT if lives else _NEAR
 
 
 def _await_answer(address: str, place: str, seconds: float) -> bool:
-    """Wait SECONDS for something that speaks gRPC, as Ray does, at PLACE; EngineError if not.
+    """Wait SECONDS for an answer in gRPC, which Ray speaks, from PLACE; EngineError if none comes.
 
     Return whether it asks for a token. Ray's own attempts would take minutes, and end the process.
     """
     method = _CLIENT_METHOD if place.startswith(_CLIENT) else _METHOD
-    place = place.removeprefix(_CLIENT)
-    if ":" not in place:
+    target = place.removeprefix(_CLIENT)
+    if ":" not in target:
         raise ArgumentError(
             f"--cluster {address}: is no address; give local, auto, HOST:{_PORT} or ray://HOST:10001"
         )
     import grpc
 
-    channel = grpc.insecure_channel(place)
+    channel = grpc.insecure_channel(target)
     try:
-        grpc.channel_ready_future(channel).result(timeout=seconds)
-        channel.unary_unary(method)(b"", timeout=seconds)
-    except grpc.FutureTimeoutError as error:
-        raise EngineError(
-            f"--cluster {address}: nothing answered within {seconds:.0f} seconds; is the cluster "
-            "running (ray status), and is the port open?"
-        ) from error
+        channel.unary_unary(method)(b"", timeout=seconds, wait_for_ready=True)
     except grpc.RpcError as error:
+        if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+            at = "" if place == address else f", at {place}"
+            raise EngineError(
+                f"--cluster {address}{at}: nothing answered within {seconds:.0f} seconds; is the "
+                "cluster running (ray status; ray start --head starts one), and is the port open?"
+            ) from error
         return bool(error.code() is grpc.StatusCode.UNAUTHENTICATED)
     finally:
         channel.close()

@@ -23,8 +23,8 @@ from ..video.reader import VideoReader, is_seekable, shown_times
 from ..video.segments import Seam, after
 from ..video.sinks import Film, chooser
 from .crew import Crew, Lost
+from .lanes import FilmStretch, next_stretch, stretches_of
 from .lead_in import known_times
-from .parts import Part, next_part, parts_of
 from .tasks import (
     Failed,
     FilmEnds,
@@ -68,7 +68,7 @@ class _FilmRun:
         self._run, self._work, self._stack = film.run, film.work, stack
         self._segment = film.run.settings.segment_frames
         self._own = stretch_segments
-        self._running = list[Part]()
+        self._running = list[FilmStretch]()
         self._ahead: dict[int, int] = {}  # frames of segments that wait for those before them
         self._end: int | None = None  # segments of the whole film
         self._said = set[str]()
@@ -87,13 +87,13 @@ class _FilmRun:
     def _trial(self) -> bool:
         return self._run.settings.options.is_trial
 
-    def _planned(self) -> list[Part]:
-        """Return the parts of the film whose segments are not here."""
+    def _planned(self) -> list[FilmStretch]:
+        """Return the stretches of the film whose segments are not here."""
         total = -(-len(self._times) // self._segment)
         tail = self._work.tail.number
         missing = [n for n in range(tail, total) if not self._work.has_same_references(n)]
-        seeks = self._seekable  # if not, each worker decodes all that comes before its part
-        return parts_of(
+        seeks = self._seekable  # if not, each worker decodes all that comes before its stretch
+        return stretches_of(
             missing, total, self._crew.size, self._own if seeks else None, in_lanes=seeks
         )
 
@@ -104,7 +104,8 @@ class _FilmRun:
             self._run.check_cancel()
             self._take(event.context, event.message)
             self._report()
-        left = [part for part in self._queue if self._end is None or part.first < self._end]
+        end = self._end
+        left = [stretch for stretch in self._queue if end is None or stretch.first < end]
         if left or self._work.waiting(self._work.tail.number):
             raise EngineError(f"{self._run.source.path}: its frames could not all be colored")
 
@@ -119,15 +120,15 @@ class _FilmRun:
             alone = film.pictures_alone
             rehearse(run, self._work.path, film.stored, options, layout, pictures_alone=alone)
 
-    def _next(self) -> tuple[FilmTask, Part] | None:
-        part = next_part(self._queue, self._running, self._follows, self._segment)
-        if part is None:
+    def _next(self) -> tuple[FilmTask, FilmStretch] | None:
+        stretch = next_stretch(self._queue, self._running, self._follows, self._segment)
+        if stretch is None:
             return None
-        seam, state = self._before(part.first)
-        self._queue.remove(part)
-        part.guessed = seam is None
-        self._running.append(part)
-        return self._task(part, seam, state), part
+        seam, state = self._before(stretch.first)
+        self._queue.remove(stretch)
+        stretch.guessed = seam is None
+        self._running.append(stretch)
+        return self._task(stretch, seam, state), stretch
 
     def _follows(self, number: int) -> bool:
         """Tell whether what segment NUMBER follows is known."""
@@ -145,8 +146,8 @@ class _FilmRun:
             return None, {}
         return after(segment, number), segment.read_state()
 
-    def _task(self, part: Part, seam: Seam | None, state: State) -> FilmTask:
-        film, first = self._film, part.first * self._segment
+    def _task(self, stretch: FilmStretch, seam: Seam | None, state: State) -> FilmTask:
+        film, first = self._film, stretch.first * self._segment
         known = self._times[max(first - known_times(self._segment), 0) : first]
         return FilmTask(
             source=self._source,
@@ -156,22 +157,22 @@ class _FilmRun:
             stored=Path(film.stored.name),
             options=film.options,
             pictures_alone=film.pictures_alone,
-            first=part.first,
-            count=None if part.end is None else part.end - part.first,
+            first=stretch.first,
+            count=None if stretch.end is None else stretch.end - stretch.first,
             seam=seam,
             state=state,
             times=known if seam is None else None,
         )
 
-    def _take(self, part: Part, message: Message | Lost) -> None:
-        """Take what a worker gave of PART."""
+    def _take(self, stretch: FilmStretch, message: Message | Lost) -> None:
+        """Take what a worker gave of STRETCH."""
         match message:
             case Packets():
-                self._write(part, message)
+                self._write(stretch, message)
             case Made():
-                self._store(part, message)
+                self._store(stretch, message)
             case Reached():
-                part.reached = message.frames
+                stretch.reached = message.frames
             case Notice():
                 self._run.tell(message)
             case Spent():
@@ -185,33 +186,33 @@ class _FilmRun:
             case FilmEnds():
                 self._end = message.segments
             case Unfit():
-                part.unfit = True
+                stretch.unfit = True
                 self._tell_once(message.reason)
             case Finished() | Failed() | Lost():
-                self._end_part(part, message)
+                self._end_stretch(stretch, message)
             case PhotoDone():
                 raise TypeError("a film has no photographs")
 
-    def _write(self, part: Part, message: Packets) -> None:
+    def _write(self, stretch: FilmStretch, message: Packets) -> None:
         with self._written():
             if message.begins:
                 path = self._work.begin_segment(message.number)
-                part.file = self._stack.enter_context(path.open("wb"))
-            if part.file is not None:
-                part.file.write(message.content.data)
+                stretch.file = self._stack.enter_context(path.open("wb"))
+            if stretch.file is not None:
+                stretch.file.write(message.content.data)
 
-    def _store(self, part: Part, message: Made) -> None:
+    def _store(self, stretch: FilmStretch, message: Made) -> None:
         path = self._work.packets_path(message.number)
         with self._written():
-            if part.file is not None:
-                part.file.flush()
-                os.fsync(part.file.fileno())
-                part.file.close()
-                part.file = None
+            if stretch.file is not None:
+                stretch.file.flush()
+                os.fsync(stretch.file.fileno())
+                stretch.file.close()
+                stretch.file = None
             with whole_file(path.with_suffix(".npz"), lasting=True) as whole:
                 whole.write_bytes(message.facts)
         self._work.put(message.number)
-        part.made += 1
+        stretch.made += 1
         segment = self._work.waiting(message.number)
         if segment is not None:
             self._ahead[message.number] = segment.end.frames - segment.origin.after.frames
@@ -243,28 +244,29 @@ class _FilmRun:
             if following and not following.origin.after.is_same(after(segment, end)):
                 break
         stops: list[int | None] = [end]
-        for part in [each for each in self._running if each.first + each.made == end]:
-            if part.first == first or (part.first > first and not part.guessed):
-                self._drop(part)
-                self._crew.abandon(part)
-                stops.append(part.end)
+        for stretch in [each for each in self._running if each.first + each.made == end]:
+            if stretch.first == first or (stretch.first > first and not stretch.guessed):
+                self._drop(stretch)
+                self._crew.abandon(stretch)
+                stops.append(stretch.end)
         last = None if None in stops else max(stop for stop in stops if stop is not None)
         self._tell_once(
             f"from frame {first * self._segment} on, frames are colored once more: the film is not "
             "there as its index says"
         )
-        self._put_back(Part(first, last, waits=True))
+        self._put_back(FilmStretch(first, last, waits=True))
 
-    def _end_part(self, part: Part, message: Finished | Failed | Lost) -> None:
-        """Put back what is left of PART, if anything is."""
-        self._drop(part)
-        rest = Part(part.first + part.made, part.end, 0 if part.made else part.attempts)
+    def _end_stretch(self, stretch: FilmStretch, message: Finished | Failed | Lost) -> None:
+        """Put back what is left of STRETCH, if anything is."""
+        self._drop(stretch)
+        attempts = 0 if stretch.made else stretch.attempts
+        rest = FilmStretch(stretch.first + stretch.made, stretch.end, attempts)
         if isinstance(message, Finished):
-            if part.unfit:
+            if stretch.unfit:
                 rest.waits = True
                 self._put_back(rest)
             return
-        if isinstance(message, Failed) and part.guessed:
+        if isinstance(message, Failed) and stretch.guessed:
             rest.waits = True  # what the film has there, the worker before it will see
             self._put_back(rest)
             return
@@ -272,7 +274,7 @@ class _FilmRun:
         error = message.error if isinstance(message, Failed) else None
         if error is not None and not isinstance(error, EngineError):
             raise error
-        if self._trial and part.made:  # a stretch is colored from its own first frame alone
+        if self._trial and stretch.made:  # a stretch is colored from its own first frame alone
             raise error or EngineError(
                 f"{self._run.source.path}: the worker at this trial died; run the command again"
             )
@@ -284,14 +286,14 @@ class _FilmRun:
             )
         self._put_back(rest)
 
-    def _drop(self, part: Part) -> None:
-        self._running.remove(part)
-        if part.file is not None:
-            part.file.close()
-            part.file = None
+    def _drop(self, stretch: FilmStretch) -> None:
+        self._running.remove(stretch)
+        if stretch.file is not None:
+            stretch.file.close()
+            stretch.file = None
 
-    def _put_back(self, part: Part) -> None:
-        self._queue.append(part)
+    def _put_back(self, stretch: FilmStretch) -> None:
+        self._queue.append(stretch)
         self._queue.sort(key=lambda each: each.first)
 
     def _tell_once(self, message: str) -> None:
@@ -300,7 +302,9 @@ class _FilmRun:
             self._run.tell(Notice(message, topic="source"))
 
     def _report(self) -> None:
-        under_way = (max(part.reached - part.made * self._segment, 0) for part in self._running)
+        under_way = (
+            max(stretch.reached - stretch.made * self._segment, 0) for stretch in self._running
+        )
         self._on_frames(self._work.frames + sum(self._ahead.values()) + sum(under_way))
 
 

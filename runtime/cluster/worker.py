@@ -9,9 +9,9 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
-from importlib import metadata
+from collections.abc import Generator, Iterator
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -29,11 +29,7 @@ from .tasks import Devices, Equipment, Facts, Failed, FilmTask, Finished, Messag
 
 _AHEAD = 4  # messages, each of at most a few megabytes
 _DECIDING = ("colorize-toolkit", "numpy", "opencv-python-headless", "av")
-_OF_ENGINES = {  # the packages, of which one is installed
-    "openvino": ("openvino",),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "tensorrt": ("tensorrt", "tensorrt-rtx"),
-}
+_LIBRARIES = {"tensorrt": ("tensorrt", "tensorrt_rtx")}  # of which one is installed
 _PREFIX = "colorize-worker-"
 
 
@@ -111,15 +107,14 @@ def facts(backend: str) -> Facts:
     """Return what this process is, with the versions of all that decides colors with BACKEND."""
     libraries = {name: metadata.version(name) for name in _DECIDING}
     libraries["FFmpeg"] = _ffmpeg()
-    if (engine := next(_versions(_OF_ENGINES[backend]), None)) is not None:
-        libraries[backend] = engine
+    libraries[backend] = _engine_version(backend)
     return Facts(node_name(), libraries, _processor())
 
 
-def _versions(packages: Iterable[str]) -> Iterator[str]:
-    for package in packages:
-        with suppress(metadata.PackageNotFoundError):
-            yield metadata.version(package)
+def _engine_version(backend: str) -> str:
+    """Return what the library of BACKEND says of itself; its builds have many names in pip."""
+    name = next(filter(find_spec, _LIBRARIES.get(backend, ())), backend)
+    return str(import_module(name).__version__)
 
 
 def _ffmpeg() -> str:

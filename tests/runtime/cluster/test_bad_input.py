@@ -1,11 +1,10 @@
 """What --cluster cannot do: one line and exit code 2, before any work."""
 
 import importlib.util
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -69,42 +68,57 @@ def test_without_ray_the_extra_is_named(
 
 
 @pytest.fixture
-def outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process has joined no cluster."""
+def outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """This process has joined no cluster, and none runs here; the file in which Ray notes one."""
     import ray
+    from ray._private import services
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(services, "_find_address_from_flag", lambda _: set())
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    return tmp_path / "ray" / "ray_current_cluster"
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address where something listens and says nothing; Ray would try for minutes."""
+    import ray
+
+    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
+    monkeypatch.setattr(connection, "_NEAR", 0.2)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("it was left to Ray"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_where_nothing_answers(
-    scheme: str, colorize_run: ColorizeRun, photo: Path, monkeypatch: pytest.MonkeyPatch
+    scheme: str, silent: str, colorize_run: ColorizeRun, photo: Path
 ) -> None:
-    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # listens, and says nothing
-        place = f"{scheme}127.0.0.1:{silent.getsockname()[1]}"
-        run = colorize_run(photo, "--cluster", place, "--list-devices")
+    place = f"{scheme}{silent}"
+    run = colorize_run(photo, "--cluster", place, "--list-devices")
     _assert_refused(run, f"--cluster {place}: nothing answered within 0 seconds", "ray status")
 
 
-@pytest.mark.usefixtures("outside")
-def test_a_noted_cluster_that_has_ended_is_left_to_ray(
-    colorize_run: ColorizeRun, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("named_by", ["the environment", "a note"])
+def test_auto_where_nothing_answers_any_more(
+    named_by: str,
+    outside: Path,
+    silent: str,
+    colorize_run: ColorizeRun,
+    photo: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import ray
-
-    def refuse(**_: object) -> None:
-        raise ConnectionError("Could not find any running Ray instance")
-
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setattr(connection, "_NEAR", 0.1)
-    monkeypatch.setattr(connection, "_NOTED", tmp_path / "noted")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        (tmp_path / "noted").write_text(f"127.0.0.1:{silent.getsockname()[1]}")
-        run = colorize_run(photo, "--cluster", "auto", "--list-devices")
-    _assert_refused(run, "no Ray cluster runs on this machine; start one with: ray start --head")
+    if named_by == "a note":
+        outside.write_text(silent)
+    else:
+        monkeypatch.setenv("RAY_ADDRESS", silent)
+    run = colorize_run(photo, "--cluster", "auto", "--list-devices")
+    said = f"--cluster auto, at {silent}: nothing answered within 0 seconds"
+    _assert_refused(run, said, "ray start --head starts one")
 
 
 @pytest.mark.usefixtures("outside")
@@ -146,84 +160,6 @@ def test_what_ray_refuses(
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
 
 
-@pytest.fixture
-def answers() -> Iterator[Callable[..., str]]:
-    """`answers(asks=True)`: the address of a service that asks for a token, as Ray does."""
-    import grpc
-
-    def serve(*, asks: bool) -> str:
-        def answer(_: bytes, context: Any) -> bytes:
-            if asks:
-                context.abort(grpc.StatusCode.UNAUTHENTICATED, "token is missing")
-            return b""
-
-        class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
-            def service(self, _: Any) -> Any:
-                return grpc.unary_unary_rpc_method_handler(answer)
-
-        server = grpc.server(ThreadPoolExecutor(1), handlers=(Handler(),))
-        servers.append(server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        return f"127.0.0.1:{port}"
-
-    servers = list[Any]()
-    yield serve
-    for server in servers:
-        server.stop(None).wait()
-
-
-@pytest.mark.usefixtures("outside")
-@pytest.mark.parametrize("way", ["auto", "", "ray://"])
-@pytest.mark.parametrize(
-    ("asks", "has", "modes", "said"),
-    [
-        (
-            True,
-            True,
-            ["token"],
-            "timeout; has its head the same ~/.ray/auth_token as this machine?",
-        ),
-        (True, False, [], "asks for a token, and this machine has none: copy ~/.ray/auth_token"),
-        (False, True, [None], "ray client connection timeout\n"),
-    ],
-)
-def test_a_cluster_that_asks_for_a_token_is_shown_that_of_this_machine(
-    way: str,
-    asks: bool,
-    has: bool,
-    modes: list[str | None],
-    said: str,
-    answers: Callable[..., str],
-    colorize_run: ColorizeRun,
-    photo: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    import ray
-
-    def refuse(**_: object) -> None:
-        seen.append(os.environ.get("RAY_AUTH_MODE"))
-        raise ConnectionError("ray client connection timeout")
-
-    seen = list[str | None]()
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
-        monkeypatch.setenv(name, "")  # so that it is as before in the end
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    if has:
-        (tmp_path / ".ray").mkdir()
-        (tmp_path / ".ray" / "auth_token").write_text("0123")
-    monkeypatch.setattr(ray, "init", refuse)
-    place = answers(asks=asks)
-    (tmp_path / "noted").write_text(place)
-    monkeypatch.setattr(connection, "_NOTED", tmp_path / "noted")
-    address = way if way == "auto" else way + place
-    run = colorize_run(photo, "--cluster", address, "--list-devices")
-    assert seen == modes
-    _assert_refused(run, said)
-
-
 def test_other_versions_on_a_node_are_refused_with_its_name() -> None:
     own = facts("openvino").versions
     crew.refuse_other_versions(own, dict(own), "attic")
@@ -244,3 +180,20 @@ def test_the_version_of_the_engine_in_use_counts_and_no_other() -> None:
         EngineError, match=r"node attic has onnxruntime 1\.0, and .* has .*: instal"
     ):
         crew.refuse_other_versions(own, other, "attic")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_an_engine_that_was_installed_under_another_name_is_compared(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as onnxruntime-openvino, which is imported as onnxruntime."""
+    find = metadata.version
+
+    def other(name: str) -> str:
+        if name.startswith(backend):
+            raise metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(metadata, "version", other)
+    monkeypatch.setattr(pytest.importorskip(backend), "__version__", "9.9")
+    assert facts(backend).versions[backend] == "9.9"
