@@ -15,6 +15,7 @@ import numpy as np
 from ..color import F32, U8, gray_to_lightness
 from .motion import LEAST_SIDE, Step, beyond, fine_flow, pixel_grid, read
 
+_STRAIGHT_EVERY = 2  # frames: in between places keep well enough, and more steadily
 _PATCH = 5  # pixels around a place that are compared
 _MOST_UNLIKE = 20.0  # L*: differences beyond tell no more
 _BETTER = 0.5  # L* by which another place must look more alike
@@ -86,11 +87,13 @@ class Tracker:
         """Go on to the frame GRAY (h, w) from its neighbor BEFORE."""
         lightness = gray_to_lightness(gray)
         x, y = self._moved(step)
-        x, y, unlike = self._straight(gray, lightness, x, y)
+        unlike = self._unlike(lightness, x, y)
+        age = self.places[3]
+        if age.max() % _STRAIGHT_EVERY == 0 and min(gray.shape) >= LEAST_SIDE:
+            x, y, unlike = self._straight(gray, lightness, x, y, unlike)
         change = changed(before, lightness, step)
         doubt = read(self.places[2], step.x, step.y) + _doubt(change, step)
-        age = self.places[3] + 1
-        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age])
+        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age + 1])
         carried = self.carried(unlike)
         if not self._steady:
             return carried
@@ -123,11 +126,13 @@ class Tracker:
         )
         return x + (step.x - column), y + (step.y - row)
 
-    def _straight(self, gray: U8, lightness: F32, x: F32, y: F32) -> tuple[F32, F32, F32]:
-        """Look for better places near X, Y by flow straight to the reference frame."""
-        unlike = self._unlike(lightness, x, y)
-        if min(gray.shape) < LEAST_SIDE:
-            return x, y, unlike
+    def _straight(
+        self, gray: U8, lightness: F32, x: F32, y: F32, unlike: F32
+    ) -> tuple[F32, F32, F32]:
+        """Look for better places near X, Y by flow straight to the reference frame.
+
+        UNLIKE is what `_unlike` says of those; all three are changed and returned.
+        """
         own_x, own_y = pixel_grid(gray.shape)
         guess = np.asarray(cv2.merge([x - own_x, y - own_y]), np.float32)
         across, down = cv2.split(fine_flow(gray, self.reference.gray, guess))
