@@ -22,6 +22,7 @@ _SURE = 100.0  # variance at which a color's weight as a sample is one half
 _NEAR, _AS_LIGHT, _ALIKE = 0.12, 12.0, 10.0  # part of the height; L*; CIELAB units
 _AS_ROUGH = 6.0  # L*: standard deviation of lightness around a cell
 _PRIOR = 0.1  # weight of "no correction"
+_LEAST_EXPONENT = -60.0  # of the kernel: farther cells count for nothing
 
 
 def blend(lightness: F32, model_ab: F32, carried: Sequence[Carried]) -> F32:
@@ -53,17 +54,18 @@ def correction(lightness: F32, model_ab: F32, ab: F32, confidence: F32) -> F32:
     def shrunk(planes: F32) -> F32:
         return np.asarray(cv2.resize(planes, cells, interpolation=cv2.INTER_AREA), np.float32)
 
-    weight = shrunk(confidence)
-    residual = shrunk((ab - model_ab) * confidence[..., None]) / np.maximum(weight, 1e-3)[..., None]
-    kinds = _kinds(shrunk(lightness), shrunk(lightness * lightness), shrunk(model_ab))
-    residual, weight = residual.reshape(-1, 2), weight.ravel()
+    weight = shrunk(confidence).ravel()
     chosen = np.random.default_rng(0).permutation(len(weight))[:_SAMPLES]
     chosen = chosen[weight[chosen] > _LEAST_WEIGHT]
     if not len(chosen):
         return np.zeros_like(model_ab)
-    nearness = _nearness(kinds, kinds[chosen]) * weight[chosen]
-    spread = nearness @ residual[chosen] / (nearness.sum(1) + np.float32(_PRIOR))[:, None]
-    return enlarge(np.ascontiguousarray(spread).reshape(cells[1], cells[0], 2), lightness.shape)
+    known = np.asarray(cv2.merge([confidence, confidence]), np.float32)
+    known *= cv2.subtract(ab, model_ab)  # weighed residuals
+    samples = np.column_stack([shrunk(known).reshape(-1, 2)[chosen], weight[chosen]])
+    kinds = _kinds(shrunk(lightness), shrunk(lightness * lightness), shrunk(model_ab))
+    spread = _nearness(kinds, kinds[chosen]) @ samples
+    spread = spread[:, :2] / (spread[:, 2:] + np.float32(_PRIOR))
+    return enlarge(spread.reshape(cells[1], cells[0], 2), (height, width))
 
 
 def _kinds(lightness: F32, square: F32, model_ab: F32) -> F32:
@@ -84,6 +86,15 @@ def _kinds(lightness: F32, square: F32, model_ab: F32) -> F32:
 
 def _nearness(kinds: F32, others: F32) -> F32:
     """Return the Gaussian kernel (N, M) between (N, K) and (M, K)."""
-    squares = (kinds * kinds).sum(1)[:, None] + (others * others).sum(1)
-    distance = np.maximum(squares - 2 * kinds @ others.T, 0)
-    return np.asarray(np.exp(np.float32(-0.5) * distance), np.float32)
+    # Row by row, so that one product gives k.o - (k.k + o.o) / 2.
+    one = np.ones((1, 1), np.float32)
+    left = np.column_stack([kinds, _half_square(kinds), one.repeat(len(kinds), 0)])
+    right = np.column_stack([others, one.repeat(len(others), 0), _half_square(others)])
+    exponent = left @ right.T
+    # Subnormal numbers would make the products that follow several times as slow.
+    np.clip(exponent, _LEAST_EXPONENT, 0, out=exponent)
+    return np.asarray(cv2.exp(exponent, exponent), np.float32)
+
+
+def _half_square(kinds: F32) -> F32:
+    return np.asarray(-0.5 * (kinds * kinds).sum(1), np.float32)

@@ -12,7 +12,7 @@ from ..video.protocols import State
 from .blending import blend, merged
 from .lookahead import Outlook, Past
 from .motion import Step, read
-from .tracking import Carried, ReferencePlanes, Tracker, likeness, stated, towards
+from .tracking import Carried, ReferencePlanes, Tracker, changed, likeness, stated, towards
 
 # Share of the frame before in a frame, where both are surely of one thing. Less before a later
 # reference: what comes from it grows surer with every frame and must not come late.
@@ -126,7 +126,7 @@ class Carrier:
         step = self._step or Step.of(outlook.motion, shape, forward=True)
         past = read(self._ab, step.x, step.y)
         steady = np.float32(_STEADY if outlook.later is None else _STEADY_BEFORE)
-        share = steady * likeness(past, ab, before, lightness, step)
+        share = steady * likeness(past, ab, changed(before, lightness, step), step)
         if outlook.reference is not None:
             share = share * (1 - outlook.reference.alpha)
         return towards(ab, past, np.asarray(share, np.float32))

@@ -17,6 +17,7 @@ from .references import Reference
 from .scenes import CutDetector
 
 _FRAMES_AHEAD = 256  # whose planes wait on the disk
+_DECODED_AHEAD = 2  # whole frames, in memory
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ class ReferenceSteering:
         begin = self._first(run)
         wanted = run.stretch.onward(reader, begin, start.position)
         pictures = run.watch.timed("decode ahead", wanted)
+        grays = prefetch(
+            (gray_of(picture.luma, picture.layout) for picture in pictures), _DECODED_AHEAD
+        )
         known = outlooks(
-            (gray_of(picture.luma, picture.layout) for picture in pictures),
+            grays,
             self.references,
             first=begin + start.frames,
             past=Carrier.past(start.state),
@@ -80,7 +84,7 @@ class ReferenceSteering:
             cancelled.set()
             reader.cancel()
 
-        with closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
+        with closing(grays), closing(known), closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
             try:
                 yield Carrier(ahead, start.state, cancel, first=begin, steady=steady)
             finally:

@@ -7,8 +7,9 @@ are carried backward through it.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
@@ -68,7 +69,7 @@ def outlooks(
     folder: Path | None,
     cancelled: Event,
     steady: bool = True,
-) -> Iterator[Callable[[], Outlook]]:
+) -> Generator[Callable[[], Outlook]]:
     """Yield for each of the GRAYS (H, W), of which the first has the index FIRST, how to read it.
 
     Each is to be read once, in order. FOLDER is where the disk has room; None: the system's.
@@ -76,16 +77,17 @@ def outlooks(
     """
     planes, ahead = _Planes(references), max(references, default=-1)
     stretch = _Stretch(folder, steady=steady)
-    for seen in _seen(grays, first, past):
-        if cancelled.is_set():
-            return
-        ends = seen.begins_scene or seen.index in references
-        if len(stretch) and (ends or (seen.index > ahead and len(stretch) >= _PLAIN_STRETCH)):
-            if seen.motion is not None and (reference := planes.of(seen.index, seen.gray)):
-                stretch.carry_back(reference, seen.motion, cancelled)
-            yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
-            stretch = _Stretch(folder, steady=steady)
-        stretch.add(seen)
+    with closing(_seen(grays, first, past)) as frames:
+        for seen in frames:
+            if cancelled.is_set():
+                return
+            ends = seen.begins_scene or seen.index in references
+            if len(stretch) and (ends or (seen.index > ahead and len(stretch) >= _PLAIN_STRETCH)):
+                if seen.motion is not None and (reference := planes.of(seen.index, seen.gray)):
+                    stretch.carry_back(reference, seen.motion, cancelled)
+                yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
+                stretch = _Stretch(folder, steady=steady)
+            stretch.add(seen)
     yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
 
 
@@ -107,14 +109,15 @@ class _Planes:
         return last[1]
 
 
-def _seen(grays: Iterable[U8], first: int, past: Past) -> Iterator[_Seen]:
+def _seen(grays: Iterable[U8], first: int, past: Past) -> Generator[_Seen]:
     detector, before = CutDetector(past.scene), past.gray
-    for index, gray in enumerate(grays, first):
-        small = shrink(gray, side_limited(gray.shape[0], gray.shape[1], CARRY_SIDE))
-        begins = detector.is_cut(gray)
-        moved = None if begins or before is None else measure(before, small)
-        yield _Seen(index, small, begins, detector.state, moved)
-        before = small
+    with ThreadPoolExecutor(1) as pool:
+        for index, gray in enumerate(grays, first):
+            small = shrink(gray, side_limited(gray.shape[0], gray.shape[1], CARRY_SIDE))
+            begins = detector.is_cut(gray)
+            moved = None if begins or before is None else measure(before, small, pool)
+            yield _Seen(index, small, begins, detector.state, moved)
+            before = small
 
 
 class _Stretch:

@@ -1,5 +1,6 @@
 """Optical flow between frames that follow each other: measured once, there and back."""
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import cv2
@@ -44,15 +45,20 @@ class Motion:
 
     def places(self, shape: tuple[int, int]) -> tuple[F32, F32]:
         """Return x and y (h, w): where the later frame's pixels, of SHAPE, were in the earlier."""
-        height, width = shape
-        flow = cv2.resize(self.back.astype(np.float32), (width, height))
+        across, down = _in_pixels(self.back, shape)
         x, y = pixel_grid(shape)
-        return x + flow[..., 0] * np.float32(width), y + flow[..., 1] * np.float32(height)
+        return x + across, y + down
 
 
-def measure(earlier: U8, later: U8) -> Motion:
-    """Measure the motion between two grays (h, w) of CARRY_SIDE."""
-    return Motion(_flow(later, earlier), _flow(earlier, later))
+def measure(earlier: U8, later: U8, pool: Executor | None = None) -> Motion:
+    """Measure the motion between two grays (h, w) of CARRY_SIDE.
+
+    One of the two directions is measured in POOL at the same time.
+    """
+    if pool is None:
+        return Motion(_flow(later, earlier), _flow(earlier, later))
+    forth = pool.submit(_flow, earlier, later)
+    return Motion(_flow(later, earlier), forth.result())
 
 
 def _flow(start: U8, end: U8) -> F16:
@@ -94,16 +100,33 @@ class Step:
     def of(cls, motion: Motion, shape: tuple[int, int], *, forward: bool) -> "Step":
         """Return the step for planes of SHAPE; FORWARD: from the earlier frame to the later."""
         there, again = (motion.back, motion.forth) if forward else (motion.forth, motion.back)
-        height, width = shape
-        scale = np.array([width, height], np.float32)
-        to = np.asarray(cv2.resize(there.astype(np.float32), (width, height)) * scale, np.float32)
-        fro = np.asarray(cv2.resize(again.astype(np.float32), (width, height)) * scale, np.float32)
+        to, fro = _in_pixels(there, shape), _in_pixels(again, shape)
         x, y = pixel_grid(shape)
-        x, y = x + to[..., 0], y + to[..., 1]
-        gap = to + read(fro, x, y)
-        outside = np.maximum.reduce([-x, -y, x - (width - 1), y - (height - 1)]) > _OUTSIDE
-        squares = gap * gap
-        return cls(x, y, squares[..., 0] + squares[..., 1], outside.astype(np.float32))
+        x, y = x + to[0], y + to[1]
+        gap_x, gap_y = to[0] + read(fro[0], x, y), to[1] + read(fro[1], x, y)
+        outside = (beyond(x, y) > _OUTSIDE).astype(np.float32)
+        return cls(x, y, gap_x * gap_x + gap_y * gap_y, outside)
+
+
+def _in_pixels(flow: F16, shape: tuple[int, int]) -> tuple[F32, F32]:
+    """Return FLOW, in parts of the sides, as offsets of x and y (h, w) for planes of SHAPE."""
+    height, width = shape
+    # Plane by plane: NumPy is slow along axes of two.
+    x, y = cv2.split(flow.astype(np.float32))
+    x = cv2.resize(x * np.float32(width), (width, height))
+    y = cv2.resize(y * np.float32(height), (width, height))
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def beyond(x: F32, y: F32) -> F32:
+    """Return how many pixels outside of a picture, of their own shape, places X, Y (h, w) are.
+
+    Inside it is less than zero.
+    """
+    right, bottom = (x.shape[1] - 1) / 2, (x.shape[0] - 1) / 2
+    across, down = np.abs(x - np.float32(right)), np.abs(y - np.float32(bottom))
+    farthest: F32 = np.maximum(across - np.float32(right), down - np.float32(bottom))
+    return farthest
 
 
 def pixel_grid(shape: tuple[int, int]) -> tuple[F32, F32]:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from ..color import F32, U8, gray_to_lightness
-from .motion import LEAST_SIDE, Step, fine_flow, pixel_grid, read
+from .motion import LEAST_SIDE, Step, beyond, fine_flow, pixel_grid, read
 
+_STRAIGHT_EVERY = 2  # frames: in between places keep well enough, and more steadily
 _PATCH = 5  # pixels around a place that are compared
 _MOST_UNLIKE = 20.0  # L*: differences beyond tell no more
 _BETTER = 0.5  # L* by which another place must look more alike
@@ -31,6 +32,7 @@ _STEADY = 0.95  # share of the frame before in a frame, where both are surely of
 _COLOR_TOLERANCE = 30.0  # CIELAB units
 _LIGHTNESS_TOLERANCE = 15.0  # L*
 _STEADY_MISS = 2.0  # square of pixels that flow may miss by
+_LEAST_EXPONENT = -60.0  # of a likeness: it is none
 _TRUTH = 1e4  # weight of what a reference says of its own frame
 
 
@@ -85,26 +87,28 @@ class Tracker:
         """Go on to the frame GRAY (h, w) from its neighbor BEFORE."""
         lightness = gray_to_lightness(gray)
         x, y = self._moved(step)
-        x, y, unlike = self._straight(gray, lightness, x, y)
-        doubt = read(self.places[2], step.x, step.y) + _doubt(before, lightness, step)
-        age = self.places[3] + 1
-        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age])
+        unlike = self._unlike(lightness, x, y)
+        age = self.places[3]
+        if age.max() % _STRAIGHT_EVERY == 0 and min(gray.shape) >= LEAST_SIDE:
+            x, y, unlike = self._straight(gray, lightness, x, y, unlike)
+        change = changed(before, lightness, step)
+        doubt = read(self.places[2], step.x, step.y) + _doubt(change, step)
+        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age + 1])
         carried = self.carried(unlike)
         if not self._steady:
             return carried
         if self.last is not None:
-            carried = _steadied(carried, self.last, before, lightness, step)
+            carried = _steadied(carried, self.last, change, step)
         self.last = carried
         return carried
 
     def carried(self, unlike: F32) -> Carried:
         """Read the reference at the places, which look so much UNLIKE it (h, w), in L*."""
         x, y, doubt, age = self.places
-        height, width = doubt.shape
-        out = np.maximum.reduce([-x, -y, x - (width - 1), y - (height - 1), np.zeros_like(x)])
+        out = np.maximum(beyond(x, y), 0)
         share = _SURE_SHARE + (1 - _SURE_SHARE) * np.minimum(doubt / _DOUBTFUL, 1)
         variance = (
-            _VARIANCE * (unlike + np.float32(_OFFSET)) ** np.float32(_POWER) * share
+            np.asarray(cv2.pow(unlike + np.float32(_OFFSET), _POWER)) * (_VARIANCE * share)
             + np.minimum(out * _BEYOND, _MOST_BEYOND)
             + _AGE * age
         )
@@ -115,34 +119,29 @@ class Tracker:
     def _moved(self, step: Step) -> tuple[F32, F32]:
         """Move the places along the flow; between two things none is a mean of both."""
         column, row = np.rint(step.x), np.rint(step.y)
-        places = cv2.remap(
-            cv2.merge([self.places[0], self.places[1]]),
-            column,
-            row,
-            cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_REPLICATE,
+        mode, border = cv2.INTER_NEAREST, cv2.BORDER_REPLICATE
+        x, y = (
+            np.asarray(cv2.remap(plane, column, row, mode, borderMode=border), np.float32)
+            for plane in self.places[:2]
         )
-        moved: F32 = np.asarray(places, np.float32)
-        x = np.asarray(moved[..., 0] + (step.x - column), np.float32)
-        y = np.asarray(moved[..., 1] + (step.y - row), np.float32)
-        return x, y
+        return x + (step.x - column), y + (step.y - row)
 
-    def _straight(self, gray: U8, lightness: F32, x: F32, y: F32) -> tuple[F32, F32, F32]:
-        """Look for better places near X, Y by flow straight to the reference frame."""
-        unlike = self._unlike(lightness, x, y)
-        if min(gray.shape) < LEAST_SIDE:
-            return x, y, unlike
+    def _straight(
+        self, gray: U8, lightness: F32, x: F32, y: F32, unlike: F32
+    ) -> tuple[F32, F32, F32]:
+        """Look for better places near X, Y by flow straight to the reference frame.
+
+        UNLIKE is what `_unlike` says of those; all three are changed and returned.
+        """
         own_x, own_y = pixel_grid(gray.shape)
-        guess = np.dstack([x - own_x, y - own_y])
-        flow = fine_flow(gray, self.reference.gray, guess)
-        other_x, other_y = own_x + flow[..., 0], own_y + flow[..., 1]
+        guess = np.asarray(cv2.merge([x - own_x, y - own_y]), np.float32)
+        across, down = cv2.split(fine_flow(gray, self.reference.gray, guess))
+        other_x, other_y = own_x + across, own_y + down
         other = self._unlike(lightness, other_x, other_y)
-        better = other + np.float32(_BETTER) < unlike
-        return (
-            np.where(better, other_x, x),
-            np.where(better, other_y, y),
-            np.where(better, other, unlike),
-        )
+        better = (other + np.float32(_BETTER) < unlike).view(np.uint8)
+        for one, into in ((other_x, x), (other_y, y), (other, unlike)):
+            cv2.copyTo(one, better, into)
+        return x, y, unlike
 
     def _unlike(self, lightness: F32, x: F32, y: F32) -> F32:
         """Return how much L* around each pixel differs from the reference around X, Y."""
@@ -151,9 +150,13 @@ class Tracker:
         return np.asarray(cv2.blur(capped, (_PATCH, _PATCH)), np.float32)
 
 
-def _doubt(before: U8, lightness: F32, step: Step) -> F32:
-    """Return what one step adds to the doubt about each pixel (h, w)."""
-    change = read(gray_to_lightness(before), step.x, step.y) - lightness
+def changed(before: U8, lightness: F32, step: Step) -> F32:
+    """Return by how much L* the frame BEFORE, moved by STEP, is above LIGHTNESS (h, w)."""
+    return read(gray_to_lightness(before), step.x, step.y) - lightness
+
+
+def _doubt(change: F32, step: Step) -> F32:
+    """Return what one step adds to the doubt about each pixel (h, w) that CHANGEs so."""
     change = np.abs(cv2.blur(change, (_PATCH, _PATCH)))
     more = np.maximum(change - _CHANGE_ALLOWED, 0)
     miss = np.maximum(step.miss - _MISS_ALLOWED, 0)
@@ -161,29 +164,35 @@ def _doubt(before: U8, lightness: F32, step: Step) -> F32:
     return np.minimum(doubt, np.float32(_MOST_DOUBT))
 
 
-def _steadied(fresh: Carried, last: Carried, before: U8, lightness: F32, step: Step) -> Carried:
-    """Return FRESH with much of LAST, the colors of the frame BEFORE, moved here by STEP.
+def _steadied(fresh: Carried, last: Carried, change: F32, step: Step) -> Carried:
+    """Return FRESH with much of LAST, the colors of the frame before, moved here by STEP.
 
     Fresh places jump by parts of a pixel from frame to frame, and so do the weights.
     """
     past = read(last.ab, step.x, step.y)
-    share = np.float32(_STEADY) * likeness(past, fresh.ab, before, lightness, step)
+    share = np.float32(_STEADY) * likeness(past, fresh.ab, change, step)
     weight = fresh.weight + (read(last.weight, step.x, step.y) - fresh.weight) * share
     return Carried(towards(fresh.ab, past, share), np.asarray(weight, np.float32))
 
 
 def towards(ab: F32, other: F32, share: F32) -> F32:
     """Return AB (h, w, 2) with a SHARE (h, w) of the way to OTHER."""
-    return np.asarray(ab + (other - ab) * cv2.merge([share, share]), np.float32)
+    way = np.asarray(cv2.subtract(other, ab), np.float32)
+    way *= cv2.merge([share, share])
+    way += ab
+    return way
 
 
-def likeness(past: F32, ab: F32, before: U8, lightness: F32, step: Step) -> F32:
-    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing."""
-    a, b = cv2.split(past - ab)  # plane by plane: NumPy is slow along axes of two
+def likeness(past: F32, ab: F32, change: F32, step: Step) -> F32:
+    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing.
+
+    CHANGE is that of lightness, from `changed`.
+    """
+    a, b = cv2.split(cv2.subtract(past, ab))  # plane by plane: NumPy is slow along axes of two
     apart = np.asarray(cv2.blur((a * a + b * b) / np.float32(_COLOR_TOLERANCE**2), (5, 5)))
-    change = np.abs(read(gray_to_lightness(before), step.x, step.y) - lightness)
-    change = np.asarray(cv2.blur(change, (3, 3)), np.float32) / np.float32(_LIGHTNESS_TOLERANCE)
-    change *= change
+    blurred = np.asarray(cv2.blur(np.abs(change), (3, 3)), np.float32)
+    unlike = (blurred / np.float32(_LIGHTNESS_TOLERANCE)) ** 2
     miss = np.maximum(step.miss - np.float32(_STEADY_MISS), 0)
-    like = np.exp(-apart * apart - change * change - miss) * (1 - step.outside)
-    return np.asarray(like, np.float32)
+    # Subnormal numbers would be several times as slow.
+    exponent = np.maximum(-apart * apart - unlike * unlike - miss, np.float32(_LEAST_EXPONENT))
+    return np.asarray(np.exp(exponent) * (1 - step.outside), np.float32)
