@@ -90,10 +90,17 @@ def test_the_figures_lie_beside_the_file(exported: dict[str, Path]) -> None:
         assert proofs[len(half)]["bound"]["unit"] == unit
 
 
-def test_shipped_files_name_the_precision_in_words() -> None:
-    precisions = [proof["precision"] for proof in read_proofs(MODELS / "gan.onnx")]
-    assert precisions == ["", "float32", "bf16"]
-    assert proved_in_bfloat16(MODELS / "default.onnx")
+def test_older_files_name_the_precision_in_words(tiny_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "old.onnx"
+    model.write_bytes(tiny_model.read_bytes())
+    subjects = ("ONNX Runtime", "OpenVINO, float32", "OpenVINO, bf16")
+    proofs = [{"subject": subject, "passed": True} for subject in subjects]
+    sidecar = {"onnx_sha256": sha256(model), "proofs": proofs}
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    assert [proof["precision"] for proof in read_proofs(model)] == ["", "float32", "bf16"]
+    assert proved_in_bfloat16(model)
+    for name in ("default", "gan", "resnet", "unet", "unetgan"):
+        assert proved_in_bfloat16(MODELS / f"{name}.onnx")
 
 
 def test_the_reference_rounds_where_onnxruntime_hides_it(tmp_path: Path) -> None:
