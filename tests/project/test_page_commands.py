@@ -56,6 +56,8 @@ NOT_RUN = {
     "colorize-train --init-from default --hints --data 'photos-*.tar'": OF_THE_BUNDLED_MODELS,
     "python -m colorize.bench.compare_runs run ": OF_THE_BUNDLED_MODELS,
     "torchrun --nproc-per-node 2": OF_THE_BUNDLED_MODELS,
+    "colorize-train --arch unet --init-from unet.safetensors": OF_THE_BUNDLED_MODELS,
+    "colorize-train --encoder efficientnet_lite2": "needs a package that no extra has",
     "python -m colorize.bench.compare_runs runs/resnet": OF_THE_BUNDLED_MODELS,
 }
 NEEDED = {"running.md": ("ffmpeg",), "scripting.md": ("jq",)}
