@@ -6,7 +6,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    with _same_token_mode_after():
+    with nullcontext() if address == "local" else _same_token_mode_after():
         if address != "local":
             _agree_on_tokens(address)
         _join(address, cores)
@@ -86,7 +86,11 @@ def _arguments(address: str, cores: int | None) -> dict[str, Any]:
 
 @contextmanager
 def _same_token_mode_after() -> Iterator[None]:
-    """Have the user's token mode again after the context; Ray, too, sets another in it."""
+    """Have the token mode again after the context that was before it.
+
+    Not after a cluster that was started here: Ray sets a mode for it, and a process in which that
+    was taken back could not use the next cluster.
+    """
     before = os.environ.get(_TOKEN_MODE)
     try:
         yield
