@@ -171,15 +171,21 @@ class PhotoTab:
 
     def _take(self, request: gr.Request, paths: list[str] | None, *chosen: Any) -> _Updates:
         owner, newest = owner_of(request), None
+        refused = list[str]()
         for path in paths or ():
             try:
                 newest = self._desk.take(Path(path), owner)
             except ColorizeError as error:
+                refused.append(str(error))
                 gr.Warning(escape(str(error)), title=texts.NOT_OPENED)
         if newest is None:
-            return [None, *[gr.skip()] * len(self._shown)]
-        mine = self._desk.open_photos(owner)
-        return [None, *self._show(newest, mine, chosen)]
+            updates: _Updates = [gr.skip()] * len(self._shown)
+        else:
+            updates = self._show(newest, self._desk.open_photos(owner), chosen)
+        if refused:  # stays when the warning has gone
+            before = [] if newest is None else [updates[-1]]
+            updates[-1] = "\n\n".join([*before, texts.remarks(texts.NOT_OPENED, refused)])
+        return [None, *updates]
 
     def _choose(self, request: gr.Request, event: gr.SelectData, *chosen: Any) -> _Updates:
         mine = self._desk.open_photos(owner_of(request))
