@@ -156,11 +156,21 @@ def lab_planes_to_rgb(lightness: F32, a: F32, b: F32) -> F32:
     return linear_to_srgb(np.clip(linear, 0, 1))
 
 
+def in_gamut(lightness: F32, a: F32, b: F32) -> NDArray[np.bool_]:
+    """Return whether sRGB can show each color of three planes (...)."""
+    return _in_gamut(_lab_to_linear(lightness, a, b))
+
+
 def _lab_to_linear(lightness: F32, a: F32, b: F32) -> F32:
     """Return linear R, G, B (3, ...), which leave 0..1 where the colors are out of gamut."""
-    y = (np.clip(lightness, 0, 100) + 16) / 116
+    y = _y_curve(lightness)
     xyz = _lab_curve_inverse(np.stack([y + a / 500, y, y - b / 200]))
     return np.tensordot(FROM_XYZ, xyz, 1).astype(np.float32, copy=False)
+
+
+def _y_curve(lightness: F32) -> F32:
+    """Return what the curve of CIELAB has for Y (...)."""
+    return np.asarray((np.clip(lightness, 0, 100) + 16) / 116, np.float32)
 
 
 def _in_gamut(linear: F32) -> NDArray[np.bool_]:
@@ -176,12 +186,21 @@ def _scaled_into_gamut(lightness: F32, a: F32, b: F32) -> F32:
 
     The scale, in 0..1, is bisected; gray, scale 0, it always can show.
     """
-    low, high = np.zeros_like(a), np.ones_like(a)
+    y = _y_curve(lightness)
+    xyz = np.empty((3, len(a)), np.float32)
+    xyz[1] = _lab_curve_inverse(y)
+
+    def linear_at(scale: F32) -> F32:  # as _lab_to_linear, but Y is computed once
+        xyz[0] = _lab_curve_inverse(np.asarray(y + a * scale / 500, np.float32))
+        xyz[2] = _lab_curve_inverse(np.asarray(y - b * scale / 200, np.float32))
+        return np.asarray(np.dot(FROM_XYZ, xyz), np.float32)
+
+    scale, step = np.zeros_like(a), np.float32(1)
     for _ in range(GAMUT_STEPS):
-        middle: F32 = (low + high) * np.float32(0.5)
-        inside = _in_gamut(_lab_to_linear(lightness, a * middle, b * middle))
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return _lab_to_linear(lightness, a * low, b * low)
+        step *= np.float32(0.5)
+        tried = scale + step
+        np.copyto(scale, tried, where=_in_gamut(linear_at(tried)))
+    return linear_at(scale)
 
 
 def rgb_to_chroma(rgb: F32, matrix: Matrix, *, full_range: bool, depth: int = 8) -> F32:

@@ -192,7 +192,7 @@ class Colorizer:
             for number, (light, plane, (each, _)) in enumerate(
                 zip(lightness, ab, planes, strict=True)
             )
-            if each is not None
+            if each is not None and each[2].any()
         }
         if self.info.takes_hints and given:
             told = list(given)

@@ -10,7 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..color import F32, Codes, lab_to_rgb, linear_to_srgb, rgb_to_lab, to_bytes, to_codes
+from ..color import (
+    F32,
+    U8,
+    Codes,
+    in_gamut,
+    lab_to_rgb,
+    linear_to_srgb,
+    rgb_to_lab,
+    to_bytes,
+    to_codes,
+)
 from ..errors import ArgumentError
 from ..photo.icc import to_linear
 from ..photo.photo import Photo, strips
@@ -30,6 +40,10 @@ _POINT = re.compile(
     r"(?P<x>-?\d+(?:\.\d+)?),(?P<y>-?\d+(?:\.\d+)?),"
     r"(?P<color>[^,]*)(?:,(?P<radius>-?\d+(?:\.\d+)?))?"
 )
+
+
+Box = tuple[slice, slice]
+"""Rows and columns of working pixels: a stroke is computed where it lies, not all over."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +168,17 @@ class Hints:
         remarks: list[str] = []
         for stroke in self.strokes:
             if isinstance(stroke, Point):
-                layer, name = _dab(stroke, size, lightness.shape), f"hint {stroke}"
+                box, layer = _dab(stroke, size, lightness.shape)
+                name = f"hint {stroke}"
             else:
-                layer, name = _painted(stroke, lightness.shape), stroke.name
+                box, layer = _painted(stroke, lightness.shape)
+                name = stroke.name
             if not layer[2].any():
                 remarks.append(f"{name}: nothing is painted on it")
                 continue
-            layer, remark = _into_gamut(layer, lightness, name)
+            layer, remark = _into_gamut(layer, lightness[box], name)
             remarks += remark
-            planes = _over(layer, planes)
+            planes[:, *box] = _over(layer, planes[:, *box])
         return planes, tuple(remarks)
 
 
@@ -199,15 +215,13 @@ def _check_aspect(overlay: Overlay, height: int, width: int) -> None:
         )
 
 
-def _dab(point: Point, size: tuple[int, int], shape: tuple[int, ...]) -> F32:
-    """Return the planes (3, h, w) of one point alone."""
-    height, width = shape[0], shape[1]
+def _dab(point: Point, size: tuple[int, int], shape: tuple[int, ...]) -> tuple[Box, F32]:
+    """Return the box of one point and its planes (3, h, w) there."""
     radius = DEFAULT_RADIUS * min(size) if point.radius is None else point.radius
-    scale = np.array([height / size[0], width / size[1]])
+    scale = np.array([shape[0] / size[0], shape[1] / size[1]])
     middle = (np.array([point.y, point.x]) + 0.5) * scale
     reach = max(radius, 0.5) * scale
     steps = (np.arange(_STEPS) + 0.5) / _STEPS
-    covered = np.zeros((height, width), np.float32)
     first = np.maximum(0, np.floor(middle - reach)).astype(int)
     last = np.minimum(shape, np.floor(middle + reach) + 1).astype(int)
     down, right = (
@@ -216,16 +230,18 @@ def _dab(point: Point, size: tuple[int, int], shape: tuple[int, ...]) -> F32:
     )
     inside = down[:, None] + right <= 1
     rows, columns = last - first
-    part = covered[first[0] : last[0], first[1] : last[1]]
-    part[:] = inside.reshape(rows, _STEPS, columns, _STEPS).mean((1, 3))
-    row, column = middle.astype(int)
-    covered[row, column] = max(covered[row, column], 1e-3)  # smaller than a step, but there
-    code = np.array([[int(point.color[at : at + 2], 16) for at in (1, 3, 5)]], np.uint8)
-    return _layer(covered, covered, np.broadcast_to(code[0] / np.float32(255), (*shape, 3)))
+    covered = inside.reshape(rows, _STEPS, columns, _STEPS).mean((1, 3), dtype=np.float32)
+    # Less than a step is there too. A middle in the last half pixel would round to beyond.
+    row, column = np.minimum(middle.astype(int), last - 1) - first
+    covered[row, column] = max(covered[row, column], 1e-3)
+    code = np.array([int(point.color[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
+    rgb = np.broadcast_to(np.asarray(code / 255, np.float32), (*covered.shape, 3))
+    box = slice(first[0], last[0]), slice(first[1], last[1])
+    return box, _layer(covered, covered, rgb)
 
 
-def _painted(overlay: Overlay, shape: tuple[int, ...]) -> F32:
-    """Return the planes (3, h, w) of one overlay alone."""
+def _painted(overlay: Overlay, shape: tuple[int, ...]) -> tuple[Box, F32]:
+    """Return the box of what is painted on one overlay and its planes (3, h, w) there."""
     height, width = shape[0], shape[1]
     rows, columns = overlay.alpha.shape
     largest = float(np.iinfo(overlay.alpha.dtype).max)
@@ -233,18 +249,34 @@ def _painted(overlay: Overlay, shape: tuple[int, ...]) -> F32:
     at_row = np.arange(rows) * height // rows * width
     at_column = np.arange(columns) * width // columns
     for strip in strips(overlay.colors):
-        y, x = np.nonzero(overlay.alpha[strip])
+        y, x = _there(overlay.alpha[strip])
         if not len(y):
             continue
-        key = at_row[strip][y] + at_column[x]
+        first, last = at_row[strip][y[[0, -1]]]
+        key = at_row[strip][y] - first + at_column[x]
         alpha = overlay.alpha[strip][y, x] / largest
         colors = overlay.colors[strip][y, x].T / np.iinfo(overlay.colors.dtype).max
         for total, values in zip(sums, (np.ones(len(y)), alpha, *(colors * alpha)), strict=True):
-            total += np.bincount(key, values, height * width)
-    planes = sums.reshape(5, height, width).astype(np.float32)
+            total[first : last + width] += np.bincount(key, values, last - first + width)
+    planes = sums.reshape(5, height, width)
+    box = _box((planes[0] > 0).view(np.uint8))
+    planes = planes[:, *box].astype(np.float32)
     whole = rows * columns / (height * width)
     rgb = np.moveaxis(planes[2:], 0, 2) / np.maximum(planes[1], 1e-9)[..., None]
-    return _layer(planes[0] / whole, planes[1] / whole, rgb)
+    return box, _layer(planes[0] / whole, planes[1] / whole, rgb)
+
+
+def _there(alpha: Codes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of what ALPHA (h, w) does not leave empty, row by row."""
+    box = _box((alpha != 0).view(np.uint8))
+    y, x = np.nonzero(alpha[box])
+    return y + box[0].start, x + box[1].start
+
+
+def _box(painted: U8) -> Box:
+    """Return the smallest box around what is not 0 in PAINTED (h, w); a pixel if all is 0."""
+    left, top, width, height = cv2.boundingRect(painted)
+    return slice(top, top + max(1, height)), slice(left, left + max(1, width))
 
 
 def _layer(covered: F32, opaque: F32, rgb: F32) -> F32:
@@ -270,6 +302,8 @@ def _into_gamut(layer: F32, lightness: F32, name: str) -> tuple[F32, list[str]]:
     """Return LAYER with colors that sRGB can show at LIGHTNESS, and what to say of it."""
     there = layer[2] > 0
     wish = layer[:2, there]
+    if in_gamut(lightness[there], *wish).all():
+        return layer, []
     lab = np.column_stack([lightness[there], wish.T])
     rgb = lab_to_rgb(lab)
     shown = rgb_to_lab(to_codes(rgb, np.dtype(np.uint16)))[:, 1:].T

@@ -49,8 +49,15 @@ def spread_hints(lightness: F32, ab: F32, hints: F32) -> F32:
     """
     if not hints[2].any():
         return ab
-    corrected = ab + _regressed(lightness, ab, hints)[..., :2]
-    corrected += hints[2][..., None] * (hints[:2].transpose(1, 2, 0) - corrected)
+    correction = _regressed(lightness, ab, hints)
+    corrected = np.empty_like(ab)
+    for index in range(2):  # one by one: NumPy takes several times as long along an axis of two
+        np.add(ab[..., index], correction[..., index], out=corrected[..., index])
+    there = np.nonzero(hints[2])
+    answered = corrected[there]
+    asked = np.stack([hints[0][there], hints[1][there]], axis=-1)
+    answered += hints[2][there][:, None] * (asked - answered)
+    corrected[there] = answered
     return corrected
 
 
@@ -76,7 +83,7 @@ def _regressed(lightness: F32, ab: F32, hints: F32) -> F32:
     short = min(lightness.shape)
     lengths = [*[_REACH * short] * 2, _REACH_LIGHTNESS, *[_REACH_AB] * 2, _REACH_TEXTURE]
     scale = (1 / np.array(lengths)).astype(np.float32)
-    looks = np.dstack([ab, texture(lightness)])
+    looks = np.asarray(cv2.merge([ab, texture(lightness)]), np.float32)
     return read_from_grid(lightness, looks, _Regression(gather(lightness, looks, hints), scale))
 
 

@@ -269,6 +269,23 @@ def test_a_model_that_takes_hints_gets_them_and_what_it_lacks_is_spread(
     assert _distance(painted, tulips, PINK)[mask > 0].mean() <= 3
 
 
+def test_a_layer_on_which_nothing_is_painted_changes_nothing_and_asks_nothing(
+    colorizer: Colorizer, tulips: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = colorizer.image(tulips)
+    asked: list[F32 | None] = []
+    infer = colorizer.engine.infer
+
+    def spy(lightness: F32, given: F32 | None = None) -> F32:
+        asked.append(given)
+        return infer(lightness, given)
+
+    monkeypatch.setattr(colorizer.engine, "infer", spy)
+    empty = Hints.overlay(np.zeros((*tulips.shape[:2], 4), np.uint8))
+    np.testing.assert_array_equal(colorizer.image(tulips, hints=empty), plain)
+    assert asked == [None]
+
+
 def test_planes_keep_the_contract(tulips: U8) -> None:
     mask = _strokes(tulips.shape, (320, 200, 370, 280), width=3)
     planes, _ = Hints.overlay(_rgba(tulips.shape, mask, PINK)).planes(
