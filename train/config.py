@@ -79,6 +79,7 @@ class TrainConfig:
     perceptual: str | None = None  # efficientnet_lite0 or vgg16; None: without
     perceptual_weights: str = "DEFAULT"  # a published name or a file
     perceptual_weight: float = 2.0  # the loss is about 0.5 to 1, a Huber loss 3 to 5
+    paleness_weight: float = 0.0  # of DDColor's colorfulness loss, which asks for any color
     adversarial_loss: str = "hinge"
     adversarial_from: float = 0.0  # share of the budget after which the discriminator joins
     adversarial_weight: float = 0.5  # small beside a Huber loss of 3 to 5: it only sharpens

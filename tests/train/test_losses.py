@@ -24,9 +24,16 @@ from colorize.train.data.crops import to_tensors
 from colorize.train.data.photos import collect
 from colorize.train.devices import Machine
 from colorize.train.losses.lab import lab_to_rgb
-from colorize.train.losses.losses import ADVERSARIAL_LOSSES, COLOR_WEIGHTS, ChromaLoss, r1_penalty
+from colorize.train.losses.losses import (
+    ADVERSARIAL_LOSSES,
+    COLOR_WEIGHTS,
+    ChromaLoss,
+    paleness,
+    r1_penalty,
+)
 from colorize.train.losses.objective import Objective
 from colorize.train.losses.perceptual import PerceptualLoss
+from colorize.train.metrics import colorfulness
 from colorize.train.schedule import Budget, learning_rate_factor
 
 
@@ -61,6 +68,21 @@ def test_l1_without_weights_is_the_mean_absolute_error(shares: ColorShares) -> N
     assert float(loss(predicted, truth)) == pytest.approx(
         np.abs(predicted.numpy() - truth.numpy()).mean()
     )
+
+
+def test_paleness_is_what_a_picture_lacks_of_a_colorfulness_of_100() -> None:
+    """Against the metric, which is computed in numpy from 8-bit pictures."""
+    paths = sorted((SAMPLES / "train").glob("*.jpg"))[:4]
+    rgb = np.stack([np.asarray(Image.open(path).convert("RGB").resize((64, 64))) for path in paths])
+    lab = torch.from_numpy(np.stack([rgb_to_lab(picture) for picture in rgb])).permute(0, 3, 1, 2)
+    expected = 1 - np.mean([colorfulness(picture) for picture in rgb]) / 100
+    assert float(paleness(lab[:, :1], lab[:, 1:])) == pytest.approx(expected, abs=2e-3)
+    gray = torch.zeros_like(lab[:, 1:]).requires_grad_()
+    loss = paleness(lab[:, :1], gray)
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == pytest.approx(1, abs=2e-3)
+    assert gray.grad is not None
+    assert torch.isfinite(gray.grad).all()
 
 
 @pytest.mark.parametrize("weights", sorted(COLOR_WEIGHTS))
@@ -193,14 +215,16 @@ def test_the_objective_sums_what_was_asked_for(shares: ColorShares) -> None:
         pixel_loss="l1",
         perceptual="efficientnet_lite0",
         perceptual_weight=3.0,
+        paleness_weight=2.0,
         adversarial_weight=0.25,
     )
     objective = Objective(chosen, shares)
     L, (predicted, truth) = noise(2, 1, 64, 64).abs(), noise(2, 2, 2, 64, 64)
     losses = objective.regression(L, predicted, truth)
-    assert losses.keys() == {"l1", "perceptual"}
+    assert losses.keys() == {"l1", "perceptual", "paleness"}
     losses["adversarial"] = torch.tensor(8.0)
     total = float(losses["l1"]) + 3 * float(losses["perceptual"]) + 0.25 * 8
+    total += 2 * float(losses["paleness"])
     assert float(objective.total(losses)) == pytest.approx(total)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..architectures.blocks import AB_SCALE
 from ..config import TrainConfig
 from ..data.color_statistics import BIN, ColorShares
+from .lab import lab_to_rgb
 
 PixelLoss = Callable[[Tensor, Tensor, float], Tensor]
 """(predicted, true) ab of one shape and the delta -> errors of that shape in units of ab."""
@@ -88,6 +89,20 @@ class ChromaLoss(nn.Module):
         errors = self._loss(predicted.float(), truth, self._delta)
         mean: Tensor = (errors * self._weigh(truth)).mean()
         return mean
+
+
+def paleness(L: Tensor, ab: Tensor) -> Tensor:
+    """(B, 1, H, W) L*, (B, 2, H, W) ab -> 1 - colorfulness / 100, as DDColor has it.
+
+    Kang et al. 2023, arXiv:2212.11613, the colorfulness loss; of each picture, after Hasler &
+    Suesstrunk 2003. It asks for any color, right or wrong.
+    """
+    r, g, b = (255 * lab_to_rgb(L, ab.float())).unbind(1)
+    opponents = torch.stack([r - g, (r + g) / 2 - b], dim=1).flatten(2)
+    # Of a gray picture both are zero, where a square root has no slope.
+    spread = (opponents.var(dim=2, correction=0).sum(dim=1) + 1e-4).sqrt()
+    mean = (opponents.mean(dim=2).square().sum(dim=1) + 1e-4).sqrt()
+    return 1 - (spread + 0.3 * mean).mean() / 100
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from ...runtime.errors import ArgumentError
 from ..config import TrainConfig
 from ..data.color_statistics import ColorShares
-from .losses import ADVERSARIAL_LOSSES, COLOR_WEIGHTS, PIXEL_LOSSES, ChromaLoss, r1_penalty
+from .losses import (
+    ADVERSARIAL_LOSSES,
+    COLOR_WEIGHTS,
+    PIXEL_LOSSES,
+    ChromaLoss,
+    paleness,
+    r1_penalty,
+)
 from .perceptual import PerceptualLoss
 
 PENALTIES = ("spectral", "r1")
@@ -25,6 +32,7 @@ class Objective(nn.Module):
         self.weights = {
             config.pixel_loss: 1.0,
             "perceptual": config.perceptual_weight,
+            "paleness": config.paleness_weight,
             "adversarial": config.adversarial_weight,
             "kept": config.keep,
         }
@@ -43,6 +51,8 @@ class Objective(nn.Module):
         losses = {self._pixel_name: self.chroma(predicted, truth)}
         if self._perceptual is not None:
             losses["perceptual"] = self._perceptual(L, predicted, truth)
+        if self.weights["paleness"]:
+            losses["paleness"] = paleness(L, predicted)
         return losses
 
     def kept(self, predicted: Tensor, answers: Tensor, hints: Tensor) -> Tensor:
