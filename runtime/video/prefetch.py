@@ -145,10 +145,10 @@ class Passage(Generic[Item]):
     def _put(self, entry: Item | _End) -> None:
         while not (self._cancelled.is_set() or self._left.is_set()):
             try:
-                return self._waiting.put(entry, timeout=_POLL_SECONDS)
+                self._waiting.put(entry, timeout=_POLL_SECONDS)
             except queue.Full:
                 continue
-        return None
+            return
 
     def __iter__(self) -> Iterator[Item]:
         while not self._cancelled.is_set():
