@@ -15,8 +15,8 @@ from ..resize import enlarge
 from .tracking import Carried, towards
 
 _MODEL_VARIANCE = 150.0  # of the model's answer with the correction spread over it
-_CELL = 6  # pixels a side for which one correction is computed
-_SAMPLES = 200  # of the cells, from which corrections are spread
+_CELL = 8  # pixels a side for which one correction is computed
+_SAMPLES = 120  # of the cells, from which corrections are spread
 _LEAST_WEIGHT = 0.2  # of a sample
 _SURE = 100.0  # variance at which a color's weight as a sample is one half
 _NEAR, _AS_LIGHT, _ALIKE = 0.12, 12.0, 10.0  # part of the height; L*; CIELAB units
@@ -50,9 +50,11 @@ def correction(lightness: F32, model_ab: F32, ab: F32, confidence: F32) -> F32:
     """Spread what AB (h, w, 2), of CONFIDENCE 0..1, corrects of MODEL_AB over the picture."""
     height, width = lightness.shape
     cells = (max(1, width // _CELL), max(1, height // _CELL))
+    half = (max(width // 2, cells[0]), max(height // 2, cells[1]))
 
     def shrunk(planes: F32) -> F32:
-        return np.asarray(cv2.resize(planes, cells, interpolation=cv2.INTER_AREA), np.float32)
+        halved = cv2.resize(planes, half)  # OpenCV's INTER_AREA is slow at such parts of a pixel
+        return np.asarray(cv2.resize(halved, cells, interpolation=cv2.INTER_AREA), np.float32)
 
     weight = shrunk(confidence).ravel()
     chosen = np.random.default_rng(0).permutation(len(weight))[:_SAMPLES]

@@ -1,6 +1,6 @@
 """Colors the frames of a video by its references: what is carried, with the model's answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from ..color import F32, U8, gray_to_lightness
 from ..resize import enlarge
+from ..video.picture import Picture
 from ..video.protocols import State
 from .blending import blend, merged
 from .lookahead import Outlook, Past
 from .motion import Step, read
-from .tracking import Carried, ReferencePlanes, Tracker, changed, likeness, stated, towards
+from .tracking import Carried, Move, ReferencePlanes, Tracker, likeness, stated, towards
 
 # Share of the frame before in a frame, where both are surely of one thing. Less before a later
 # reference: what comes from it grows surer with every frame and must not come late.
@@ -31,20 +32,21 @@ class Carrier:
         outlooks: Iterator[Callable[[], Outlook]],
         state: State,
         cancel: Callable[[], None] = lambda: None,
+        watch: Callable[[Iterable[Picture]], Iterable[Picture]] = lambda pictures: pictures,
         *,
         first: int = 0,
         steady: bool = True,
     ) -> None:
         """OUTLOOKS begin with the frame after the one of STATE, which is empty at the first.
 
-        FIRST is the frame that begins a run. CANCEL stops what makes them. Without STEADY colors
+        FIRST is the frame that begins a run. CANCEL stops what makes them; WATCH shows it the
+        pictures that are decoded, and returns them. Without STEADY colors
         stay as they arrive.
         """
         self.first = first
         self._steady = steady
         self._ab: F32 | None = state.get("shown_ab")
-        self._step: Step | None = None
-        self.cancel = cancel
+        self.cancel, self.watch = cancel, watch
         self._outlooks = outlooks
         self._outlook: Outlook | None = None
         self._gray: U8 | None = state.get("gray")
@@ -108,38 +110,43 @@ class Carrier:
         outlook = self._outlook
         if outlook is None:
             raise RuntimeError("colors() follows begins_scene()")
-        carried, before = self._carried(outlook), self._gray
+        move = self._move(outlook)
+        carried = self._carried(outlook, move)
         self._gray, self._scene = outlook.gray, outlook.scene
         if not carried:
             self._ab = None
             return lightness, ab
-        own = gray_to_lightness(outlook.gray)
+        own = gray_to_lightness(outlook.gray) if move is None else move.lightness
         blended = blend(own, enlarge(ab, (own.shape[0], own.shape[1])), carried)
-        self._ab = self._steadied(outlook, before, own, blended) if self._steady else None
+        self._ab = self._steadied(outlook, move, blended) if self._steady else None
         return own, blended if self._ab is None else self._ab
 
-    def _steadied(self, outlook: Outlook, before: U8 | None, lightness: F32, ab: F32) -> F32:
-        """Return AB with much of the frame before: what the model adds still jumps."""
-        if self._ab is None or before is None or outlook.motion is None:
-            return ab
+    def _move(self, outlook: Outlook) -> Move | None:
+        """Return the move to this frame; None where a scene begins, or no colors are carried."""
+        if self._gray is None or outlook.motion is None:
+            return None
+        if self._tracker is None and self._ab is None:
+            return None
         shape = (outlook.gray.shape[0], outlook.gray.shape[1])
-        step = self._step or Step.of(outlook.motion, shape, forward=True)
-        past = read(self._ab, step.x, step.y)
+        return Move.of(self._gray, outlook.gray, Step.of(outlook.motion, shape, forward=True))
+
+    def _steadied(self, outlook: Outlook, move: Move | None, ab: F32) -> F32:
+        """Return AB with much of the frame before: what the model adds still jumps."""
+        if self._ab is None or move is None:
+            return ab
+        past = read(self._ab, move.step.x, move.step.y)
         steady = np.float32(_STEADY if outlook.later is None else _STEADY_BEFORE)
-        share = steady * likeness(past, ab, changed(before, lightness, step), step)
+        share = steady * likeness(past, ab, move)
         if outlook.reference is not None:
             share = share * (1 - outlook.reference.alpha)
         return towards(ab, past, np.asarray(share, np.float32))
 
-    def _carried(self, outlook: Outlook) -> list[Carried]:
-        known, self._step = list[Carried](), None
+    def _carried(self, outlook: Outlook, move: Move | None) -> list[Carried]:
+        known = list[Carried]()
         if outlook.begins_scene:
             self._tracker = None
-        if self._tracker is not None and outlook.motion is not None and self._gray is not None:
-            shape = (outlook.gray.shape[0], outlook.gray.shape[1])
-            step = Step.of(outlook.motion, shape, forward=True)
-            known.append(self._tracker.step(self._gray, outlook.gray, step))
-            self._step = step
+        if self._tracker is not None and move is not None:
+            known.append(self._tracker.step(move))
         if outlook.reference is not None:
             self._tracker = Tracker(_over(outlook.reference, known), steady=self._steady)
             known.append(stated(outlook.reference))

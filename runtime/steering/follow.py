@@ -1,6 +1,6 @@
 """How a video is steered: its scenes alone, or its reference frames too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -8,11 +8,12 @@ from threading import Event
 
 from ..color import F32, U8
 from ..video.frames import gray_of
-from ..video.prefetch import prefetch
+from ..video.picture import Picture
+from ..video.prefetch import Passage, prefetch
 from ..video.protocols import FrameSteering, Run, Start, State
 from ..video.reader import VideoReader
 from .carrier import Carrier
-from .lookahead import outlooks
+from .lookahead import Outlook, outlooks
 from .references import Reference
 from .scenes import CutDetector
 
@@ -40,6 +41,10 @@ class _Scenes:
         scene = self._detector.state
         return {} if scene is None else {"scene": scene}
 
+    def watch(self, pictures: Iterable[Picture]) -> Iterable[Picture]:
+        """Return PICTURES: it sees their grays in time."""
+        return pictures
+
     def begins_scene(self, gray: U8) -> bool:
         return self._detector.is_cut(gray)
 
@@ -61,32 +66,57 @@ class ReferenceSteering:
 
     @contextmanager
     def follow(self, run: Run, start: Start) -> Iterator[FrameSteering]:
-        """Yield what follows the frames after START; a second decoder runs ahead of it."""
+        """Yield what follows the frames after START.
+
+        Up to the last reference a second decoder runs ahead of it.
+        """
         reader, cancelled = VideoReader(run.source, run.container), Event()
         steady = run.settings.options.stabilize
-        begin = self._first(run)
-        wanted = run.stretch.onward(reader, begin, start.position)
-        pictures = run.watch.timed("decode ahead", wanted)
-        grays = prefetch(
-            (gray_of(picture.luma, picture.layout) for picture in pictures), _DECODED_AHEAD
-        )
-        known = outlooks(
-            grays,
-            self.references,
-            first=begin + start.frames,
-            past=Carrier.past(start.state),
-            folder=run.folder,
-            cancelled=cancelled,
-            steady=steady,
-        )
+        begin, last = self._first(run), max(self.references)
+        first = begin + start.frames
+        own = last + 1 - first if last > first else 0
+        passing = Passage[Picture](_DECODED_AHEAD, cancelled)
+
+        def decoded() -> Iterator[Picture]:
+            if own:
+                wanted = islice(run.stretch.onward(reader, begin, start.position), own)
+                ahead = prefetch(run.watch.timed("decode ahead", wanted), _DECODED_AHEAD)
+                with closing(ahead):
+                    yield from ahead
+            yield from passing
+
+        def watch(pictures: Iterable[Picture]) -> Iterator[Picture]:
+            try:
+                for index, picture in enumerate(pictures):
+                    if index >= own:
+                        passing.put(picture)
+                    yield picture
+            finally:
+                passing.end()
 
         def cancel() -> None:
             cancelled.set()
             reader.cancel()
 
-        with closing(grays), closing(known), closing(prefetch(known, _FRAMES_AHEAD)) as ahead:
+        def known() -> Generator[Callable[[], Outlook]]:
             try:
-                yield Carrier(ahead, start.state, cancel, first=begin, steady=steady)
+                yield from outlooks(
+                    (gray_of(picture.luma, picture.layout) for picture in decoded()),
+                    self.references,
+                    first=first,
+                    past=Carrier.past(start.state),
+                    folder=run.folder,
+                    cancelled=cancelled,
+                    steady=steady,
+                )
+            finally:
+                passing.leave()
+
+        # Not full when the frames that are decoded ahead reach what is passed on.
+        most = max(_FRAMES_AHEAD, 4 * run.settings.batch)
+        with closing(prefetch(known(), most, at_once=True)) as ahead:
+            try:
+                yield Carrier(ahead, start.state, cancel, watch, first=begin, steady=steady)
             finally:
                 cancel()
 

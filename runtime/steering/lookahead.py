@@ -1,32 +1,39 @@
 """What is known of each frame before it is colored: its scene, its motion, and later references.
 
-A second decoder runs ahead of the one whose frames are colored, a stretch at a time: up to the
-next reference or the next cut. What it finds of a stretch lies on the disk until it is used, so
-that memory does not grow with the length of a scene; from the reference at a stretch's end colors
-are carried backward through it.
+Up to the last reference a second decoder runs ahead of the one whose frames are colored, a stretch
+at a time: up to the next reference or the next cut. What it finds of a stretch lies on the disk
+until it is used, so that memory does not grow with the length of a scene; from the reference at a
+stretch's end colors are carried backward through it. Behind the last reference nothing has to
+wait.
 """
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..color import U8
 from ..errors import OutputError
 from ..resize import shrink
-from .motion import CARRY_SIDE, Motion, Step, measure, side_limited
+from ..video.prefetch import in_order
+from .motion import CARRY_SIDE, F16, Motion, Step, flow, rough_flow, side_limited
 from .references import Reference
-from .scenes import CutDetector
-from .tracking import Carried, ReferencePlanes, Tracker
+from .scenes import CutDetector, halved
+from .tracking import Carried, Move, ReferencePlanes, Tracker
 
-_PLAIN_STRETCH = 32  # frames, where no reference is ahead
+LATE = 2
+"""Frames by which an outlook behind the last reference comes after its gray."""
+_FLOWS = 2  # that are measured at a time
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,16 @@ class _Seen:
     gray: U8
     begins_scene: bool
     scene: U8 | None
-    motion: Motion | None
+    before: U8 | None  # the gray of the frame before; None where a scene begins
+    back: F16 | None = None  # where `before` is known
+    forth: F16 | None = None
+
+    @property
+    def motion(self) -> Motion | None:
+        """What is known of it; None where a scene begins."""
+        if self.back is None or self.forth is None:
+            return None
+        return Motion(self.back, self.forth)
 
 
 def outlooks(
@@ -72,23 +88,38 @@ def outlooks(
 ) -> Generator[Callable[[], Outlook]]:
     """Yield for each of the GRAYS (H, W), of which the first has the index FIRST, how to read it.
 
-    Each is to be read once, in order. FOLDER is where the disk has room; None: the system's.
-    STEADY as Tracker has it.
+    Each is to be read once, in order. No gray behind the last reference is asked for until all
+    outlooks up to it are out; those behind it come LATE frames after their gray. FOLDER is where
+    the disk has room; None: the system's. STEADY as Tracker has it.
     """
     planes, ahead = _Planes(references), max(references, default=-1)
-    stretch = _Stretch(folder, steady=steady)
-    with closing(_seen(grays, first, past)) as frames:
-        for seen in frames:
-            if cancelled.is_set():
-                return
-            ends = seen.begins_scene or seen.index in references
-            if len(stretch) and (ends or (seen.index > ahead and len(stretch) >= _PLAIN_STRETCH)):
-                if seen.motion is not None and (reference := planes.of(seen.index, seen.gray)):
-                    stretch.carry_back(reference, seen.motion, cancelled)
-                yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
-                stretch = _Stretch(folder, steady=steady)
-            stretch.add(seen)
-    yield from (stretch.reader(number, planes.of) for number in range(len(stretch)))
+    with ThreadPoolExecutor(_FLOWS) as pool:
+        stretch = _Stretch(folder, pool, steady=steady)
+        with closing(_seen(grays, references, first, past, pool)) as frames:
+            for seen in frames:
+                if cancelled.is_set():
+                    return
+                if len(stretch) and (seen.begins_scene or seen.index in references):
+                    if seen.motion is not None and (reference := planes.of(seen.index, seen.gray)):
+                        stretch.carry_back(reference, seen.motion, cancelled)
+                    yield from stretch.outlooks(planes.of)
+                    stretch = _Stretch(folder, pool, steady=steady)
+                if seen.index < ahead:
+                    stretch.add(seen)
+                else:
+                    yield partial(_outlook, seen, planes.of)
+        yield from stretch.outlooks(planes.of)
+
+
+def _outlook(seen: _Seen, planes: Callable[[int, U8], ReferencePlanes | None]) -> Outlook:
+    return Outlook(
+        gray=seen.gray,
+        begins_scene=seen.begins_scene,
+        scene=seen.scene,
+        motion=seen.motion,
+        reference=planes(seen.index, seen.gray),
+        later=None,
+    )
 
 
 class _Planes:
@@ -109,23 +140,68 @@ class _Planes:
         return last[1]
 
 
-def _seen(grays: Iterable[U8], first: int, past: Past) -> Generator[_Seen]:
-    detector, before = CutDetector(past.scene), past.gray
-    with ThreadPoolExecutor(1) as pool:
-        for index, gray in enumerate(grays, first):
-            small = shrink(gray, side_limited(gray.shape[0], gray.shape[1], CARRY_SIDE))
-            begins = detector.is_cut(gray)
-            moved = None if begins or before is None else measure(before, small, pool)
-            yield _Seen(index, small, begins, detector.state, moved)
-            before = small
+def _seen(
+    grays: Iterable[U8],
+    references: Mapping[int, Reference],
+    first: int,
+    past: Past,
+    pool: Executor,
+) -> Generator[_Seen]:
+    detector, before, ahead = CutDetector(past.scene), past.gray, max(references, default=-1)
+    pending = deque[Future[_Seen]]()
+    for index, gray in enumerate(grays, first):
+        small, begins = _shrunk(gray), detector.is_cut(gray)
+        earlier = None if begins else before
+        seen = _Seen(index, small, begins, detector.state, earlier)
+        pending.append(pool.submit(_measured, seen, index in references, index >= ahead))
+        before = small
+        while len(pending) > (0 if index == ahead else LATE):
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _measured(seen: _Seen, is_reference: bool, is_last: bool) -> _Seen:
+    """Return SEEN with its motion.
+
+    The way forth is needed finely where colors are carried back along it: in front of a reference,
+    which only the end of a stretch tells.
+    """
+    if seen.before is None:
+        return seen
+    seen = replace(seen, back=flow(seen.gray, seen.before))
+    if is_reference:
+        return replace(seen, forth=flow(seen.before, seen.gray))
+    if is_last:
+        return replace(seen, forth=rough_flow(seen.before, seen.gray))
+    return seen
+
+
+def _shrunk(gray: U8) -> U8:
+    """Return a gray (H, W) at CARRY_SIDE, a little softer than `shrink` makes it: it flickers less.
+
+    It is halved first as often as it can be: the rest then takes a third of the time.
+    """
+    shape = side_limited(gray.shape[0], gray.shape[1], CARRY_SIDE)
+    if gray.shape == shape:
+        return gray
+    while min(gray.shape) >= 2 * CARRY_SIDE:
+        gray = halved(_soft(gray))
+    return _soft(shrink(gray, shape))
+
+
+def _soft(gray: U8) -> U8:
+    return cv2.GaussianBlur(gray, (3, 3), 0).astype(np.uint8, copy=False)
 
 
 class _Stretch:
     """Frames that follow each other within one scene, with their planes on the disk."""
 
-    def __init__(self, folder: Path | None, *, steady: bool) -> None:
-        self._spill, self._steady = _Spill(folder), steady
+    def __init__(self, folder: Path | None, pool: Executor, *, steady: bool) -> None:
+        self._spill, self._pool, self._steady = _Spill(folder), pool, steady
         self._frames: list[_Spilled] = []
+        self._before: U8 | None = None  # the gray before the first
+        self._forth: dict[int, _Stored] = {}  # by the number of the frame that it leads to
         self._later: list[tuple[_Stored, _Stored]] = []  # ab and weight, from the last frame back
 
     def __len__(self) -> int:
@@ -133,58 +209,104 @@ class _Stretch:
 
     def add(self, seen: _Seen) -> None:
         """Take the next frame."""
-        put, motion = self._spill.put, seen.motion
+        put, number = self._spill.put, len(self._frames)
+        if number == 0:
+            self._before = seen.before
         spilled = _Spilled(
             index=seen.index,
             gray=put(seen.gray),
             begins_scene=seen.begins_scene,
             scene=None if seen.scene is None else put(seen.scene),
-            motion=None if motion is None else (put(motion.back), put(motion.forth)),
+            back=None if seen.back is None else put(seen.back),
         )
         self._frames.append(spilled)
+        if seen.forth is not None:
+            self._forth[number] = put(seen.forth)
 
     def carry_back(self, reference: ReferencePlanes, motion: Motion, cancelled: Event) -> None:
         """Carry REFERENCE, the frame after the last, back; MOTION is between these two."""
-        tracker = Tracker(reference, steady=self._steady)
-        later, between = reference.gray, motion
-        for frame in reversed(self._frames):
-            gray = self._spill.get(frame.gray)
-            step = Step.of(between, (gray.shape[0], gray.shape[1]), forward=False)
-            carried = tracker.step(later, gray, step)
-            ab = carried.ab.astype(np.float16)
+        tracker, put = Tracker(reference, steady=self._steady), self._spill.put
+        last = len(self._frames) - 1
+        calls = (
+            partial(self._move_back, number, (reference.gray, motion) if number == last else None)
+            for number in range(last, -1, -1)
+        )
+        for number, (move, forth) in zip(
+            range(last, -1, -1), in_order(self._pool, calls, _FLOWS), strict=False
+        ):
+            if number < last:
+                self._forth[number + 1] = put(forth)
+            carried = tracker.step(move)
             self._later.append(
-                (self._spill.put(ab), self._spill.put(carried.weight.astype(np.float16)))
+                (put(carried.ab.astype(np.float16)), put(carried.weight.astype(np.float16)))
             )
-            if frame.motion is None or cancelled.is_set():
-                break
-            later, between = gray, self._motion(*frame.motion)
+            if cancelled.is_set():
+                return
+        if self._frames[0].back is not None and 0 not in self._forth and self._before is not None:
+            self._forth[0] = put(flow(self._before, self._gray(0)))
 
-    def reader(
-        self, number: int, planes: Callable[[int, U8], ReferencePlanes | None]
-    ) -> Callable[[], Outlook]:
-        """Return what reads frame NUMBER; PLANES has the references by frame."""
+    def _move_back(self, number: int, end: tuple[U8, Motion] | None) -> tuple[Move, F16]:
+        """Return the move from the frame after NUMBER back to it, and the flow forth between them.
 
-        def read() -> Outlook:
-            frame, get = self._frames[number], self._spill.get
-            gray = get(frame.gray)
-            back = len(self._frames) - 1 - number
-            later: Carried | None = None
-            if back < len(self._later):
-                ab, weight = self._later[back]
-                later = Carried(get(ab).astype(np.float32), get(weight).astype(np.float32))
-            return Outlook(
-                gray=gray,
-                begins_scene=frame.begins_scene,
-                scene=None if frame.scene is None else get(frame.scene),
-                motion=None if frame.motion is None else self._motion(*frame.motion),
-                reference=planes(frame.index, gray),
-                later=later,
-            )
+        END is the frame after the last, and its motion.
+        """
+        gray = self._gray(number)
+        if end is not None:
+            later, motion = end
+        else:
+            later = self._gray(number + 1)
+            motion = Motion(self._back(number + 1), flow(gray, later))
+        step = Step.of(motion, (gray.shape[0], gray.shape[1]), forward=False)
+        return Move.of(later, gray, step), motion.forth
 
-        return read
+    def outlooks(
+        self, planes: Callable[[int, U8], ReferencePlanes | None]
+    ) -> Iterator[Callable[[], Outlook]]:
+        """Yield what reads each frame; PLANES has the references by frame."""
+        missing = [
+            number
+            for number, frame in enumerate(self._frames)
+            if frame.back is not None and number not in self._forth
+        ]
+        rough = in_order(self._pool, (partial(self._rough, number) for number in missing), _FLOWS)
+        for number, frame in enumerate(self._frames):
+            if frame.back is not None and number not in self._forth:
+                self._forth[number] = self._spill.put(next(rough))
+            yield partial(self._read, number, planes)
 
-    def _motion(self, back: "_Stored", forth: "_Stored") -> Motion:
-        return Motion(self._spill.get(back), self._spill.get(forth))
+    def _rough(self, number: int) -> F16:
+        before = self._before if number == 0 else self._gray(number - 1)
+        gray = self._gray(number)
+        return rough_flow(gray if before is None else before, gray)
+
+    def _read(self, number: int, planes: Callable[[int, U8], ReferencePlanes | None]) -> Outlook:
+        frame, get = self._frames[number], self._spill.get
+        gray = self._gray(number)
+        back = len(self._frames) - 1 - number
+        later: Carried | None = None
+        if back < len(self._later):
+            ab, weight = self._later[back]
+            later = Carried(get(ab).astype(np.float32), get(weight).astype(np.float32))
+        motion: Motion | None = None
+        if frame.back is not None:
+            motion = Motion(self._back(number), get(self._forth[number]))
+        return Outlook(
+            gray=gray,
+            begins_scene=frame.begins_scene,
+            scene=None if frame.scene is None else get(frame.scene),
+            motion=motion,
+            reference=planes(frame.index, gray),
+            later=later,
+        )
+
+    def _gray(self, number: int) -> U8:
+        return self._spill.get(self._frames[number].gray)
+
+    def _back(self, number: int) -> F16:
+        stored = self._frames[number].back
+        if stored is None:
+            raise IndexError(number)
+        return self._spill.get(stored)
 
 
 @dataclass(frozen=True)
@@ -204,7 +326,7 @@ class _Spilled:
     gray: _Stored
     begins_scene: bool
     scene: _Stored | None
-    motion: tuple[_Stored, _Stored] | None
+    back: _Stored | None
 
 
 class _Spill:

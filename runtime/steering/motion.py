@@ -1,6 +1,6 @@
 """Optical flow between frames that follow each other: measured once, there and back."""
 
-from concurrent.futures import Executor
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -50,39 +50,47 @@ class Motion:
         return x + across, y + down
 
 
-def measure(earlier: U8, later: U8, pool: Executor | None = None) -> Motion:
-    """Measure the motion between two grays (h, w) of CARRY_SIDE.
-
-    One of the two directions is measured in POOL at the same time.
-    """
-    if pool is None:
-        return Motion(_flow(later, earlier), _flow(earlier, later))
-    forth = pool.submit(_flow, earlier, later)
-    return Motion(_flow(later, earlier), forth.result())
+def measure(earlier: U8, later: U8) -> Motion:
+    """Measure the motion between two grays (h, w) of CARRY_SIDE, as fine there as back."""
+    return Motion(flow(later, earlier), flow(earlier, later))
 
 
-def _flow(start: U8, end: U8) -> F16:
+def flow(start: U8, end: U8) -> F16:
+    """Return where the pixels of START (h, w) are in END, as Motion has it."""
+    return _on_grid(start, lambda: _dis(start, end, finest=1, refinements=2))
+
+
+def rough_flow(start: U8, end: U8) -> F16:
+    """Return `flow` in less than a third of its time, to check the one that leads the other way."""
+    return _on_grid(start, lambda: _dis(start, end, finest=2, refinements=2))
+
+
+def _on_grid(start: U8, measured: Callable[[], F32]) -> F16:
     height, width = start.shape
     grid = (max(1, width // _GRID), max(1, height // _GRID))
     if min(start.shape) < LEAST_SIDE:
         return np.zeros((grid[1], grid[0], 2), np.float16)
-    flow = fine_flow(start, end)
-    small = cv2.resize(flow, grid, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(measured(), grid, interpolation=cv2.INTER_AREA)
     return (small / np.array([width, height], np.float32)).astype(np.float16)
 
 
-def fine_flow(start: U8, end: U8, guess: F32 | None = None) -> F32:
+def flow_near(start: U8, end: U8, guess: F32) -> F32:
     """Return where the pixels of START (h, w) are in END, as offsets (h, w, 2) of x and y.
 
     GUESS, such offsets, is where to look first.
     """
-    # Between the presets FAST and MEDIUM: as fine as MEDIUM, as good here, at a third of its time.
+    return _dis(start, end, guess, finest=1, refinements=1)
+
+
+def _dis(start: U8, end: U8, guess: F32 | None = None, *, finest: int, refinements: int) -> F32:
+    """Return the flow of DIS, computed down to the picture halved FINEST times."""
+    # Between the presets FAST and MEDIUM: nearly as good here, at a quarter of MEDIUM's time.
     # A new one each time: what it keeps of earlier frames would make a resumed run differ.
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    dis.setFinestScale(1)
-    dis.setPatchStride(4)
+    dis.setFinestScale(finest)
+    dis.setPatchStride(5 if min(start.shape) >= CARRY_SIDE else 4)  # smaller ones have few
     dis.setGradientDescentIterations(12)
-    dis.setVariationalRefinementIterations(2)
+    dis.setVariationalRefinementIterations(refinements)
     flow = dis.calc(start, end, guess)  # type: ignore[arg-type]  # None: no guess
     return np.asarray(flow, np.float32)
 
@@ -100,12 +108,22 @@ class Step:
     def of(cls, motion: Motion, shape: tuple[int, int], *, forward: bool) -> "Step":
         """Return the step for planes of SHAPE; FORWARD: from the earlier frame to the later."""
         there, again = (motion.back, motion.forth) if forward else (motion.forth, motion.back)
-        to, fro = _in_pixels(there, shape), _in_pixels(again, shape)
+        across, down = _in_pixels(there, shape)
         x, y = pixel_grid(shape)
-        x, y = x + to[0], y + to[1]
-        gap_x, gap_y = to[0] + read(fro[0], x, y), to[1] + read(fro[1], x, y)
+        x, y = x + across, y + down
         outside = (beyond(x, y) > _OUTSIDE).astype(np.float32)
-        return cls(x, y, gap_x * gap_x + gap_y * gap_y, outside)
+        return cls(x, y, _miss(there, again, shape), outside)
+
+
+def _miss(there: F16, again: F16, shape: tuple[int, int]) -> F32:
+    """Return `Step.miss`: it is computed as coarsely as flow is kept, for it is smooth."""
+    grid = (there.shape[0], there.shape[1])
+    to, fro = _in_pixels(there, grid), _in_pixels(again, grid)
+    x, y = pixel_grid(grid)
+    x, y = x + to[0], y + to[1]
+    gap_x = (to[0] + read(fro[0], x, y)) * np.float32(shape[1] / grid[1])
+    gap_y = (to[1] + read(fro[1], x, y)) * np.float32(shape[0] / grid[0])
+    return np.asarray(cv2.resize(gap_x * gap_x + gap_y * gap_y, shape[::-1]), np.float32)
 
 
 def _in_pixels(flow: F16, shape: tuple[int, int]) -> tuple[F32, F32]:
@@ -113,8 +131,10 @@ def _in_pixels(flow: F16, shape: tuple[int, int]) -> tuple[F32, F32]:
     height, width = shape
     # Plane by plane: NumPy is slow along axes of two.
     x, y = cv2.split(flow.astype(np.float32))
-    x = cv2.resize(x * np.float32(width), (width, height))
-    y = cv2.resize(y * np.float32(height), (width, height))
+    x, y = x * np.float32(width), y * np.float32(height)
+    if flow.shape[:2] == shape:
+        return x, y
+    x, y = cv2.resize(x, (width, height)), cv2.resize(y, (width, height))
     return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
@@ -138,5 +158,20 @@ def pixel_grid(shape: tuple[int, int]) -> tuple[F32, F32]:
 
 def read(planes: F32, x: F32, y: F32) -> F32:
     """Read PLANES (h, w) or (h, w, C) at places (h, w) between pixels, the border repeated."""
-    mode = cv2.INTER_LINEAR
-    return np.asarray(cv2.remap(planes, x, y, mode, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    mode, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    if planes.shape[2:] == (2,):  # OpenCV takes more time for two together
+        pair = [cv2.remap(plane, x, y, mode, borderMode=border) for plane in cv2.split(planes)]
+        return np.asarray(cv2.merge(pair), np.float32)
+    return np.asarray(cv2.remap(planes, x, y, mode, borderMode=border), np.float32)
+
+
+def read_four(planes: F32, x: F32, y: F32) -> tuple[F32, F32, F32]:
+    """Return what `read` does of PLANES (h, w, 4): the first two (h, w, 2), and each of the others.
+
+    OpenCV reads four planes together in less time than two.
+    """
+    four = read(planes, x, y)
+    pair = np.empty((*x.shape, 2), np.float32)
+    cv2.mixChannels([four], [pair], [0, 0, 1, 1])
+    third, fourth = (np.asarray(cv2.extractChannel(four, n), np.float32) for n in (2, 3))
+    return pair, third, fourth

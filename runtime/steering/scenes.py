@@ -58,10 +58,15 @@ def _seen(gray: U8) -> U8:
     """Return a gray (H, W) at the size at which frames are compared."""
     shape = side_limited(gray.shape[0], gray.shape[1], _SIDE)
     while min(gray.shape) >= 4 * _SIDE:  # by halves first, which takes a tenth of the time
-        height, width = gray.shape[0] // 2, gray.shape[1] // 2
-        even = gray[: 2 * height, : 2 * width]
-        gray = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        gray = halved(gray)
     return shrink(gray, shape)
+
+
+def halved(gray: U8) -> U8:
+    """Return a gray (H, W) at half its size; an odd row or column is left out."""
+    height, width = gray.shape[0] // 2, gray.shape[1] // 2
+    even = gray[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def _tells_nothing(gray: U8) -> bool:

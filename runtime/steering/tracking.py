@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from ..color import F32, U8, gray_to_lightness
-from .motion import LEAST_SIDE, Step, beyond, fine_flow, pixel_grid, read
+from .motion import LEAST_SIDE, Step, beyond, flow_near, pixel_grid, read, read_four
 
-_STRAIGHT_EVERY = 2  # frames: in between places keep well enough, and more steadily
+_STRAIGHT_EVERY = 3  # frames: in between places keep well enough, and more steadily
 _PATCH = 5  # pixels around a place that are compared
 _MOST_UNLIKE = 20.0  # L*: differences beyond tell no more
 _BETTER = 0.5  # L* by which another place must look more alike
@@ -24,14 +24,14 @@ _SURE_SHARE = 0.1  # of that variance, where flow was never in doubt
 _DOUBTFUL = 128.0  # doubt at which the whole of it counts
 _BEYOND, _MOST_BEYOND = 8.0, 400.0  # variance a pixel outside of the reference, and the most
 _AGE = 0.5  # variance a frame of distance
-_STEP_DOUBT, _MISS, _MISS_ALLOWED = 0.3, 8.0, 0.5
+_STEP_DOUBT, _MISS, _MISS_ALLOWED = 0.3, 8.0, 1.0
 _CHANGE_ALLOWED = 3.0  # L* by which a pixel may change from frame to frame
 _MOST_DOUBT = 1000.0
 _LEAST_VARIANCE = 0.5
 _STEADY = 0.95  # share of the frame before in a frame, where both are surely of one thing
 _COLOR_TOLERANCE = 30.0  # CIELAB units
 _LIGHTNESS_TOLERANCE = 15.0  # L*
-_STEADY_MISS = 2.0  # square of pixels that flow may miss by
+_STEADY_MISS = 8.0  # square of pixels that flow may miss by: one way is measured roughly
 _LEAST_EXPONENT = -60.0  # of a likeness: it is none
 _TRUTH = 1e4  # weight of what a reference says of its own frame
 
@@ -58,6 +58,24 @@ def stated(reference: ReferencePlanes) -> Carried:
     return Carried(reference.ab, reference.alpha * np.float32(_TRUTH))
 
 
+@dataclass(frozen=True)
+class Move:
+    """A frame as it follows on its neighbor; all of it is known before its colors are."""
+
+    gray: U8  # (h, w)
+    lightness: F32  # (h, w): its L*
+    step: Step  # to the neighbor
+    change: F32  # (h, w): L* of the neighbor, moved here by the step, above its own
+    doubt: F32  # (h, w): what the step adds to the doubt about each pixel
+
+    @classmethod
+    def of(cls, before: U8, gray: U8, step: Step) -> "Move":
+        """Return the move that STEP leads through, from the neighbor BEFORE (h, w) to GRAY."""
+        lightness = gray_to_lightness(gray)
+        change = read(gray_to_lightness(before), step.x, step.y) - lightness
+        return cls(gray, lightness, step, change, _doubt(change, step))
+
+
 class Tracker:
     """Follows frames, one by one, away from one reference, forward or backward in time."""
 
@@ -77,44 +95,51 @@ class Tracker:
         self.last = last
         """The colors of the last frame, if they are held steady."""
         self._lightness = gray_to_lightness(reference.gray)
+        self._read = _four(reference.ab, self._lightness, reference.alpha)
         if places is None:
             x, y = pixel_grid(reference.gray.shape)
             places = np.stack([x, y, np.zeros_like(x), np.zeros_like(x)])
         self.places = places
         """float32 (4, h, w): x and y in the reference, doubt, and the frames that went by."""
 
-    def step(self, before: U8, gray: U8, step: Step) -> Carried:
-        """Go on to the frame GRAY (h, w) from its neighbor BEFORE."""
-        lightness = gray_to_lightness(gray)
+    def step(self, move: Move) -> Carried:
+        """Go on to the next frame by its MOVE."""
+        step, last = move.step, self.last
         x, y = self._moved(step)
-        unlike = self._unlike(lightness, x, y)
+        unlike = self._unlike(move.lightness, x, y)
         age = self.places[3]
-        if age.max() % _STRAIGHT_EVERY == 0 and min(gray.shape) >= LEAST_SIDE:
-            x, y, unlike = self._straight(gray, lightness, x, y, unlike)
-        change = changed(before, lightness, step)
-        doubt = read(self.places[2], step.x, step.y) + _doubt(change, step)
-        self.places = np.stack([x, y, np.minimum(doubt, np.float32(_MOST_DOUBT)), age + 1])
+        if age[0, 0] % _STRAIGHT_EVERY == 0 and min(move.gray.shape) >= LEAST_SIDE:
+            x, y, unlike = self._straight(move.gray, move.lightness, x, y, unlike)
+        past: Carried | None = None
+        if last is None:
+            doubt = read(self.places[2], step.x, step.y)
+        else:
+            ab, weight, doubt = read_four(
+                _four(last.ab, last.weight, self.places[2]), step.x, step.y
+            )
+            past = Carried(ab, weight)
+        doubt = np.minimum(doubt + move.doubt, np.float32(_MOST_DOUBT))
+        self.places = np.stack([x, y, doubt, age + 1])
         carried = self.carried(unlike)
         if not self._steady:
             return carried
-        if self.last is not None:
-            carried = _steadied(carried, self.last, change, step)
+        if past is not None:
+            carried = _steadied(carried, past, move)
         self.last = carried
         return carried
 
     def carried(self, unlike: F32) -> Carried:
         """Read the reference at the places, which look so much UNLIKE it (h, w), in L*."""
         x, y, doubt, age = self.places
-        out = np.maximum(beyond(x, y), 0)
-        share = _SURE_SHARE + (1 - _SURE_SHARE) * np.minimum(doubt / _DOUBTFUL, 1)
-        variance = (
-            np.asarray(cv2.pow(unlike + np.float32(_OFFSET), _POWER)) * (_VARIANCE * share)
-            + np.minimum(out * _BEYOND, _MOST_BEYOND)
-            + _AGE * age
-        )
-        alpha = read(self.reference.alpha, x, y)
-        weight = alpha / (variance + np.float32(_LEAST_VARIANCE))
-        return Carried(read(self.reference.ab, x, y), weight.astype(np.float32))
+        share = np.minimum(doubt * np.float32((1 - _SURE_SHARE) / _DOUBTFUL), 1 - _SURE_SHARE)
+        share += np.float32(_SURE_SHARE)
+        variance = np.asarray(cv2.pow(unlike + np.float32(_OFFSET), _POWER), np.float32)
+        variance *= share
+        variance *= np.float32(_VARIANCE)
+        variance += np.clip(beyond(x, y) * np.float32(_BEYOND), 0, _MOST_BEYOND)
+        variance += np.float32(_AGE * age[0, 0] + _LEAST_VARIANCE)
+        ab, _, alpha = read_four(self._read, x, y)
+        return Carried(ab, alpha / variance)
 
     def _moved(self, step: Step) -> tuple[F32, F32]:
         """Move the places along the flow; between two things none is a mean of both."""
@@ -135,7 +160,7 @@ class Tracker:
         """
         own_x, own_y = pixel_grid(gray.shape)
         guess = np.asarray(cv2.merge([x - own_x, y - own_y]), np.float32)
-        across, down = cv2.split(fine_flow(gray, self.reference.gray, guess))
+        across, down = cv2.split(flow_near(gray, self.reference.gray, guess))
         other_x, other_y = own_x + across, own_y + down
         other = self._unlike(lightness, other_x, other_y)
         better = (other + np.float32(_BETTER) < unlike).view(np.uint8)
@@ -150,9 +175,12 @@ class Tracker:
         return np.asarray(cv2.blur(capped, (_PATCH, _PATCH)), np.float32)
 
 
-def changed(before: U8, lightness: F32, step: Step) -> F32:
-    """Return by how much L* the frame BEFORE, moved by STEP, is above LIGHTNESS (h, w)."""
-    return read(gray_to_lightness(before), step.x, step.y) - lightness
+def _four(ab: F32, third: F32, fourth: F32) -> F32:
+    """Return AB (h, w, 2) and two planes (h, w) as one (h, w, 4), for `read_four`."""
+    planes = np.empty((*third.shape, 4), np.float32)
+    sources = [np.ascontiguousarray(each) for each in (ab, third, fourth)]
+    cv2.mixChannels(sources, [planes], [0, 0, 1, 1, 2, 2, 3, 3])
+    return planes
 
 
 def _doubt(change: F32, step: Step) -> F32:
@@ -164,15 +192,14 @@ def _doubt(change: F32, step: Step) -> F32:
     return np.minimum(doubt, np.float32(_MOST_DOUBT))
 
 
-def _steadied(fresh: Carried, last: Carried, change: F32, step: Step) -> Carried:
-    """Return FRESH with much of LAST, the colors of the frame before, moved here by STEP.
+def _steadied(fresh: Carried, past: Carried, move: Move) -> Carried:
+    """Return FRESH with much of PAST, the colors of the frame before, which came here by MOVE.
 
     Fresh places jump by parts of a pixel from frame to frame, and so do the weights.
     """
-    past = read(last.ab, step.x, step.y)
-    share = np.float32(_STEADY) * likeness(past, fresh.ab, change, step)
-    weight = fresh.weight + (read(last.weight, step.x, step.y) - fresh.weight) * share
-    return Carried(towards(fresh.ab, past, share), np.asarray(weight, np.float32))
+    share = np.float32(_STEADY) * likeness(past.ab, fresh.ab, move)
+    weight = fresh.weight + (past.weight - fresh.weight) * share
+    return Carried(towards(fresh.ab, past.ab, share), np.asarray(weight, np.float32))
 
 
 def towards(ab: F32, other: F32, share: F32) -> F32:
@@ -183,16 +210,17 @@ def towards(ab: F32, other: F32, share: F32) -> F32:
     return way
 
 
-def likeness(past: F32, ab: F32, change: F32, step: Step) -> F32:
-    """Return 0..1 (h, w): how sure it is that PAST, moved here by STEP, and AB are of one thing.
-
-    CHANGE is that of lightness, from `changed`.
-    """
+def likeness(past: F32, ab: F32, move: Move) -> F32:
+    """Return 0..1 (h, w): how sure it is that PAST, moved here by MOVE, and AB are of one thing."""
     a, b = cv2.split(cv2.subtract(past, ab))  # plane by plane: NumPy is slow along axes of two
-    apart = np.asarray(cv2.blur((a * a + b * b) / np.float32(_COLOR_TOLERANCE**2), (5, 5)))
-    blurred = np.asarray(cv2.blur(np.abs(change), (3, 3)), np.float32)
-    unlike = (blurred / np.float32(_LIGHTNESS_TOLERANCE)) ** 2
-    miss = np.maximum(step.miss - np.float32(_STEADY_MISS), 0)
+    apart = np.asarray(cv2.blur(a * a + b * b, (5, 5)), np.float32)
+    apart *= np.float32(1 / _COLOR_TOLERANCE**2)
+    apart *= apart
+    unlike = np.asarray(cv2.blur(np.abs(move.change), (3, 3)), np.float32)
+    unlike *= np.float32(1 / _LIGHTNESS_TOLERANCE)
+    unlike *= unlike
+    apart += unlike
+    apart += np.maximum(move.step.miss - np.float32(_STEADY_MISS), 0)
     # Subnormal numbers would be several times as slow.
-    exponent = np.maximum(-apart * apart - unlike * unlike - miss, np.float32(_LEAST_EXPONENT))
-    return np.asarray(np.exp(exponent) * (1 - step.outside), np.float32)
+    exponent = np.maximum(-apart, np.float32(_LEAST_EXPONENT))
+    return np.asarray(np.exp(exponent) * (1 - move.step.outside), np.float32)

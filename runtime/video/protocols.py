@@ -1,6 +1,6 @@
 """What passes between the stages of a video, and what can be put in their places."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -112,6 +112,9 @@ class FrameSteering(Protocol):
     @property
     def state(self) -> State:
         """What it remembers after the last frame."""
+
+    def watch(self, pictures: Iterable[Picture]) -> Iterable[Picture]:
+        """Return PICTURES, as they are decoded ahead of what follows; it may look at them."""
 
     def begins_scene(self, gray: U8) -> bool:
         """Go on to the next frame, a gray (H, W); return whether a scene begins with it."""

@@ -23,7 +23,7 @@ from .frames import FrameLayout
 from .picture import Flaws, Position
 from .protocols import State
 
-FORMAT = 5
+FORMAT = 6
 """Of the files of a segment; another one makes another identity."""
 _STATE = "state "  # begins the names of a state's arrays
 

@@ -54,7 +54,7 @@ def colored_pictures(
         if most is not None:
             pictures = islice(pictures, most)
         pictures = run.watch.timed("decode", pictures)
-        decoded = prefetch(pictures, 2 * run.settings.batch)
+        decoded = prefetch(frames.watch(pictures), 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.
         ahead = prefetch(colorizer.colored(decoded), run.settings.batch, run.check_cancel)
         with closing(decoded), closing(ahead):

@@ -21,7 +21,7 @@ from colorize.runtime.steering.blending import blend, merged
 from colorize.runtime.steering.carrier import Carrier
 from colorize.runtime.steering.lookahead import Outlook
 from colorize.runtime.steering.motion import Motion, Step, measure, pixel_grid
-from colorize.runtime.steering.tracking import Carried, ReferencePlanes, Tracker, stated
+from colorize.runtime.steering.tracking import Carried, Move, ReferencePlanes, Tracker, stated
 
 FRAMES = 16
 
@@ -50,7 +50,7 @@ def _carried(
     for before, gray in itertools.pairwise(grays):
         motion = measure(before, gray) if forward else measure(gray, before)
         step = Step.of(motion, (gray.shape[0], gray.shape[1]), forward=forward)
-        carried.append(tracker.step(before, gray, step))
+        carried.append(tracker.step(Move.of(before, gray, step)))
     return carried
 
 
@@ -122,8 +122,8 @@ def test_a_tracker_goes_on_exactly_from_its_places(rgbs: list[U8]) -> None:
     for number in range(1, 6):
         step = Step.of(measure(grays[number - 1], grays[number]), (96, 144), forward=True)
         second = Tracker(_reference(rgbs[0]), first.places.copy(), first.last)
-        whole = first.step(grays[number - 1], grays[number], step)
-        again = second.step(grays[number - 1], grays[number], step)
+        whole = first.step(Move.of(grays[number - 1], grays[number], step))
+        again = second.step(Move.of(grays[number - 1], grays[number], step))
         np.testing.assert_array_equal(whole.ab, again.ab)
         np.testing.assert_array_equal(whole.weight, again.weight)
 

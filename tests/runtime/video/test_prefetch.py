@@ -1,11 +1,13 @@
 """Stages that overlap: order, errors, and threads that end."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from colorize.runtime.video.prefetch import Stopwatch, prefetch
+from colorize.runtime.video.prefetch import Passage, Stopwatch, in_order, prefetch
 
 
 def _threads() -> set[threading.Thread]:
@@ -100,6 +102,74 @@ def test_closing_before_the_first_item_does_no_harm() -> None:
     before = _threads()
     prefetch(range(10), 3).close()
     assert not _threads() - before
+
+
+def test_a_stage_that_starts_at_once_asks_nobody_and_is_closed_like_others() -> None:
+    before, first = _threads(), threading.Event()
+
+    def endless() -> Iterator[int]:
+        while True:
+            first.set()
+            yield 0
+
+    ahead = prefetch(endless(), 2, at_once=True)
+    assert first.wait(10)
+    ahead.close()
+    assert not _threads() - before
+    assert list(prefetch(range(5), 2, at_once=True)) == list(range(5))
+
+
+def test_calls_are_answered_in_their_order_whichever_ends_first() -> None:
+    second, begun = threading.Event(), list[int]()
+
+    def first() -> int:
+        assert second.wait(10)
+        return 0
+
+    def other(number: int) -> int:
+        second.set()
+        return number
+
+    def calls() -> Iterator[Callable[[], int]]:
+        for number in range(50):
+            begun.append(number)
+            yield partial(other, number) if number else first
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = in_order(pool, calls(), 3)
+        assert next(answers) == 0
+        assert len(begun) == 4
+        assert list(answers) == list(range(1, 50))
+
+
+def _pass(items: Passage[int], count: int) -> None:
+    for number in range(count):
+        items.put(number)
+    items.end()
+
+
+def test_items_are_passed_on_to_another_thread() -> None:
+    items = Passage[int](2, threading.Event())
+    giver = threading.Thread(target=_pass, args=(items, 100))
+    giver.start()
+    assert list(items) == list(range(100))
+    giver.join(10)
+    assert not giver.is_alive()
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_who_passes_items_on_is_freed_when_nobody_takes_them(*, cancels: bool) -> None:
+    cancelled = threading.Event()
+    items = Passage[int](2, cancelled)
+    giver = threading.Thread(target=_pass, args=(items, 100))
+    giver.start()
+    assert next(iter(items)) == 0
+    if cancels:
+        cancelled.set()
+    else:
+        items.leave()
+    giver.join(10)
+    assert not giver.is_alive()
 
 
 def test_stopwatch_counts_each_stage_and_passes_items() -> None:
