@@ -167,14 +167,15 @@ def _measured(seen: _Seen, is_reference: bool, is_last: bool) -> _Seen:
     The way forth is needed finely where colors are carried back along it: in front of a reference,
     which only the end of a stretch tells.
     """
-    if seen.before is None:
+    before = seen.before
+    if before is None:
         return seen
-    seen = replace(seen, back=flow(seen.gray, seen.before))
+    back = flow(seen.gray, before)
     if is_reference:
-        return replace(seen, forth=flow(seen.before, seen.gray))
+        return replace(seen, back=back, forth=flow(before, seen.gray))
     if is_last:
-        return replace(seen, forth=rough_flow(seen.before, seen.gray))
-    return seen
+        return replace(seen, back=back, forth=rough_flow(before, seen.gray))
+    return replace(seen, back=back)
 
 
 def _shrunk(gray: U8) -> U8:
