@@ -54,7 +54,7 @@ NOT_RUN = {
     "pip install '.[cluster]'": "needs a cluster; tests/runtime/cluster has one",
     "colorize-run --list-devices --cluster": "needs a cluster; tests/runtime/cluster has one",
     "colorize-train --init-from default --hints --data 'photos-*.tar'": OF_THE_BUNDLED_MODELS,
-    "python -m colorize.bench.compare_runs run ": OF_THE_BUNDLED_MODELS,
+    "python -m colorize.bench.compare_runs third ": OF_THE_BUNDLED_MODELS,
     "torchrun --nproc-per-node 2": OF_THE_BUNDLED_MODELS,
     "colorize-train --arch unet --init-from unet.safetensors": OF_THE_BUNDLED_MODELS,
     "colorize-train --encoder efficientnet_lite2": "needs a package that no extra has",

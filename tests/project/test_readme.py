@@ -306,6 +306,9 @@ def test_python_examples_run(
     shutil.copy(small_video, tmp_path / "film.mp4")
     picture = image_graph(onnx.load(MODELS / "default.onnx"))  # as the command before it makes
     (tmp_path / "picture.onnx").write_bytes(picture.SerializeToString())
+    (tmp_path / "third").mkdir()
+    for network in ("second.safetensors", "third/checkpoint.safetensors"):
+        shutil.copy(MODELS / "default.safetensors", tmp_path / network)
     examples = [block for page in PAGES for block in blocks(page, "python")]
     assert len(examples) > 2
     for number, block in enumerate(examples):
