@@ -53,7 +53,7 @@ def correction(lightness: F32, model_ab: F32, ab: F32, confidence: F32) -> F32:
     half = (max(width // 2, cells[0]), max(height // 2, cells[1]))
 
     def shrunk(planes: F32) -> F32:
-        halved = cv2.resize(planes, half)  # OpenCV's INTER_AREA is slow at such parts of a pixel
+        halved = cv2.resize(planes, half)  # OpenCV's INTER_AREA is slow for such fractional scales
         return np.asarray(cv2.resize(halved, cells, interpolation=cv2.INTER_AREA), np.float32)
 
     weight = shrunk(confidence).ravel()

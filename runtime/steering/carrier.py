@@ -39,9 +39,9 @@ class Carrier:
     ) -> None:
         """OUTLOOKS begin with the frame after the one of STATE, which is empty at the first.
 
-        FIRST is the frame that begins a run. CANCEL stops what makes them; WATCH shows it the
-        pictures that are decoded, and returns them. Without STEADY colors
-        stay as they arrive.
+        FIRST is the frame that begins a run. CANCEL stops what makes them; WATCH passes the
+        decoded pictures on, and lets the lookahead see them. Without STEADY colors stay as they
+        arrive.
         """
         self.first = first
         self._steady = steady

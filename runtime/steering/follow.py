@@ -17,7 +17,7 @@ from .lookahead import Outlook, outlooks
 from .references import Reference
 from .scenes import CutDetector
 
-_FRAMES_AHEAD = 256  # whose planes wait on the disk
+_FRAMES_AHEAD = 256  # whose planes wait on the disk, up to the last reference
 _DECODED_AHEAD = 2  # whole frames, in memory
 
 
@@ -77,7 +77,7 @@ class ReferenceSteering:
         own = last + 1 - first if last > first else 0
         passing = Passage[Picture](_DECODED_AHEAD, cancelled)
 
-        def decoded() -> Iterator[Picture]:
+        def decoded() -> Generator[Picture]:
             if own:
                 wanted = islice(run.stretch.onward(reader, begin, start.position), own)
                 ahead = prefetch(run.watch.timed("decode ahead", wanted), _DECODED_AHEAD)
@@ -100,15 +100,16 @@ class ReferenceSteering:
 
         def known() -> Generator[Callable[[], Outlook]]:
             try:
-                yield from outlooks(
-                    (gray_of(picture.luma, picture.layout) for picture in decoded()),
-                    self.references,
-                    first=first,
-                    past=Carrier.past(start.state),
-                    folder=run.folder,
-                    cancelled=cancelled,
-                    steady=steady,
-                )
+                with closing(decoded()) as pictures:
+                    yield from outlooks(
+                        (gray_of(picture.luma, picture.layout) for picture in pictures),
+                        self.references,
+                        first=first,
+                        past=Carrier.past(start.state),
+                        folder=run.folder,
+                        cancelled=cancelled,
+                        steady=steady,
+                    )
             finally:
                 passing.leave()
 

@@ -222,7 +222,8 @@ def _dab(point: Point, size: tuple[int, int], shape: tuple[int, ...]) -> tuple[B
     middle = (np.array([point.y, point.x]) + 0.5) * scale
     reach = max(radius, 0.5) * scale
     steps = (np.arange(_STEPS) + 0.5) / _STEPS
-    first = np.maximum(0, np.floor(middle - reach)).astype(int)
+    # A middle in the last half pixel of the photograph may round to beyond the last working pixel.
+    first = np.clip(np.floor(middle - reach), 0, np.array(shape) - 1).astype(int)
     last = np.minimum(shape, np.floor(middle + reach) + 1).astype(int)
     down, right = (
         (((np.arange(low, high)[:, None] + steps - center) / span) ** 2).ravel()
@@ -231,7 +232,7 @@ def _dab(point: Point, size: tuple[int, int], shape: tuple[int, ...]) -> tuple[B
     inside = down[:, None] + right <= 1
     rows, columns = last - first
     covered = inside.reshape(rows, _STEPS, columns, _STEPS).mean((1, 3), dtype=np.float32)
-    # Less than a step is there too. A middle in the last half pixel would round to beyond.
+    # What is smaller than a step is there too.
     row, column = np.minimum(middle.astype(int), last - 1) - first
     covered[row, column] = max(covered[row, column], 1e-3)
     code = np.array([int(point.color[at : at + 2], 16) for at in (1, 3, 5)], np.uint8)

@@ -3,7 +3,7 @@
 Up to the last reference a second decoder runs ahead of the one whose frames are colored, a stretch
 at a time: up to the next reference or the next cut. What it finds of a stretch lies on the disk
 until it is used, so that memory does not grow with the length of a scene; from the reference at a
-stretch's end colors are carried backward through it. Behind the last reference nothing has to
+stretch's end colors are carried backward through it. After the last reference nothing has to
 wait.
 """
 
@@ -32,7 +32,7 @@ from .scenes import CutDetector, halved
 from .tracking import Carried, Move, ReferencePlanes, Tracker
 
 LATE = 2
-"""Frames by which an outlook behind the last reference comes after its gray."""
+"""Frames by which an outlook after the last reference comes later than its gray."""
 _FLOWS = 2  # that are measured at a time
 
 
@@ -88,8 +88,8 @@ def outlooks(
 ) -> Generator[Callable[[], Outlook]]:
     """Yield for each of the GRAYS (H, W), of which the first has the index FIRST, how to read it.
 
-    Each is to be read once, in order. No gray behind the last reference is asked for until all
-    outlooks up to it are out; those behind it come LATE frames after their gray. FOLDER is where
+    Each is to be read once, in order. No gray after the last reference is asked for until all
+    outlooks up to it are out; later ones come LATE frames after their gray. FOLDER is where
     the disk has room; None: the system's. STEADY as Tracker has it.
     """
     planes, ahead = _Planes(references), max(references, default=-1)
@@ -161,7 +161,7 @@ def _seen(
         yield pending.popleft().result()
 
 
-def _measured(seen: _Seen, is_reference: bool, is_last: bool) -> _Seen:
+def _measured(seen: _Seen, is_reference: bool, none_follows: bool) -> _Seen:
     """Return SEEN with its motion.
 
     The way forth is needed finely where colors are carried back along it: in front of a reference,
@@ -173,7 +173,7 @@ def _measured(seen: _Seen, is_reference: bool, is_last: bool) -> _Seen:
     back = flow(seen.gray, before)
     if is_reference:
         return replace(seen, back=back, forth=flow(before, seen.gray))
-    if is_last:
+    if none_follows:
         return replace(seen, back=back, forth=rough_flow(before, seen.gray))
     return replace(seen, back=back)
 

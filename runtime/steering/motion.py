@@ -51,7 +51,7 @@ class Motion:
 
 
 def measure(earlier: U8, later: U8) -> Motion:
-    """Measure the motion between two grays (h, w) of CARRY_SIDE, as fine there as back."""
+    """Measure the motion between two grays (h, w) of CARRY_SIDE, finely in both directions."""
     return Motion(flow(later, earlier), flow(earlier, later))
 
 

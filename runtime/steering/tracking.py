@@ -138,7 +138,7 @@ class Tracker:
         variance *= np.float32(_VARIANCE)
         variance += np.clip(beyond(x, y) * np.float32(_BEYOND), 0, _MOST_BEYOND)
         variance += np.float32(_AGE * age[0, 0] + _LEAST_VARIANCE)
-        ab, _, alpha = read_four(self._read, x, y)
+        ab, _, alpha = read_four(self._read, x, y)  # four are read faster than three
         return Carried(ab, alpha / variance)
 
     def _moved(self, step: Step) -> tuple[F32, F32]:

@@ -54,9 +54,18 @@ def colored_pictures(
         if most is not None:
             pictures = islice(pictures, most)
         pictures = run.watch.timed("decode", pictures)
+
+        def check() -> None:
+            try:
+                run.check_cancel()
+            except BaseException:  # what the stages wait for ends before they are waited for
+                reader.cancel()
+                frames.cancel()
+                raise
+
         decoded = prefetch(frames.watch(pictures), 2 * run.settings.batch)
         # A whole batch, so that the encoder has work while the network has.
-        ahead = prefetch(colorizer.colored(decoded), run.settings.batch, run.check_cancel)
+        ahead = prefetch(colorizer.colored(decoded), run.settings.batch, check)
         with closing(decoded), closing(ahead):
             try:
                 yield ahead

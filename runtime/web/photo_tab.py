@@ -105,6 +105,7 @@ class PhotoTab:
                             elem_id="photo-results",
                         )
                 self.remarks = gr.Markdown("", elem_id="photo-remarks")
+                self.refused = gr.Markdown("", elem_id="photo-refused")
 
     @property
     def _settings(self) -> list[Any]:
@@ -133,7 +134,7 @@ class PhotoTab:
         self.files.upload(
             told(self._take),
             [self.files, *self._settings],
-            [self.files, *self._shown],
+            [self.files, self.refused, *self._shown],
             **(quiet | {"show_progress": "minimal"}),
             show_progress_on=[self.files],
         )
@@ -178,14 +179,12 @@ class PhotoTab:
             except ColorizeError as error:
                 refused.append(str(error))
                 gr.Warning(escape(str(error)), title=texts.NOT_OPENED)
+        # Stays when the warnings have gone, until photographs are dropped again.
+        remarks = texts.remarks(texts.NOT_OPENED, refused) if refused else ""
         if newest is None:
-            updates: _Updates = [gr.skip()] * len(self._shown)
-        else:
-            updates = self._show(newest, self._desk.open_photos(owner), chosen)
-        if refused:  # stays when the warning has gone
-            before = [] if newest is None else [updates[-1]]
-            updates[-1] = "\n\n".join([*before, texts.remarks(texts.NOT_OPENED, refused)])
-        return [None, *updates]
+            return [None, remarks, *[gr.skip()] * len(self._shown)]
+        mine = self._desk.open_photos(owner)
+        return [None, remarks, *self._show(newest, mine, chosen)]
 
     def _choose(self, request: gr.Request, event: gr.SelectData, *chosen: Any) -> _Updates:
         mine = self._desk.open_photos(owner_of(request))

@@ -57,7 +57,7 @@ def test_an_error_ahead_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*_: U8) -> None:
-        raise OutputError("/work: cannot keep carried colors there (No space left on device)")
+        raise OutputError("/disk: cannot keep carried colors there (No space left on device)")
 
     references = give(tmp_path / "refs", truth, 0, 12)
     monkeypatch.setattr(lookahead, measures, fails)

@@ -168,6 +168,12 @@ def test_the_last_half_pixel_is_still_in_the_picture() -> None:
     )
     assert planes[2, -1, -1] > 0
     assert np.count_nonzero(planes[2]) < 5
+    for size, shape in ((500, 160), (1000, 256)):
+        last = float(np.nextafter(size, 0))
+        planes, _ = Hints.points([(last, last, "#808080", 0.1)]).planes(
+            (size, size), _lightness((shape, shape))
+        )
+        assert planes[2, -1, -1] > 0
 
 
 def test_a_hinted_pixel_gets_its_hint_and_the_others_the_regression() -> None:

@@ -181,7 +181,7 @@ def test_several_photographs_and_a_hostile_one(visit: Callable[..., Visit], tmp_
         "#photo-files input[type=file]", [wrong, SAMPLES / "test" / "cat.jpg", BOWL]
     )
     here.page.wait_for_selector("#photo-gallery img")
-    here.page.wait_for_selector("#photo-remarks :text('neither a picture nor a film')")
+    here.page.wait_for_selector("#photo-refused :text('neither a picture nor a film')")
     assert here.page.locator("#photo-gallery button:has(img)").count() == 2
     here.page.locator("#photo-gallery button:has(img)").first.click()
     here.page.wait_for_selector("#photo-remarks :text('cat.jpg')")
