@@ -1,5 +1,6 @@
 """What runs ahead of a film with references: no further than it must, and safely."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,10 @@ def test_an_error_ahead_ends_the_run(
     references = give(tmp_path / "refs", truth, 0, 12)
     monkeypatch.setattr(lookahead, measures, fails)
     monkeypatch.setattr(type(colorizer.engine), "best_batch", 8)
+    before = set(threading.enumerate())
     with pytest.raises(OutputError, match="No space left"):
         colorizer.video(film, tmp_path / "out.mkv", FFV1, references=references)
+    assert set(threading.enumerate()) <= before, "no decoder waits in a thread"
 
 
 def test_colors_do_not_depend_on_references_of_later_scenes(
