@@ -343,6 +343,7 @@ def main(
             refine=refine,
             cuda_graph=cuda_graph,
             threads=None if cluster is None else 1,  # as each of the workers
+            expects_hints=any(job.overlay or job.points for job in jobs),
             on_notice=say,
         ) as colorizer,
     ):

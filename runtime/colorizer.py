@@ -18,12 +18,12 @@ from .engines.video import VideoNetwork
 from .errors import ArgumentError, EngineError
 from .files import known_sha256, numbered_name
 from .models.catalog import DEFAULT_MODEL, find_model
-from .models.contract import ModelInfo
+from .models.contract import CHANNELS, HINTS, ModelInfo
 from .notices import Notice, OnNotice, warn
 from .photo.arrays import as_photo, paired, pixels_of
 from .photo.photo import Photo, apply_chroma
 from .photo.stream import Steps, stream, workers_of
-from .resize import seen_shape, shrink
+from .resize import checked_size, seen_shape, shrink
 from .steering.hints import Hints
 from .steering.spread import extend_hints, spread_hints
 from .video.options import VideoOptions, VideoSettings
@@ -40,9 +40,6 @@ _LISTENS = np.float32(1 / 3)
 A network that listens has understood a few hints better than the spreading, and many less well: on
 validation photographs a third of the way was best over 1, 10 and 100 hints.
 """
-
-MAX_SIZE = 2048
-"""The largest working size: memory grows with its square, and colors do not get better."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,7 @@ class Colorizer:
         refine: bool = False,
         cuda_graph: bool = False,
         threads: int | None = None,
+        expects_hints: bool = False,
         on_notice: OnNotice = warn,
     ) -> None:
         """Load MODEL, a bundled model's name or an ONNX file that keeps the contract.
@@ -85,8 +83,9 @@ class Colorizer:
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
         photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which
         TensorRT alone can. THREADS is how many cores an engine on the CPU, and `photo`, may
-        use. ON_NOTICE gets what the user should know as it arises, such as a smaller size
-        where memory runs out (default: those of severity warning become Python warnings).
+        use. EXPECTS_HINTS loads the network for those first. ON_NOTICE gets what the user should
+        know as it arises, such as a smaller size where memory runs out (default: those of severity
+        warning become Python warnings).
         Raises ModelError, EngineError or ArgumentError.
         """
         _check_saturation(saturation)
@@ -94,7 +93,9 @@ class Colorizer:
             known = ", ".join(get_args(Precision))
             raise ArgumentError(f"precision is {precision!r}; it must be one of {known}")
         self._closed = False
-        self.engine: Engine = open_engine(find_model(model), backend, precision, device, threads)
+        self.engine: Engine = open_engine(
+            find_model(model), backend, precision, device, threads, expects_hints=expects_hints
+        )
         self._fallback = MemoryFallback(self.engine)
         self._on_notice, self._threads = on_notice, threads
         if cuda_graph:
@@ -104,7 +105,7 @@ class Colorizer:
                 self.close()
                 raise
         try:
-            self.size = _checked_size(self.info, size)
+            self.size = checked_size(self.info, size)
         except ArgumentError:
             self.close()
             raise
@@ -125,7 +126,7 @@ class Colorizer:
         used side by side. ArgumentError for values out of range.
         """
         other = copy(self)
-        other.size = _checked_size(self.info, size)
+        other.size = checked_size(self.info, size)
         if saturation is not None:
             _check_saturation(saturation)
             other.saturation = saturation
@@ -186,26 +187,29 @@ class Colorizer:
             each.planes((gray.shape[0], gray.shape[1]), light) if each else (None, ())
             for each, gray, light in zip(hints, grays, lightness, strict=True)
         ]
-        ab = self._infer(small, grays)
-        given = {
-            number: self._told(light, plane, each)
-            for number, (light, plane, (each, _)) in enumerate(
-                zip(lightness, ab, planes, strict=True)
-            )
-            if each is not None and each[2].any()
-        }
-        if self.info.takes_hints and given:
-            told = list(given)
-            heard = self._infer(small[told], [grays[n] for n in told], np.stack([*given.values()]))
-            ab[told] += _LISTENS * (heard - ab[told])
+        empty = np.zeros((CHANNELS[HINTS], *small.shape[1:]), np.float32)
+        given = np.stack([empty if each is None else each for each, _ in planes])
+        told = given[:, 2].any(axis=(1, 2)) & self.info.takes_hints
+        ab = np.empty((*small.shape, 2), np.float32)
+        if not told.all():
+            ab[~told] = self._infer(small[~told], grays)
+        if told.any():
+            ab[told] = self._listening(small[told], grays, given[told])
         return [
             Answer(light, plane, each, remarks)
             for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)
         ]
 
-    def _told(self, lightness: F32, ab: F32, hints: F32) -> F32:
-        """Return what a network that takes hints is given of HINTS (3, h, w), if it answered AB."""
-        return extend_hints(lightness, ab, hints) if self.info.extended_hints else hints
+    def _listening(self, small: U8, grays: Sequence[U8], hints: F32) -> F32:
+        """Return `_infer` of SMALL, but a third of the way to what the network makes of HINTS.
+
+        Both answers are the whole network's, so that the part without hints need not be loaded.
+        """
+        ab = self._infer(small, grays, np.zeros_like(hints))
+        if self.info.extended_hints:
+            seen = zip(gray_to_lightness(small), ab, hints, strict=True)
+            hints = np.stack([extend_hints(*each) for each in seen])
+        return ab + _LISTENS * (self._infer(small, grays, hints) - ab)
 
     def image(self, rgb: NDArray[Depth], *, hints: Hints | None = None) -> NDArray[Depth]:
         """Colorize one picture: sRGB (H, W, 3) or gray (H, W), 8 or 16 bits, to sRGB as deep.
@@ -387,14 +391,3 @@ class Colorizer:
 def _check_saturation(saturation: float) -> None:
     if not 0 <= saturation <= 4:
         raise ArgumentError(f"saturation is {saturation}; it must lie in 0..4")
-
-
-def _checked_size(info: ModelInfo, size: int | None) -> int:
-    """Return the working size that SIZE asks of a model; ArgumentError if it does not take it."""
-    fixed = info.fixed_size
-    if fixed is not None and size is not None:
-        raise ArgumentError(f"size is {size}; this model takes {fixed[1]}x{fixed[0]} alone")
-    wanted = info.native_size if size is None else size
-    if not info.size_multiple <= wanted <= MAX_SIZE:
-        raise ArgumentError(f"size is {wanted}; it must lie in {info.size_multiple}..{MAX_SIZE}")
-    return wanted

@@ -8,9 +8,13 @@ import numpy as np
 from PIL import Image
 
 from .color import F32, U8
+from .errors import ArgumentError
 
 LONG_SIDE_LIMIT = 2
 """The long side is at most this many short sides: panoramas are squeezed, color is coarse."""
+
+MAX_SIZE = 2048
+"""The largest working size: memory grows with its square, and colors do not get better."""
 
 
 def working_shape(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
@@ -47,6 +51,17 @@ def seen_shape(model: Sized, height: int, width: int, size: int | None = None) -
     if model.fixed_size is not None:
         return model.fixed_size
     return working_shape(height, width, size or model.native_size, model.size_multiple)
+
+
+def checked_size(model: Sized, size: int | None) -> int:
+    """Return the working size that SIZE asks of a model; ArgumentError if it does not take it."""
+    fixed = model.fixed_size
+    if fixed is not None and size is not None:
+        raise ArgumentError(f"size is {size}; this model takes {fixed[1]}x{fixed[0]} alone")
+    wanted = model.native_size if size is None else size
+    if not model.size_multiple <= wanted <= MAX_SIZE:
+        raise ArgumentError(f"size is {wanted}; it must lie in {model.size_multiple}..{MAX_SIZE}")
+    return wanted
 
 
 def shrink(gray: U8, shape: tuple[int, int]) -> U8:

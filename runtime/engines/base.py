@@ -45,10 +45,13 @@ class Engine(ABC):
         precision: Precision = "auto",
         device: str = "auto",
         threads: int | None = None,
+        *,
+        expects_hints: bool = False,
     ) -> None:
         """Load MODEL on DEVICE: auto, cpu, cuda, cuda:N, gpu or npu.
 
         THREADS is how many of the CPU's cores it may use (default: all); a GPU needs none.
+        EXPECTS_HINTS prepares for pictures with hints first, if the model takes them.
         ModelError if it breaks the contract; EngineError if it cannot run there, in that precision.
         """
 

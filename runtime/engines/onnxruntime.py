@@ -47,6 +47,8 @@ class OnnxRuntimeEngine(Engine):
         precision: Precision = "auto",
         device: str = "auto",
         threads: int | None = None,
+        *,
+        expects_hints: bool = False,  # noqa: ARG002  # an Engine's
     ) -> None:
         self.model = model
         kind, _, number = device.replace("auto", "cpu").partition(":")

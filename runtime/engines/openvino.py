@@ -43,6 +43,8 @@ class OpenVINOEngine(Engine):
         precision: Precision = "auto",
         device: str = "auto",
         threads: int | None = None,
+        *,
+        expects_hints: bool = False,
     ) -> None:
         self.model = model
         self._core = shared_core()
@@ -73,7 +75,7 @@ class OpenVINOEngine(Engine):
         self.omits_hints = self._unhinted is not None
         self._requests: dict[tuple[str, bool], list[openvino.InferRequest]] = {}
         try:
-            [request] = self._prepared("LATENCY", hinted=not self.omits_hints)
+            [request] = self._prepared("LATENCY", hinted=expects_hints or not self.omits_hints)
         except RuntimeError as error:
             raise EngineError(f"{model}: OpenVINO cannot run it ({last_line(error)})") from error
         compiled = request.get_compiled_model()

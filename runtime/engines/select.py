@@ -47,10 +47,12 @@ def open_engine(
     precision: Precision = "auto",
     device: str = "auto",
     threads: int | None = None,
+    *,
+    expects_hints: bool = False,
 ) -> Engine:
     """Load MODEL with BACKEND on DEVICE; EngineError says why that cannot be used, and the fix.
 
-    THREADS as Engine has it.
+    THREADS and EXPECTS_HINTS as Engine has them.
 
     If the choice is left to `auto`, the engine's `why` says how it was made.
     """
@@ -58,7 +60,7 @@ def open_engine(
     refuse_two_onnxruntimes()
     if len(candidates) == 1:
         [(name, _)] = candidates
-        return engine_class(name)(model, precision, device, threads)
+        return engine_class(name)(model, precision, device, threads, expects_hints=expects_hints)
     if device.startswith("cuda"):
         cuda.find_device(device)  # one clear reason, instead of one from each backend
     gpus = cuda.devices()
@@ -68,7 +70,9 @@ def open_engine(
             continue
         try:
             place = kind if device == "auto" else device
-            engine = engine_class(name)(model, precision, place, threads)
+            engine = engine_class(name)(
+                model, precision, place, threads, expects_hints=expects_hints
+            )
         except EngineError as error:
             refusals.append(f"{name}: {str(error).removeprefix(f'backend {name} ')}")
             continue

@@ -37,6 +37,8 @@ class TensorRTEngine(Engine):
         precision: Precision = "auto",
         device: str = "auto",
         threads: int | None = None,  # noqa: ARG002  # an Engine's
+        *,
+        expects_hints: bool = False,  # noqa: ARG002
     ) -> None:
         self.model = model
         # The driver is asked first: without one TensorRT can crash the process.

@@ -52,6 +52,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                     precision: Precision = "auto",
                     device: str = "auto",
                     threads: int | None = None,
+                    *,
+                    expects_hints: bool = False,
                 ) -> None:
                     if name in refusals and device != "cpu":
                         raise EngineError(refusals[name])

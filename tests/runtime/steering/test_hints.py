@@ -1,6 +1,7 @@
 """What a person says of the colors is what comes out: points, overlays and files."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from skimage.color import deltaE_ciede2000
 import colorize.runtime
 from colorize.runtime import Colorizer, Hints
 from colorize.runtime.color import F32, U8, lab_to_rgb, rgb_to_lab, rgb_to_lightness, to_bytes
+from colorize.runtime.engines import openvino
+from colorize.runtime.engines.openvino_cache import compile_model
 from colorize.runtime.errors import ArgumentError, InputError
 from colorize.runtime.photo.reader import read_photo
 
@@ -128,6 +131,25 @@ def test_images_take_hints_one_a_picture(colorizer: Colorizer, tulips: U8) -> No
     for wrong in ([None], [None] * 4):
         with pytest.raises(ArgumentError, match="hints than pictures"):
             list(colorizer.images(pictures, hints=wrong))
+
+
+def test_who_expects_hints_loads_one_network(
+    monkeypatch: pytest.MonkeyPatch, tulips: U8, colorizer: Colorizer
+) -> None:
+    parts: list[str] = []
+
+    def counted(*args: Any, part: str, **kwargs: Any) -> Any:
+        parts.append(part)
+        return compile_model(*args, part=part, **kwargs)
+
+    hints = Hints.points([(347, 240, PINK, 12)])
+    plain, painted = colorizer.image(tulips), colorizer.image(tulips, hints=hints)
+    monkeypatch.setattr(openvino, "compile_model", counted)
+    with Colorizer(backend="openvino", expects_hints=True) as ready:
+        np.testing.assert_array_equal(ready.image(tulips, hints=hints), painted)
+        assert parts == [""]
+        np.testing.assert_array_equal(ready.image(tulips), plain)
+        assert parts == ["", "without hints"]
 
 
 def test_what_is_out_of_gamut_is_brought_in_and_said(tulips: U8) -> None:
@@ -260,9 +282,11 @@ def test_a_model_that_takes_hints_gets_them_and_what_it_lacks_is_spread(
         monkeypatch.setattr(colorizer.engine, "infer", spy)
         colorizer.image(tulips)
         painted = colorizer.image(tulips, hints=hints)
-        assert seen[0] is None
-        assert seen[1] is None  # its answer without them counts too
-        [planes] = seen[2] if seen[2] is not None else []
+        none, nothing, told = seen
+        assert none is None
+        assert nothing is not None
+        assert not nothing.any()  # its answer without them counts too
+        [planes] = told if told is not None else []
         [gray] = colorizer.shrink([read_photo(SAMPLES / "tulips.jpg").gray()])
         expected, _ = hints.planes((500, 500), rgb_to_lightness(np.dstack([gray] * 3)))
         assert np.abs(planes - expected).max() < 1e-3
