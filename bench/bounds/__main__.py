@@ -1,4 +1,4 @@
-"""The bounds that colorize-run keeps: speed and memory of films, its cold start.
+"""The bounds that colorize-run keeps: speed and memory of films, its cold start, hints.
 
 Example: python -m colorize.bench.bounds film.mp4 --height 720 --height 1080
 """
@@ -26,6 +26,7 @@ from ..options import DEFAULTS_SHOWN, FILE, PATH, POSITIVE
 from ..speed.cost import Cost
 from .clips import make_clip
 from .cold_start import ColdStart, measure_cold_start
+from .hinted import HintedPhoto, measure_hinted
 from .video_memory import video_memory
 from .video_speed import COLORIZE_RUN, TRANSCODE_SOURCE, VideoSpeed, measure_video_speed
 
@@ -33,10 +34,14 @@ VIDEO_BOUND = 1.15
 """A film's wall seconds over those of transcoding alone plus the network alone."""
 START_BOUND = 1.3
 """Cold start over importing the libraries and making the model ready."""
+HINTS_BOUND = 1.1
+"""`colorize-run photo.jpg` with three hints over that without."""
 MEMORY_BOUND = 1.1
 """Peak memory of the longest film over that of the shortest."""
 
-_KINDS = ("video", "start", "memory")
+_KINDS = ("video", "start", "hints", "memory")
+_PHOTO_SIZES = ((500, 500), (1920, 1080), (4000, 3000))
+_PHOTO_REPEATS = 3  # as many times as the others: they are short
 _MEMORY_HEIGHT = 288  # frames that wait in queues are as many at any size
 _BUSY = 0.1  # share of the machine that others took, above which wall seconds say little
 _BEYOND = 1
@@ -77,7 +82,7 @@ class Ratio:
     "--only",
     type=click.Choice(_KINDS),
     multiple=True,
-    help="Measure only this; may be repeated. Default: all three.",
+    help="Measure only this; may be repeated. Default: all four.",
 )
 @click.option(
     "--height",
@@ -165,6 +170,12 @@ def main(
             start = measure_cold_start(path, photo, folder / photo.name, repeats)
             ratios.append(show_start(start, terminal))
             document["start"] = asdict(start)
+        if "hints" in kinds:
+            photo = SAMPLES / "test" / "tulips.jpg"
+            count = _PHOTO_REPEATS * repeats
+            photos = measure_hinted(path, photo, folder, _PHOTO_SIZES, count)
+            ratios += [ratio for each in photos for ratio in show_hinted(each, terminal)]
+            document["hinted"] = [asdict(each) for each in photos]
         if "memory" in kinds:
             peaks = _memory(path, video, folder, memory_frames)
             document["memory_mb"] = peaks
@@ -212,6 +223,22 @@ def show_start(start: ColdStart, terminal: Console) -> Ratio:
     _warn_of_others([*start.whole, *start.floor], terminal)
     ratios = [a.wall / b.wall for a, b in zip(start.whole, start.floor, strict=True)]
     return Ratio.of("cold start over its parts'", ratios, START_BOUND)
+
+
+def show_hinted(photo: HintedPhoto, terminal: Console) -> list[Ratio]:
+    """Print what a photograph cost without hints and with them; return the ratios."""
+    name = f"photograph {photo.width}x{photo.height} with hints over without"
+    pairs = ((photo.command, photo.command_hinted), (photo.loaded, photo.loaded_hinted))
+    texts, ratios = [], []
+    for plain, hinted in pairs:
+        texts.append(f"{1000 * _median(plain, _wall):.0f} and {1000 * _median(hinted, _wall):.0f}")
+        ratios.append([b.wall / a.wall for a, b in zip(plain, hinted, strict=True)])
+    terminal.print(f"{name}: {texts[1]} ms without and with; as a command {texts[0]} ms")
+    _warn_of_others([cost for pair in pairs for costs in pair for cost in costs], terminal)
+    return [
+        Ratio.of(f"{name}, as a command", ratios[0], HINTS_BOUND),
+        Ratio.of(f"{name}, the model loaded", ratios[1]),
+    ]
 
 
 def _memory(model: Path, video: Path, folder: Path, lengths: Sequence[int]) -> dict[int, float]:

@@ -32,8 +32,8 @@ def measure_cold_start(model: Path, photo: Path, target: Path, repeats: int) -> 
     whole, floor = [], []
     for repeat in range(repeats + 1):
         both = (
-            cost_of(lambda: _run([*run, "--model", str(model)])),
-            cost_of(lambda: _run(["-c", _FLOOR, str(model)])),
+            cost_of(lambda: run_python([*run, "--model", str(model)])),
+            cost_of(lambda: run_python(["-c", _FLOOR, str(model)])),
         )
         if repeat > 0:  # the first reads the libraries from the disk
             whole.append(both[0])
@@ -41,7 +41,8 @@ def measure_cold_start(model: Path, photo: Path, target: Path, repeats: int) -> 
     return ColdStart(tuple(whole), tuple(floor))
 
 
-def _run(arguments: list[str]) -> None:
+def run_python(arguments: list[str]) -> None:
+    """Run Python with ARGUMENTS in a new process; ColorizeError if it fails."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ColorizeError(f"{arguments[1]}: failed ({done.stderr.strip()[-200:]})")

@@ -14,6 +14,7 @@ from colorize.bench.bounds import __main__ as bounds
 from colorize.bench.bounds.clips import make_clip
 from colorize.bench.bounds.cold_start import ColdStart
 from colorize.bench.bounds.frame_by_frame import colorize_frame_by_frame
+from colorize.bench.bounds.hinted import HintedPhoto, measure_hinted
 from colorize.bench.bounds.video_speed import (
     COLORIZE_RUN,
     NETWORK,
@@ -26,9 +27,11 @@ from colorize.bench.bounds.video_speed import (
 from colorize.bench.speed import cost as costs
 from colorize.bench.speed.cost import Cost, cost_of
 from colorize.bench.video.transcode import transcode
-from colorize.runtime.color import F32, U8
+from colorize.runtime.color import F32, U8, rgb_to_lab
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
+from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.photo.reader import read_photo
 from colorize.runtime.video.options import VideoOptions
 
 
@@ -115,6 +118,32 @@ def test_ratios_of_starts_and_of_memory_are_the_right_way_round() -> None:
     [memory] = bounds._memory_ratio({3000: 300.0, 300: 200.0}, Console(quiet=True))
     assert memory.value == 1.5
     assert memory.beyond()
+
+
+def test_hints_are_measured_over_the_same_photograph_without() -> None:
+    second, longer = (Cost(1.0, 2.0, 0.0),) * 2, (Cost(1.2, 2.0, 0.0), Cost(1.6, 2.0, 0.0))
+    photo = HintedPhoto(
+        64, 48, command=second, command_hinted=longer, loaded=longer, loaded_hinted=second
+    )
+    command, loaded = bounds.show_hinted(photo, Console(quiet=True))
+    assert command.value == pytest.approx(1.4)
+    assert command.beyond()
+    assert loaded.value == pytest.approx((1 / 1.2 + 1 / 1.6) / 2)
+    assert not loaded.beyond()
+
+
+@pytest.mark.slow
+def test_the_hinted_photograph_has_its_hints(tiny_model: Path, tmp_path: Path) -> None:
+    photo = SAMPLES / "test" / "tulips.jpg"
+    [measured] = measure_hinted(tiny_model, photo, tmp_path, [(64, 48)], 1)
+    colored = read_photo(tmp_path / "hinted.jpg").rgb  # the last one
+    with Colorizer(tiny_model, on_notice=lambda _: None) as colorizer:
+        plain = colorizer.photo(read_photo(tmp_path / "hinted-64x48.jpg")).rgb
+    assert len(measured.command) == len(measured.loaded_hinted) == 1
+    x, y = round(0.69 * 64), round(0.48 * 48)
+    wanted = rgb_to_lab(np.array([0xE8, 0xA0, 0xB4], np.uint8))[1:]
+    before, after = (rgb_to_lab(picture)[y, x, 1:] - wanted for picture in (plain, colored))
+    assert np.linalg.norm(after) < np.linalg.norm(before) / 2
 
 
 def test_transcoding_keeps_the_film_and_its_sound(clip: Path, tmp_path: Path) -> None:
@@ -205,8 +234,13 @@ def test_a_film_beyond_its_bound_fails_the_command(
 
 @pytest.mark.slow
 def test_every_bound_is_measured(
-    in_process: Callable[..., Finished], tiny_model: Path, clip: Path, tmp_path: Path
+    in_process: Callable[..., Finished],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
+    clip: Path,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(bounds, "_PHOTO_SIZES", ((64, 48),))
     words = ["--model", tiny_model, "--height", 64, "--frames", 12, "--repeats", 2]
     words += ["--memory-frames", 5, 20, "--preset", "ultrafast", "-o", tmp_path / "bounds.json"]
     done = in_process(bounds.main, clip, *words)
@@ -223,4 +257,6 @@ def test_every_bound_is_measured(
     short, long = document["memory_mb"].values()
     assert 50 < short < 2000
     assert 50 < long < 2000
-    assert len(document["bounds"]) == 5
+    assert [(photo["width"], photo["height"]) for photo in document["hinted"]] == [(64, 48)]
+    assert all(len(photo["command_hinted"]) == 6 for photo in document["hinted"])
+    assert len(document["bounds"]) == 7
