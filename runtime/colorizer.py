@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, BinaryIO, Self, get_args
@@ -83,9 +84,10 @@ class Colorizer:
         multiplies a* and b*. REFINE lets colors in photographs follow the edges of lightness (see
         photo/refine.py). CUDA_GRAPH launches the work for each shape as a whole, which
         TensorRT alone can. THREADS is how many cores an engine on the CPU, and `photo`, may
-        use. EXPECTS_HINTS loads the network for those first. ON_NOTICE gets what the user should
-        know as it arises, such as a smaller size where memory runs out (default: those of severity
-        warning become Python warnings).
+        use. EXPECTS_HINTS says that photographs come with hints: OpenVINO then loads its network
+        for those alone at first; colors stay the same. ON_NOTICE gets what the user should know as
+        it arises, such as a smaller size where memory runs out (default: those of severity warning
+        become Python warnings).
         Raises ModelError, EngineError or ArgumentError.
         """
         _check_saturation(saturation)
@@ -112,6 +114,7 @@ class Colorizer:
         self.saturation = saturation
         self.refine = refine
         self.cuda_graph = cuda_graph
+        self.expects_hints = expects_hints
 
     def adjusted(
         self,
@@ -192,9 +195,9 @@ class Colorizer:
         told = given[:, 2].any(axis=(1, 2)) & self.info.takes_hints
         ab = np.empty((*small.shape, 2), np.float32)
         if not told.all():
-            ab[~told] = self._infer(small[~told], grays)
+            ab[~told] = self._infer(small[~told], list(compress(grays, ~told)))
         if told.any():
-            ab[told] = self._listening(small[told], grays, given[told])
+            ab[told] = self._listening(small[told], list(compress(grays, told)), given[told])
         return [
             Answer(light, plane, each, remarks)
             for light, plane, (each, remarks) in zip(lightness, ab, planes, strict=True)

@@ -41,7 +41,7 @@ MEMORY_BOUND = 1.1
 
 _KINDS = ("video", "start", "hints", "memory")
 _PHOTO_SIZES = ((500, 500), (1920, 1080), (4000, 3000))
-_PHOTO_REPEATS = 3  # as many times as the others: they are short
+_PHOTO_REPEATS = 3  # times --repeats: these runs are short
 _MEMORY_HEIGHT = 288  # frames that wait in queues are as many at any size
 _BUSY = 0.1  # share of the machine that others took, above which wall seconds say little
 _BEYOND = 1

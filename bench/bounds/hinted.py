@@ -41,14 +41,15 @@ def _measured(
     model: Path, photo: Path, folder: Path, size: tuple[int, int], repeats: int
 ) -> HintedPhoto:
     width, height = size
-    source, target = folder / f"hinted-{width}x{height}.jpg", folder / "hinted.jpg"
+    source, target = folder / f"{width}x{height}.jpg", folder / "loaded.jpg"
     with Image.open(photo) as opened:
         opened.convert("RGB").resize(size).save(source, quality=92)
     points = [
         (round(x * width), round(y * height), _COLOR, max(1, round(_RADIUS * min(size))))
         for x, y in _POINTS
     ]
-    run = ["-m", "colorize.runtime.cli", str(source), "-o", str(target), "--overwrite"]
+    output = folder / "command.jpg"
+    run = ["-m", "colorize.runtime.cli", str(source), "-o", str(output), "--overwrite"]
     run += ["--model", str(model)]
     given = [
         word for x, y, color, radius in points for word in ("--hint", f"{x},{y},{color},{radius}")

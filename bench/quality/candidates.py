@@ -150,6 +150,7 @@ def open_candidate(
             precision=candidate.precision,
             device=candidate.device,
             size=candidate.size,
+            expects_hints=bool(candidate.hints),
             on_notice=nothing_less,
         )
     )

@@ -83,4 +83,5 @@ def equipment_of(colorizer: Colorizer) -> Equipment:
         saturation=colorizer.saturation,
         refine=colorizer.refine,
         cuda_graph=colorizer.cuda_graph,
+        expects_hints=colorizer.expects_hints,
     )

@@ -35,6 +35,7 @@ class Equipment:
     saturation: float
     refine: bool
     cuda_graph: bool
+    expects_hints: bool
 
 
 @dataclass(frozen=True)

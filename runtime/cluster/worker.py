@@ -147,6 +147,7 @@ def _opened(equipment: Equipment, folder: Path, tell: OnNotice) -> Colorizer:
         refine=equipment.refine,
         cuda_graph=equipment.cuda_graph,
         threads=equipment.threads,
+        expects_hints=equipment.expects_hints,
         on_notice=tell,
     )
 

@@ -51,7 +51,7 @@ class Engine(ABC):
         """Load MODEL on DEVICE: auto, cpu, cuda, cuda:N, gpu or npu.
 
         THREADS is how many of the CPU's cores it may use (default: all); a GPU needs none.
-        EXPECTS_HINTS prepares for pictures with hints first, if the model takes them.
+        EXPECTS_HINTS says that pictures will come with hints, if it helps to know that at once.
         ModelError if it breaks the contract; EngineError if it cannot run there, in that precision.
         """
 

@@ -17,6 +17,7 @@ from colorize.runtime.errors import OutOfMemoryError
 from colorize.runtime.models.contract import ModelInfo
 from colorize.runtime.notices import Notice
 from colorize.runtime.resize import shrink_hints
+from colorize.runtime.steering.hints import Hints
 from colorize.runtime.video.options import VideoOptions
 
 FFV1 = VideoOptions(codec="ffv1", stabilize=False)
@@ -115,6 +116,18 @@ def test_hints_shrink_with_the_pictures_that_do_not_fit(
     assert "colored at 32" in notes[-1]
     assert np.abs(coarse - exact)[:, 12:18, 22:38].max() < 1e-3  # inside: the same color
     assert np.abs(coarse - exact)[:, 24:].max() < 1e-3  # away from it: none
+
+
+def test_notices_count_the_pictures_that_had_no_room(
+    open_noted: Open, tiny_hint_model: Path
+) -> None:
+    """Of two pictures one has hints: each is computed by itself."""
+    colorizer, notes = open_noted(model=tiny_hint_model)
+    Tight(colorizer, 40 * 40)
+    grays = [np.full((64, 96), 128, np.uint8)] * 2
+    colorizer.answers(grays, [Hints.points([(48, 32, "#a05050", 9)]), None])
+    assert len(notes) == 3  # two of the one with hints
+    assert all(note.startswith("picture of 96x64: out of memory") for note in notes)
 
 
 def test_shrunk_hints_are_not_mixed_with_missing_ones() -> None:
