@@ -192,7 +192,7 @@ class Colorizer:
         ]
         empty = np.zeros((CHANNELS[HINTS], *small.shape[1:]), np.float32)
         given = np.stack([empty if each is None else each for each, _ in planes])
-        told = given[:, 2].any(axis=(1, 2)) & self.info.takes_hints
+        told = np.asarray(given[:, 2].any(axis=(1, 2)) & self.info.takes_hints)
         ab = np.empty((*small.shape, 2), np.float32)
         if not told.all():
             ab[~told] = self._infer(small[~told], list(compress(grays, ~told)))
