@@ -159,8 +159,8 @@ class Hints:
     def planes(self, size: tuple[int, int], lightness: F32) -> tuple[F32, tuple[str, ...]]:
         """Return the planes (3, h, w) for LIGHTNESS (h, w) of a photograph of SIZE, and remarks.
 
-        They are a*, b*, confidence in 0..1. A working pixel that a stroke touches has the mean
-        color of what covers it there, at the pixel's own L*: what sRGB cannot show at that L* is
+        They are ab and a confidence in 0..1. A working pixel that a stroke touches has the mean
+        color of what covers it there, at the pixel's own lightness: what sRGB cannot show there is
         brought into gamut, and said. ArgumentError if the hints do not fit SIZE (H, W).
         """
         self.check(*size)

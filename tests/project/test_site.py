@@ -1,6 +1,7 @@
 """The documentation site: built from the pages, and read in a browser without a network."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,8 @@ def test_every_page_and_what_it_links_to_are_there(site: Path) -> None:
     assert "--extract-references" in options
     classes = (site / "api.html").read_text(encoding="utf-8")
     assert "colorize.runtime.colorizer.Colorizer.video" in classes
+    for page in site.rglob("*.html"):  # the asterisks of L*, a* and b* are no emphasis
+        assert not re.search("<em>[ ,;:.)]", page.read_text(encoding="utf-8")), page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome is installed")
