@@ -123,6 +123,22 @@ def colorize_run(in_process: Callable[..., Finished], tiny_model: Path) -> Calla
 
 
 @pytest.fixture
+def compiled_parts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parts of networks that OpenVINO compiles in this test; "" is a whole network."""
+    from colorize.runtime.engines import openvino
+    from colorize.runtime.engines.openvino_cache import compile_model
+
+    parts: list[str] = []
+
+    def noted(*args: Any, part: str, **options: Any) -> Any:
+        parts.append(part)
+        return compile_model(*args, part=part, **options)
+
+    monkeypatch.setattr(openvino, "compile_model", noted)
+    return parts
+
+
+@pytest.fixture
 def folder(tmp_path: Path, photo: Path) -> Path:
     """A folder with one small photograph, photo.png."""
     folder = tmp_path / "pictures"

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from helpers.folders import names_below
 from PIL import Image
 
 from colorize.runtime.color import rgb_to_lab
-from colorize.runtime.engines import openvino
-from colorize.runtime.engines.openvino_cache import compile_model
 from colorize.runtime.jobs import plan
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -47,20 +44,13 @@ def _assert_refused(run: subprocess.CompletedProcess[str], words: str) -> None:
 
 
 def test_a_command_loads_one_network(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, colorize_run: Run
+    compiled_parts: list[str], folder: Path, colorize_run: Run
 ) -> None:
-    parts: list[str] = []
-
-    def counted(*args: Any, part: str, **kwargs: Any) -> Any:
-        parts.append(part)
-        return compile_model(*args, part=part, **kwargs)
-
-    monkeypatch.setattr(openvino, "compile_model", counted)
     photo = folder / "photo.png"
     run = colorize_run(photo, "--model", "default", "--hint", "5,5,#c03030,40")
-    assert (run.returncode, parts) == (0, [""])
+    assert (run.returncode, compiled_parts) == (0, [""])
     run = colorize_run(photo, "--model", "default", "--overwrite")
-    assert (run.returncode, parts) == (0, ["", "without hints"])
+    assert (run.returncode, compiled_parts) == (0, ["", "without hints"])
 
 
 def test_an_overlay_and_points(folder: Path, colorize_run: Run) -> None:
