@@ -4,6 +4,7 @@ The child gets its task as the first line; any other, or the end of the pipe, as
 answers with events, of which the last is its end.
 """
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from ..errors import ColorizeError
 from ..notices import Notice
@@ -24,6 +25,10 @@ Event = dict[str, Any]
 _WORKER = "colorize.runtime.web.worker"
 _PATIENCE = 30.0  # seconds for a child to end a batch and what it writes
 _OFTEN = 0.2  # seconds between reports of progress
+_PAUSES = (0.1, 0.5, 2.0)  # seconds before a child is started again that could not be
+# What a machine short of processes or memory says for a moment. EFAULT: the kernel could not read
+# the command's words from a page that it had to fetch first (seen on a virtual machine).
+_MOMENTARY = {errno.EAGAIN, errno.ENOMEM, errno.EFAULT}
 
 
 class ChildError(ColorizeError):
@@ -38,12 +43,12 @@ class Child:
     """A child process at one task; a context manager, which stops it when left early."""
 
     def __init__(self, task: Mapping[str, Any], log: Path) -> None:
-        """Start on TASK; what libraries print goes to the file LOG."""
-        words = [sys.executable, "-P", "-m", _WORKER]  # -P: no module from the current folder
+        """Start on TASK; what libraries print goes to the file LOG.
+
+        ChildError if the system starts no process.
+        """
         with log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-            )
+            self._process = _started(errors)
         self._write(json.dumps(task))
 
     @property
@@ -146,6 +151,30 @@ class Children:
             with self._news:
                 self._ended[job] -= 1
             raise
+
+
+def _started(errors: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start a worker; what the system refuses for a moment is asked for again, for some seconds."""
+    words = [sys.executable, "-P", "-m", _WORKER]  # -P: no module from the current folder
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            )
+        except OSError as error:
+            pause = next(pauses, None) if error.errno in _MOMENTARY else None
+            if pause is None:
+                raise ChildError(_not_started(error)) from error
+        time.sleep(pause)
+
+
+def _not_started(error: OSError) -> str:
+    if error.errno in _MOMENTARY:
+        fix = "the server has too little memory or too many processes; close some, then try again"
+    else:
+        fix = "restart the server, for its Python may have been moved or replaced"
+    return f"the process that was to work on it could not be started ({error.strerror}): {fix}"
 
 
 def _died(code: int) -> str:

@@ -1,5 +1,6 @@
 """Films in a child process: their queue, cancel and resume, and deaths of child and server."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.video import content_of, parts_in, read_frames
@@ -17,6 +19,7 @@ from PIL import Image
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError, OutputError
 from colorize.runtime.video.options import VideoOptions
+from colorize.runtime.web import pipe
 from colorize.runtime.web.films import Films
 from colorize.runtime.web.jobs import Job, Jobs, Settings
 from colorize.runtime.web.media import Library
@@ -262,6 +265,47 @@ def test_what_goes_wrong_is_one_line_without_paths(jobs: Jobs, clip: Path) -> No
     assert "webm" in failed.error
     assert str(jobs.library.workspace.path) not in failed.error
     assert "\n" not in failed.error
+
+
+@pytest.mark.parametrize(
+    ("number", "refusals", "asked", "error"),
+    [
+        (errno.EAGAIN, 1, 2, None),
+        (errno.EFAULT, len(pipe._PAUSES), len(pipe._PAUSES) + 1, None),
+        (errno.ENOMEM, 99, len(pipe._PAUSES) + 1, "too little memory or too many processes"),
+        (errno.ENOENT, 99, 1, "No such file or directory): restart the server"),
+    ],
+)
+def test_a_worker_that_cannot_be_started_for_a_moment_is_started_again(
+    jobs: Jobs,
+    small_video: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    refusals: int,
+    asked: int,
+    error: str | None,
+) -> None:
+    tries, start = [], subprocess.Popen
+
+    def refusing(words: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        tries.append(words)
+        if len(tries) <= refusals:
+            raise OSError(number, os.strerror(number), words[0])
+        return start(words, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", refusing)
+    monkeypatch.setattr(pipe, "_PAUSES", (0,) * len(pipe._PAUSES))
+    job = job_for(jobs, small_video)
+    with Films(jobs) as films:
+        films.queue(job.id, ANN)
+        ended = films.wait(job.id, ANN, 60)
+    assert len(tries) == asked
+    if error is None:
+        assert (ended.state, ended.error) == ("done", None)
+    else:
+        assert ended.state == "failed"
+        assert error in str(ended.error)
+        assert sys.executable not in str(ended.error)
 
 
 def test_a_film_that_is_gone_is_refused_before_it_waits(jobs: Jobs, small_video: Path) -> None:
