@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from helpers.onnx_models import write_model
 from PIL import Image
 
 from colorize.bench import machine
+from colorize.bench.quality.candidates import Candidate, open_candidate
 from colorize.bench.quality.metrics import ciede2000, ssim
 from colorize.bench.settings import find_models
 from colorize.bench.speed.torch_eager import checkpoint_of
@@ -142,6 +144,19 @@ def test_sizes_precisions_and_protocols_are_rows(model: Path, quick: Quick) -> N
         (48, 48)
     ] * 2
     assert document["data"]["protocol"] == "imagenet256@1"
+
+
+@pytest.mark.parametrize(
+    ("count", "part"), [(None, "without hints"), (0, "without hints"), (3, "")]
+)
+def test_a_candidate_loads_the_network_that_its_hints_need(
+    compiled_parts: list[str], count: int | None, part: str
+) -> None:
+    candidate = Candidate("default", "openvino", model=find_models(["default"])[0], hints=count)
+    with ExitStack() as stack:
+        colorize, _ = open_candidate(candidate, "whole", stack)
+        colorize(np.full((40, 60, 3), 90, np.uint8), 0)
+    assert compiled_parts == [part]
 
 
 @pytest.mark.slow

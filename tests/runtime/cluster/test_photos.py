@@ -13,14 +13,16 @@ from helpers.crew import NearCrew
 from PIL import Image
 
 from colorize.runtime.cli import main
-from colorize.runtime.cluster import photo_worker
+from colorize.runtime.cluster import photo_worker, worker
 from colorize.runtime.cluster.crew import Crew, Lost
 from colorize.runtime.cluster.photos import photo_results
+from colorize.runtime.cluster.run import equipment_of
 from colorize.runtime.cluster.tasks import Message, PhotoDone
 from colorize.runtime.colorizer import Colorizer
 from colorize.runtime.errors import InputError
 from colorize.runtime.jobs import Job
 from colorize.runtime.models.catalog import SAMPLES
+from colorize.runtime.steering.hints import Hints
 
 Near = Callable[..., NearCrew]
 
@@ -155,3 +157,17 @@ def test_chunks_shrink_with_the_number_of_workers(photos: Path, near: Near, tmp_
     sizes = [len(task.jobs) for task in crew.tasks]  # type: ignore[union-attr]
     assert sizes == [2] * 5
     assert np.sum(sizes) == 10
+
+
+@pytest.mark.parametrize("expects_hints", [True, False])
+def test_a_worker_loads_the_network_that_its_photographs_need(
+    compiled_parts: list[str], tmp_path: Path, expects_hints: bool
+) -> None:
+    photo = np.full((40, 60, 3), 90, np.uint8)
+    hints = Hints.points([(30, 20, "#c03030", 8)]) if expects_hints else None
+    with Colorizer(backend="openvino", expects_hints=expects_hints) as colorizer:
+        equipment = equipment_of(colorizer)
+    compiled_parts.clear()
+    with worker._opened(equipment, tmp_path, lambda _: None) as colorizer:
+        colorizer.image(photo, hints=hints)
+    assert compiled_parts == ["" if expects_hints else "without hints"]
