@@ -26,8 +26,8 @@ _WORKER = "colorize.runtime.web.worker"
 _PATIENCE = 30.0  # seconds for a child to end a batch and what it writes
 _OFTEN = 0.2  # seconds between reports of progress
 _PAUSES = (0.1, 0.5, 2.0)  # seconds before a child is started again that could not be
-# What a machine short of processes or memory says for a moment. EFAULT: the kernel could not read
-# the command's words from a page that it had to fetch first (seen on a virtual machine).
+# What a machine short of processes or memory says for a moment. EFAULT was seen once, on a busy
+# virtual machine, for a command that was sound; why is not known.
 _MOMENTARY = {errno.EAGAIN, errno.ENOMEM, errno.EFAULT}
 
 
